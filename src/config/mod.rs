@@ -1,0 +1,196 @@
+//! What `gateway.toml` means: a [`Config`] holds no option that must be set and no string that must parse.
+//!
+//! `raw` is what the file says, with the place of every word; `lower` turns it into a `Config` or into
+//! *all* of its mistakes; `diagnostic` words and draws them; `reference` prints the documentation.
+
+pub mod diagnostic;
+pub mod lower;
+pub mod raw;
+pub mod reference;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderName;
+use ipnet::IpNet;
+
+use crate::policy::path::PathRules;
+use crate::policy::route::RouteTable;
+use crate::token::Secret;
+use crate::token::keys::KeySpec;
+use crate::token::verify::TokenRules;
+
+/// The configuration, whole and without mistakes. Made only by [`lower`].
+#[derive(Debug)]
+pub struct Config {
+    /// Where it was read from; `None` for the embedded default.
+    pub file: Option<PathBuf>,
+    /// The public listener.
+    pub listen: SocketAddr,
+    /// The operator's listener; `None` when switched off.
+    pub admin: Option<SocketAddr>,
+    /// Peers whose `X-Forwarded-*`, `Forwarded` and `X-Request-Id` are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Named groups of backends; routes hold indices into this list.
+    pub upstreams: Vec<Upstream>,
+    /// Every route, our endpoints among them.
+    pub routes: RouteTable,
+    /// What `[paths]` lets pass.
+    pub paths: PathRules,
+    /// What tokens must say and how long ours live.
+    pub tokens: TokenRules,
+    /// `[[tokens.key]]`, in the order of the file; empty means: use the key made on first run.
+    pub keys: Vec<KeySpec>,
+    /// `[login]`; `None` when `enabled = false`.
+    pub login: Option<Login>,
+    /// `[identity]`, in the order of the file.
+    pub identity: Vec<IdentityHeader>,
+    /// `[limits]`.
+    pub limits: Limits,
+    /// `[state] dir`, absolute or relative to the working directory.
+    pub state_dir: PathBuf,
+    /// `[log]`.
+    pub log: Log,
+}
+
+/// One named group of backends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// Its name; `default` for the top-level `upstream`.
+    pub name: Arc<str>,
+    /// Where it is.
+    pub target: Target,
+    /// What `Host` the backend sees.
+    pub host: HostRule,
+    /// How long a connection may take to open.
+    pub timeout_connect: Duration,
+    /// How long the backend may take from the end of our request head to its response head.
+    pub timeout_first_byte: Duration,
+    /// How long either side may pause inside a body.
+    pub timeout_idle: Duration,
+    /// How long an unused connection is kept.
+    pub keep_alive: Duration,
+    /// How many unused connections each data thread keeps.
+    pub idle_max: usize,
+}
+
+/// Where an upstream is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// `http://host:port`: the authority as written, resolved when connecting.
+    Http {
+        /// Host name or address, without brackets.
+        host: String,
+        /// Port.
+        port: u16,
+    },
+    /// `builtin:whoami`: the small backend inside the binary.
+    Whoami,
+}
+
+/// What `Host` the backend sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostRule {
+    /// The client's.
+    Keep,
+    /// The upstream's own authority.
+    Upstream,
+    /// This one.
+    Fixed(String),
+}
+
+/// `[login]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// Path prefix of our endpoints, without a slash at the end.
+    pub at: String,
+    /// Where the users are.
+    pub users: UsersSource,
+}
+
+/// Where the users are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UsersSource {
+    /// Not named: `users.toml` in the state directory, made with a first user when it is not there.
+    Default(PathBuf),
+    /// Named: must exist.
+    File(PathBuf),
+}
+
+impl UsersSource {
+    /// The file, however it was chosen.
+    pub fn path(&self) -> &PathBuf {
+        match self {
+            UsersSource::Default(path) | UsersSource::File(path) => path,
+        }
+    }
+}
+
+/// One line of `[identity]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdentityHeader {
+    /// The field the backend reads.
+    pub name: HeaderName,
+    /// The claim whose value it carries.
+    pub claim: String,
+}
+
+/// `[limits]`: every one has a unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest request target, in bytes.
+    pub target_max: usize,
+    /// Largest request head, in bytes.
+    pub header_max: usize,
+    /// Most header fields of a request.
+    pub header_count: usize,
+    /// How long a request head may take to arrive.
+    pub header_timeout: Duration,
+    /// How long a connection may wait for its next request.
+    pub keep_alive: Duration,
+    /// Largest request body, in bytes.
+    pub body_max: u64,
+    /// How long a client may pause inside a body.
+    pub body_idle: Duration,
+    /// Most connections at once.
+    pub connections_max: usize,
+    /// How long requests in flight may take to finish on shutdown.
+    pub drain: Duration,
+    /// Most password checks waiting at once.
+    pub login_queue: usize,
+    /// Most verified tokens remembered by each data thread.
+    pub token_cache: usize,
+    /// Data threads; 0 means one for each core.
+    pub threads: usize,
+}
+
+/// `[log]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// One line for each request.
+    pub access: bool,
+    /// Text or JSON; `None` means text on a terminal, JSON elsewhere.
+    pub format: Option<LogFormat>,
+    /// A filter such as `info` or `freshgate=debug`.
+    pub level: String,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines, one object a line.
+    Json,
+}
+
+/// A secret resolved from `{ env = "NAME" }` or `{ file = "PATH" }`, and where it came from, for messages.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    /// The bytes; one newline at the end of a file is not part of them.
+    pub secret: Secret,
+    /// `env NAME` or `file PATH`.
+    pub origin: String,
+}

@@ -1,0 +1,122 @@
+//! Routes, and the table that finds the most specific one that matches a request.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Requirement;
+use super::path::CanonicalPath;
+use super::pattern::Pattern;
+use super::rules::ClaimRule;
+
+/// One line of `[routes]`, or one of our endpoints.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    /// The pattern as written: the route's name in logs, metrics and `explain`.
+    pub id: String,
+    /// Its position in the table's list of routes.
+    pub index: usize,
+    /// The pattern, parsed.
+    pub pattern: Pattern,
+    /// What must be proved.
+    pub requirement: Requirement,
+    /// What the token must say besides.
+    pub claims: Vec<ClaimRule>,
+    /// A CORS preflight passes without a token.
+    pub preflight: bool,
+    /// What happens once the requirement is met.
+    pub action: Action,
+}
+
+/// What a route leads to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// The gateway answers itself.
+    Endpoint(Endpoint),
+    /// The request goes to a backend.
+    Forward(Forward),
+}
+
+/// Our own URLs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// `POST /auth/login`
+    Login,
+    /// `POST /auth/refresh`
+    Refresh,
+    /// `POST /auth/reauth`
+    Reauth,
+    /// `POST /auth/logout`
+    Logout,
+    /// `GET /auth/me`
+    Me,
+    /// `GET /.well-known/jwks.json`
+    Jwks,
+}
+
+/// How a request goes to its backend.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Forward {
+    /// Index into the configuration's upstreams.
+    pub upstream: usize,
+    /// The path the backend gets, where it differs.
+    pub rewrite: Option<Rewrite>,
+    /// Replaces the upstream's first-byte timeout.
+    pub timeout: Option<Duration>,
+    /// Replaces `[limits] body_max`, in bytes.
+    pub body_max: Option<u64>,
+    /// Whether the backend gets the token itself.
+    pub forward_token: bool,
+}
+
+/// A parsed `rewrite`: the parts of the backend's path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rewrite {
+    /// Joined with `/` in front of each.
+    pub segments: Vec<RewriteSegment>,
+}
+
+/// One segment of a rewrite.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RewriteSegment {
+    /// Text and captured segments, concatenated: `v{version}` is two parts.
+    Parts(Vec<RewritePart>),
+    /// `**`: what the pattern's `**` matched.
+    Rest,
+}
+
+/// A piece of a rewritten segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RewritePart {
+    /// As written, in canonical spelling.
+    Text(String),
+    /// The text of the pattern's segment with this index.
+    Capture(usize),
+}
+
+/// All routes, found by path, host and method. Order never matters.
+#[derive(Debug, Default)]
+pub struct RouteTable {}
+
+/// Two routes that no request can tell apart, by their indices in the list given to `build`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tie(pub usize, pub usize);
+
+impl RouteTable {
+    /// Builds the table.
+    ///
+    /// # Errors
+    /// Every pair of routes that tie.
+    pub fn build(_routes: Vec<Route>) -> Result<RouteTable, Vec<Tie>> {
+        todo!()
+    }
+
+    /// All routes, in the order given to `build`.
+    pub fn routes(&self) -> &[Arc<Route>] {
+        todo!()
+    }
+
+    /// The most specific route that matches; allocates nothing.
+    pub fn find(&self, _method: &str, _host: &str, _path: &CanonicalPath<'_>) -> Option<&Arc<Route>> {
+        todo!()
+    }
+}

@@ -1,0 +1,148 @@
+//! Where users and sessions are kept: two contracts with domain verbs, each saying which way it fails.
+//!
+//! `file` and `password` are the users of `users.toml`; `embedded` keeps sessions and revocations in one
+//! SQLite file; `revocations` is their picture in memory, the only part that the request path asks.
+
+pub mod embedded;
+pub mod file;
+pub mod keyfile;
+pub mod password;
+pub mod revocations;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use serde_json::{Map, Value};
+
+use crate::token::{Secret, UnixTime};
+pub use revocations::Revocations;
+
+/// A future that a store hands out.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The store is away or refused to write: the caller answers 503 and has changed nothing.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StoreFault(pub String);
+
+/// A password was checked and was right. Made only by a [`CredentialStore`]; starting a session demands one.
+#[derive(Debug)]
+pub struct Authenticated {
+    subject: String,
+    claims: Map<String, Value>,
+}
+
+impl Authenticated {
+    /// Only a credential store may say this.
+    pub(in crate::store) fn new(subject: String, claims: Map<String, Value>) -> Authenticated {
+        Authenticated { subject, claims }
+    }
+
+    /// Who it is: the `sub` of the tokens.
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// The user's own claims, for the tokens.
+    pub fn claims(&self) -> &Map<String, Value> {
+        &self.claims
+    }
+}
+
+/// Why a credential check said no.
+#[derive(Debug)]
+pub enum CheckFault {
+    /// Unknown user, wrong password or disabled user: alike in answer and in time.
+    Invalid,
+    /// More checks are waiting than the pool takes: 503, nothing was checked.
+    Overloaded,
+    /// The store is away: 503.
+    Away(StoreFault),
+}
+
+/// Users: who may log in, and what their tokens say.
+pub trait CredentialStore: Send + Sync {
+    /// Checks a name and a password.
+    ///
+    /// # Errors
+    /// [`CheckFault`]. When the store is away nobody logs in; nobody is ever let in on doubt.
+    fn check<'a>(
+        &'a self,
+        name: &'a str,
+        password: Secret,
+    ) -> Answer<'a, Result<Authenticated, CheckFault>>;
+
+    /// The claims of a subject that may still have tokens; `None` when the user is gone or disabled,
+    /// and then a refresh must say no.
+    ///
+    /// # Errors
+    /// [`StoreFault`]: the caller refuses the refresh with 503.
+    fn claims_of<'a>(
+        &'a self,
+        subject: &'a str,
+    ) -> Answer<'a, Result<Option<Map<String, Value>>, StoreFault>>;
+}
+
+/// What one login started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// `sid`.
+    pub id: String,
+    /// `sub`.
+    pub subject: String,
+    /// When the login was.
+    pub started_at: UnixTime,
+    /// When the credentials were last checked; a step-up moves it.
+    pub auth_time: UnixTime,
+    /// When its last token can expire: nothing of it is kept after that.
+    pub expires_at: UnixTime,
+}
+
+/// What is revoked.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Revoked {
+    /// One token, by `jti`.
+    Token(String),
+    /// A whole session, by `sid`.
+    Session(String),
+}
+
+/// Sessions and revocations. Each verb is atomic, and durable before it answers: what was acknowledged
+/// survives `kill -9`.
+pub trait StateStore: Send + Sync {
+    /// Records a new session.
+    ///
+    /// # Errors
+    /// [`StoreFault`]: nothing was recorded, and the login must be refused.
+    fn start(&self, session: Session) -> Answer<'_, Result<(), StoreFault>>;
+
+    /// The living session with this `sid`; `None` when it never was, has ended or has expired at `now`.
+    ///
+    /// # Errors
+    /// [`StoreFault`]: the caller refuses with 503.
+    fn session<'a>(
+        &'a self,
+        id: &'a str,
+        now: UnixTime,
+    ) -> Answer<'a, Result<Option<Session>, StoreFault>>;
+
+    /// Records that the credentials were checked again. `false` when the session has ended meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreFault`]: nothing was recorded, and the step-up must be refused.
+    fn step_up<'a>(
+        &'a self,
+        id: &'a str,
+        auth_time: UnixTime,
+    ) -> Answer<'a, Result<bool, StoreFault>>;
+
+    /// Revokes until `expires_at`, after which the tokens are dead anyway. When it answers, the
+    /// revocation is durable *and* seen by [`StateStore::revocations`].
+    ///
+    /// # Errors
+    /// [`StoreFault`]: the caller answers 503; the revocation may or may not be kept, and can be repeated.
+    fn revoke(&self, what: Revoked, expires_at: UnixTime) -> Answer<'_, Result<(), StoreFault>>;
+
+    /// The revocations in memory, for the request path.
+    fn revocations(&self) -> &Revocations;
+}
