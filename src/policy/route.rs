@@ -116,7 +116,12 @@ impl RouteTable {
     }
 
     /// The most specific route that matches; allocates nothing.
-    pub fn find(&self, _method: &str, _host: &str, _path: &CanonicalPath<'_>) -> Option<&Arc<Route>> {
+    pub fn find(
+        &self,
+        _method: &str,
+        _host: &str,
+        _path: &CanonicalPath<'_>,
+    ) -> Option<&Arc<Route>> {
         todo!()
     }
 }
