@@ -125,3 +125,15 @@ impl RouteTable {
         todo!()
     }
 }
+
+impl Rewrite {
+    /// Builds the backend's path from what the pattern captured, and parses it again.
+    pub fn apply(
+        &self,
+        _pattern: &Pattern,
+        _path: &CanonicalPath<'_>,
+        _rules: &super::path::PathRules,
+    ) -> Result<CanonicalPath<'static>, super::path::PathFault> {
+        todo!()
+    }
+}
