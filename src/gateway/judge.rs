@@ -15,22 +15,22 @@ use crate::token::{Standing, TokenFault, UnixTime};
 
 /// What is asked, borrowed from the request.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
+pub struct Asked<'p, 'r> {
     /// The method, as sent.
-    pub method: &'a str,
+    pub method: &'r str,
     /// The host in canonical spelling; empty when the request named none.
-    pub host: &'a str,
+    pub host: &'r str,
     /// The path part of the target, as sent.
-    pub path: &'a str,
+    pub path: &'p str,
     /// The header section, as sent.
-    pub headers: &'a HeaderMap,
+    pub headers: &'r HeaderMap,
 }
 
 /// What came of it, and on the way to what.
 #[derive(Debug)]
-pub struct Judged<'a> {
+pub struct Judged<'p> {
     /// The one path; absent when the asked one has several readings, and then says which rule it broke.
-    pub path: Result<CanonicalPath<'a>, PathFault>,
+    pub path: Result<CanonicalPath<'p>, PathFault>,
     /// The most specific route that matches.
     pub route: Option<Arc<Route>>,
     /// May it pass?
@@ -38,12 +38,12 @@ pub struct Judged<'a> {
 }
 
 /// Judges a request. `prove` turns the text of a presented token into a standing.
-pub fn judge<'a>(
+pub fn judge<'p>(
     snapshot: &Snapshot,
-    asked: &Asked<'a>,
+    asked: &Asked<'p, '_>,
     prove: impl FnOnce(Presented<'_>) -> Standing,
     now: UnixTime,
-) -> Judged<'a> {
+) -> Judged<'p> {
     let path = match CanonicalPath::parse(asked.path, &snapshot.config.paths) {
         Ok(path) => path,
         Err(fault) => {
@@ -60,7 +60,7 @@ pub fn judge<'a>(
 fn decide(
     route: &Arc<Route>,
     path: &CanonicalPath<'_>,
-    asked: &Asked<'_>,
+    asked: &Asked<'_, '_>,
     prove: impl FnOnce(Presented<'_>) -> Standing,
     now: UnixTime,
 ) -> Result<Permit, Refusal> {
@@ -78,7 +78,7 @@ fn decide(
 }
 
 /// A CORS preflight by its form (Fetch standard, CORS protocol).
-fn is_preflight(asked: &Asked<'_>) -> bool {
+fn is_preflight(asked: &Asked<'_, '_>) -> bool {
     asked.method == Method::OPTIONS.as_str()
         && asked.headers.contains_key(ORIGIN)
         && asked.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)

@@ -179,7 +179,6 @@ impl Scene<'_> {
             path.as_str().clone_into(&mut line.path);
             line.subject = permit.claims().map(|claims| claims.subject.clone());
         }
-        drop(asked_host);
         let route = Arc::clone(permit.route());
         match &route.action {
             // 7. Ours.
