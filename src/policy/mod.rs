@@ -126,10 +126,9 @@ fn meets(requirement: Requirement, grade: Grade) -> Result<(), Refusal> {
         (R::Access | R::Fresh { .. } | R::Refresh | R::AnyToken, G::None) => {
             Err(Refusal::TokenMissing)
         }
-        (
-            R::Optional | R::Access | R::Fresh { .. } | R::Refresh | R::AnyToken,
-            G::Bad(fault),
-        ) => Err(Refusal::from(fault)),
+        (R::Optional | R::Access | R::Fresh { .. } | R::Refresh | R::AnyToken, G::Bad(fault)) => {
+            Err(Refusal::from(fault))
+        }
         // A refresh token never opens an access route, nor the reverse.
         (R::Refresh | R::AnyToken, G::Refresh) => Ok(()),
         (R::Optional | R::Access | R::Fresh { .. }, G::Refresh) => Err(Refusal::TokenWrongType),

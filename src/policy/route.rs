@@ -116,7 +116,24 @@ impl RouteTable {
     }
 
     /// The most specific route that matches; allocates nothing.
-    pub fn find(&self, _method: &str, _host: &str, _path: &CanonicalPath<'_>) -> Option<&Arc<Route>> {
+    pub fn find(
+        &self,
+        _method: &str,
+        _host: &str,
+        _path: &CanonicalPath<'_>,
+    ) -> Option<&Arc<Route>> {
+        todo!()
+    }
+}
+
+impl Rewrite {
+    /// Builds the backend's path from what the pattern captured, and parses it again.
+    pub fn apply(
+        &self,
+        _pattern: &Pattern,
+        _path: &CanonicalPath<'_>,
+        _rules: &super::path::PathRules,
+    ) -> Result<CanonicalPath<'static>, super::path::PathFault> {
         todo!()
     }
 }
