@@ -3,11 +3,15 @@
 //! Pure: borrowed facts in, a value out; no I/O, no clocks, no logging. [`decide`] is the only maker of
 //! a [`Permit`], and nothing is forwarded, answered or told to a backend without one.
 
+pub mod host;
 pub mod path;
 pub mod pattern;
 pub mod refusal;
+pub mod rewrite;
 pub mod route;
 pub mod rules;
+mod spelling;
+mod table;
 
 use std::sync::Arc;
 use std::time::Duration;
