@@ -2,16 +2,15 @@
 //!
 //! The tests know it as an operator does: by its configuration, its command line, its output and its sockets.
 
-use std::io::{BufRead as _, BufReader, Read, Write as _};
-use std::net::SocketAddr;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
+use std::process::{Command, ExitStatus, Stdio};
 
 use serde_json::json;
 use tempfile::TempDir;
 
 use super::client::Client;
+use super::process::{Output, Running, signal};
 use super::{Upstream, eventually};
 
 /// What a gateway starts with. `Gateway::start(toml)` is the short way.
@@ -278,95 +277,6 @@ impl Tokens {
         assert!(!tokens.access.is_empty(), "no access token in {body}");
         tokens
     }
-}
-
-/// How a verb of the command line ended.
-#[derive(Clone, Debug)]
-pub struct Output {
-    /// Exit code; `None` when a signal ended it.
-    pub code: Option<i32>,
-    /// Standard output.
-    pub stdout: String,
-    /// Standard error.
-    pub stderr: String,
-}
-
-impl Output {
-    /// The output, if the code is 0.
-    #[track_caller]
-    pub fn succeeded(self) -> Output {
-        assert_eq!(self.code, Some(0), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
-        self
-    }
-}
-
-#[derive(Debug)]
-struct Running {
-    child: Child,
-    stdout: Said,
-    stderr: Said,
-    public: SocketAddr,
-}
-
-impl Running {
-    #[track_caller]
-    fn address(&self, before: &str) -> SocketAddr {
-        let before = format!("{before}http://");
-        eventually(&format!("{before:?} on standard output"), || {
-            let said = self.stdout.text();
-            if let Some(at) = said.find(&before) {
-                let rest = &said[at + before.len()..];
-                let word = rest.split_once(char::is_whitespace)?.0;
-                return Some(word.trim_end_matches(['/', ',', '.']).parse().expect("an address"));
-            }
-            let gone = self.stdout.ended() && self.stderr.ended();
-            assert!(!gone, "the gateway ended:\n{said}{}", self.stderr.text());
-            None
-        })
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        if std::thread::panicking() {
-            println!("--- the gateway said:\n{}\n{}", self.stdout.text(), self.stderr.text());
-        }
-    }
-}
-
-/// Everything a pipe has said so far, collected by a thread.
-#[derive(Clone, Debug, Default)]
-struct Said(Arc<Mutex<(String, bool)>>);
-
-impl Said {
-    fn by(pipe: impl Read + Send + 'static) -> Said {
-        let said = Said::default();
-        let into = said.clone();
-        std::thread::spawn(move || {
-            for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
-                let mut locked = into.0.lock().expect("no reader panics");
-                locked.0.push_str(&String::from_utf8_lossy(&line));
-                locked.0.push('\n');
-            }
-            into.0.lock().expect("no reader panics").1 = true;
-        });
-        said
-    }
-
-    fn text(&self) -> String {
-        self.0.lock().expect("no reader panics").0.clone()
-    }
-
-    fn ended(&self) -> bool {
-        self.0.lock().expect("no reader panics").1
-    }
-}
-
-/// Sends a signal through the shell, since this crate forbids unsafe code.
-pub fn signal(pid: u32, name: &str) -> std::io::Result<ExitStatus> {
-    Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).stderr(Stdio::null()).status()
 }
 
 /// Sets `listen` and `admin` to port 0: two tests never want the same port.

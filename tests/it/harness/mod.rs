@@ -10,18 +10,21 @@
 //! every wait ends after [`PATIENCE`].
 #![allow(
     dead_code,
+    unused_imports,
     reason = "each capability takes what it needs; the harness is whole before they are"
 )]
 
 pub mod client;
 pub mod forge;
 pub mod gateway;
+pub mod process;
 pub mod tools;
 pub mod upstream;
 pub mod wire;
 
 pub use client::{Client, Response};
-pub use gateway::{Gateway, Output, Setup};
+pub use gateway::{Gateway, Setup, Tokens};
+pub use process::Output;
 pub use upstream::{Step, Upstream};
 
 use std::time::{Duration, Instant};

@@ -83,7 +83,7 @@ fn spawn(command: &mut Command) -> Child {
 impl Drop for Server {
     fn drop(&mut self) {
         // A server with workers must get the chance to end them: SIGTERM, and SIGKILL only if that is ignored.
-        let _ = super::gateway::signal(self.child.id(), "TERM");
+        let _ = super::process::signal(self.child.id(), "TERM");
         for _ in 0..300 {
             if !matches!(self.child.try_wait(), Ok(None)) {
                 return;
