@@ -104,13 +104,7 @@ impl Setup {
     fn launch(&self) -> Running {
         let mut command = self.command();
         let command = command.args(&self.args).stdin(Stdio::null());
-        let mut child =
-            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("runs");
-        let stdout = Said::by(child.stdout.take().expect("piped"));
-        let stderr = Said::by(child.stderr.take().expect("piped"));
-        let mut running = Running { child, stdout, stderr, public: ([127, 0, 0, 1], 0).into() };
-        running.public = running.address("listening on ");
-        running
+        Running::by(command)
     }
 }
 
