@@ -15,3 +15,8 @@ mod harness;
 
 /// The harness itself, without a gateway: what it sends, records and parses.
 mod harness_works;
+
+/// Real input: an unmodified Flask-JWT-Extended application behind the gateway, sharing its HS256 secret.
+mod flask;
+/// Real input: a legacy application that knows no tokens (DokuWiki, Apache, PHP) behind the gateway.
+mod legacy;
