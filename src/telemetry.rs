@@ -1,1 +1,190 @@
-//! (being written)
+//! Logs, metrics and the clock: what every floor may use, and what knows nothing of any of them.
+
+use std::io::IsTerminal;
+use std::sync::OnceLock;
+use std::time::SystemTime;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+use tracing_subscriber::EnvFilter;
+
+/// The one place that reads the clock; everything else takes `now` as an argument.
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+pub fn clock() -> SystemTime {
+    SystemTime::now()
+}
+
+/// Starts logging to standard error, as JSON or as text; `None` means text on a terminal, else JSON.
+/// A second call changes nothing.
+///
+/// # Errors
+/// The filter's own words when `level` is not a filter.
+pub fn start_logging(json: Option<bool>, level: &str) -> Result<(), String> {
+    let filter = EnvFilter::try_new(level).map_err(|error| error.to_string())?;
+    let terminal = std::io::stderr().is_terminal();
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(terminal);
+    let _already = if json.unwrap_or(!terminal) {
+        builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
+    } else {
+        builder.try_init()
+    };
+    Ok(())
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RequestLabels {
+    route: String,
+    policy: &'static str,
+    decision: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct UpstreamLabels {
+    upstream: String,
+    code: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ThreadLabels {
+    thread: usize,
+}
+
+/// All metrics of the process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    upstream_errors: Family<UpstreamLabels, Counter>,
+    token_cache_hits: Family<ThreadLabels, Counter>,
+    token_cache_misses: Family<ThreadLabels, Counter>,
+    duration: Family<ThreadLabels, Histogram, fn() -> Histogram>,
+    /// Connections open now.
+    pub connections: Gauge,
+    /// Connections refused because `[limits] connections_max` was reached.
+    pub connections_refused: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        Metrics::new()
+    }
+}
+
+impl Metrics {
+    /// A fresh set, all zero.
+    pub fn new() -> Metrics {
+        let mut metrics = Metrics {
+            registry: Registry::with_prefix("freshgate"),
+            requests: Family::default(),
+            upstream_errors: Family::default(),
+            token_cache_hits: Family::default(),
+            token_cache_misses: Family::default(),
+            duration: Family::new_with_constructor(duration_histogram),
+            connections: Gauge::default(),
+            connections_refused: Counter::default(),
+        };
+        metrics.register();
+        metrics
+    }
+
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        let requests = "Requests answered, by route, policy and decision code";
+        registry.register("requests", requests, self.requests.clone());
+        let errors = "Requests that a backend did not answer, by upstream and code";
+        registry.register("upstream_errors", errors, self.upstream_errors.clone());
+        let hits = "Tokens found among those verified before";
+        registry.register("token_cache_hits", hits, self.token_cache_hits.clone());
+        let misses = "Tokens whose signature had to be checked";
+        registry.register("token_cache_misses", misses, self.token_cache_misses.clone());
+        let duration = "From the end of the request head to the end of the response, in seconds";
+        registry.register("request_duration_seconds", duration, self.duration.clone());
+        registry.register("connections", "Connections open now", self.connections.clone());
+        let refused = "Connections refused at connections_max";
+        registry.register("connections_refused", refused, self.connections_refused.clone());
+    }
+
+    /// Everything, in the OpenMetrics text format.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string does not fail; what is there is sent either way.
+        let _infallible = prometheus_client::encoding::text::encode(&mut text, &self.registry);
+        text
+    }
+
+    /// The counters of one route, resolved once; `codes` are all decisions there can be.
+    pub fn route(
+        &self,
+        route: &str,
+        policy: &'static str,
+        codes: &'static [&'static str],
+    ) -> RouteMeter {
+        let counters = codes.iter().map(|_| OnceLock::new()).collect();
+        let family = self.requests.clone();
+        RouteMeter { family, route: route.to_owned(), policy, codes, counters }
+    }
+
+    /// The counters of one data thread, resolved once.
+    pub fn thread(&self, thread: usize) -> ThreadMeter {
+        let labels = ThreadLabels { thread };
+        ThreadMeter {
+            token_cache_hits: self.token_cache_hits.get_or_create_owned(&labels),
+            token_cache_misses: self.token_cache_misses.get_or_create_owned(&labels),
+            duration: self.duration.get_or_create_owned(&labels),
+        }
+    }
+
+    /// Counts a request that a backend did not answer.
+    pub fn upstream_error(&self, upstream: &str, code: &'static str) {
+        let labels = UpstreamLabels { upstream: upstream.to_owned(), code };
+        self.upstream_errors.get_or_create(&labels).inc();
+    }
+}
+
+fn duration_histogram() -> Histogram {
+    // 100 µs to 26 s, each bucket twice the one before.
+    Histogram::new(exponential_buckets(0.0001, 2.0, 19))
+}
+
+/// Counts the decisions of one route without a lock.
+#[derive(Debug)]
+pub struct RouteMeter {
+    family: Family<RequestLabels, Counter>,
+    route: String,
+    policy: &'static str,
+    codes: &'static [&'static str],
+    counters: Box<[OnceLock<Counter>]>,
+}
+
+impl RouteMeter {
+    /// Counts one decision; a code that was not named before is not counted.
+    pub fn count(&self, code: &'static str) {
+        let Some(index) = self.codes.iter().position(|known| *known == code) else {
+            return;
+        };
+        let counter = self.counters[index].get_or_init(|| {
+            let labels =
+                RequestLabels { route: self.route.clone(), policy: self.policy, decision: code };
+            self.family.get_or_create_owned(&labels)
+        });
+        counter.inc();
+    }
+}
+
+/// What one data thread counts alone.
+#[derive(Clone, Debug)]
+pub struct ThreadMeter {
+    /// Tokens found among those verified before.
+    pub token_cache_hits: Counter,
+    /// Tokens whose signature had to be checked.
+    pub token_cache_misses: Counter,
+    /// Whole requests, in seconds.
+    pub duration: Histogram,
+}

@@ -3,11 +3,15 @@
 //! Pure: borrowed facts in, a value out; no I/O, no clocks, no logging. [`decide`] is the only maker of
 //! a [`Permit`], and nothing is forwarded, answered or told to a backend without one.
 
+pub mod host;
 pub mod path;
 pub mod pattern;
 pub mod refusal;
+pub mod rewrite;
 pub mod route;
 pub mod rules;
+mod spelling;
+mod table;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -126,10 +130,9 @@ fn meets(requirement: Requirement, grade: Grade) -> Result<(), Refusal> {
         (R::Access | R::Fresh { .. } | R::Refresh | R::AnyToken, G::None) => {
             Err(Refusal::TokenMissing)
         }
-        (
-            R::Optional | R::Access | R::Fresh { .. } | R::Refresh | R::AnyToken,
-            G::Bad(fault),
-        ) => Err(Refusal::from(fault)),
+        (R::Optional | R::Access | R::Fresh { .. } | R::Refresh | R::AnyToken, G::Bad(fault)) => {
+            Err(Refusal::from(fault))
+        }
         // A refresh token never opens an access route, nor the reverse.
         (R::Refresh | R::AnyToken, G::Refresh) => Ok(()),
         (R::Optional | R::Access | R::Fresh { .. }, G::Refresh) => Err(Refusal::TokenWrongType),

@@ -1,12 +1,12 @@
-//! Routes, and the table that finds the most specific one that matches a request.
+//! What a route is: its pattern, what must be proved, and what it leads to. Plain values, made when the
+//! configuration is read; the table that finds them is in `policy/table.rs`.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::Requirement;
-use super::path::CanonicalPath;
 use super::pattern::Pattern;
 use super::rules::ClaimRule;
+pub use super::table::{RouteTable, Tie};
 
 /// One line of `[routes]`, or one of our endpoints.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,32 +91,4 @@ pub enum RewritePart {
     Text(String),
     /// The text of the pattern's segment with this index.
     Capture(usize),
-}
-
-/// All routes, found by path, host and method. Order never matters.
-#[derive(Debug, Default)]
-pub struct RouteTable {}
-
-/// Two routes that no request can tell apart, by their indices in the list given to `build`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tie(pub usize, pub usize);
-
-impl RouteTable {
-    /// Builds the table.
-    ///
-    /// # Errors
-    /// Every pair of routes that tie.
-    pub fn build(_routes: Vec<Route>) -> Result<RouteTable, Vec<Tie>> {
-        todo!()
-    }
-
-    /// All routes, in the order given to `build`.
-    pub fn routes(&self) -> &[Arc<Route>] {
-        todo!()
-    }
-
-    /// The most specific route that matches; allocates nothing.
-    pub fn find(&self, _method: &str, _host: &str, _path: &CanonicalPath<'_>) -> Option<&Arc<Route>> {
-        todo!()
-    }
 }

@@ -1,1 +1,294 @@
-//! (being written)
+//! The way to a backend and back: one request out for each permit, streamed both ways, every wait bounded.
+//!
+//! [`forward`] cannot be called without a [`Permit`]. `headers` is the firewall, `pool` and `upstream` hold
+//! connections, `body` counts and times what streams through, `whoami` is the backend inside the binary.
+
+pub mod body;
+pub mod headers;
+pub mod pool;
+pub mod upstream;
+pub mod whoami;
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
+use hyper::body::{Body, Incoming};
+use hyper::client::conn::TrySendError;
+
+use crate::config::{Limits, Target};
+use crate::policy::path::{CanonicalPath, PathRules};
+use crate::policy::route::Forward;
+use crate::policy::{Permit, Refusal};
+use body::{BodyFault, BodyWatch, RequestBody, ResponseBody};
+use headers::{Client, Facts, Firewall};
+use pool::{Pool, Sender};
+
+/// Why no answer came back; the refusal is for the client, the text for the log.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamError {
+    /// No peer took a connection.
+    #[error("cannot connect: {0}")]
+    Connect(io::Error),
+    /// No peer took a connection in time.
+    #[error("connecting took longer than timeout_connect")]
+    ConnectTimeout,
+    /// The connection ended, or what came over it is not HTTP.
+    #[error("{0}")]
+    Protocol(hyper::Error),
+    /// The backend switched protocols without being asked (RFC 9110 §15.2.2).
+    #[error("the backend switched protocols without being asked")]
+    Switched,
+    /// The response head took longer than `timeout_first_byte`.
+    #[error("no response within timeout_first_byte")]
+    FirstByteTimeout,
+    /// The client's own body failed first.
+    #[error("{0}")]
+    ClientBody(BodyFault),
+    /// The rewritten path has more than one reading.
+    #[error("the rewritten path is refused: {0}")]
+    Rewrite(&'static str),
+}
+
+impl UpstreamError {
+    /// What the client is told.
+    pub fn refusal(&self) -> Refusal {
+        match self {
+            UpstreamError::Connect(_) | UpstreamError::Protocol(_) | UpstreamError::Switched => {
+                Refusal::UpstreamUnreachable
+            }
+            UpstreamError::ConnectTimeout | UpstreamError::FirstByteTimeout => {
+                Refusal::UpstreamTimeout
+            }
+            UpstreamError::ClientBody(BodyFault::TooLarge) => Refusal::BodyTooLarge,
+            UpstreamError::ClientBody(BodyFault::ClientStalled) => Refusal::RequestTimeout,
+            UpstreamError::ClientBody(_) => Refusal::BadBody,
+            UpstreamError::Rewrite(_) => Refusal::BadPath,
+        }
+    }
+}
+
+/// Everything `forward` needs besides the request: borrowed from the snapshot and the data thread.
+#[derive(Clone, Copy, Debug)]
+pub struct Way<'a> {
+    /// The connections to the route's upstream.
+    pub pool: &'a Arc<Pool>,
+    /// The header firewall.
+    pub firewall: &'a Firewall,
+    /// `[limits]`.
+    pub limits: &'a Limits,
+    /// `[paths]`, for the rewritten path.
+    pub paths: &'a PathRules,
+    /// Who asks.
+    pub client: &'a Client,
+}
+
+/// Sends the request to the route's upstream and returns its response.
+///
+/// # Errors
+/// [`UpstreamError`]; nothing was answered yet, so the caller can still refuse.
+pub async fn forward(
+    permit: &Permit,
+    plan: &Forward,
+    path: &CanonicalPath<'_>,
+    (mut parts, incoming): (Parts, Incoming),
+    way: Way<'_>,
+) -> Result<Response<ResponseBody>, UpstreamError> {
+    parts.uri = backend_uri(permit, plan, path, &parts.uri, way.paths)?;
+    parts.version = Version::HTTP_11;
+    parts.extensions.clear();
+    let facts = Facts {
+        permit,
+        client: way.client,
+        host: &way.pool.upstream().host,
+        authority: way.pool.authority(),
+        forward_token: plan.forward_token,
+    };
+    way.firewall.toward_backend(&mut parts.headers, &facts);
+    let watch = BodyWatch::new();
+    let body = take_body(&mut parts, incoming, plan, way.limits, &watch)?;
+    let mut response = match way.pool.upstream().target {
+        Target::Whoami => whoami::answer(parts, body, way.firewall).await?,
+        Target::Http { .. } => exchange(parts, body, plan, way.pool, &watch).await?,
+    };
+    headers::toward_client(response.headers_mut(), way.client, way.pool.authority());
+    Ok(response)
+}
+
+/// The origin-form target for the backend: the judged path, or what the route rewrites it to.
+fn backend_uri(
+    permit: &Permit,
+    plan: &Forward,
+    path: &CanonicalPath<'_>,
+    asked: &Uri,
+    rules: &PathRules,
+) -> Result<Uri, UpstreamError> {
+    let rewritten = match &plan.rewrite {
+        None => None,
+        Some(rewrite) => Some(
+            rewrite
+                .apply(&permit.route().pattern, path, rules)
+                .map_err(|fault| UpstreamError::Rewrite(fault.0))?,
+        ),
+    };
+    let path = rewritten.as_ref().map_or(path.as_str(), CanonicalPath::as_str);
+    let query = asked.query().map(clean_query);
+    if asked.path() == path && asked.query() == query.as_deref() {
+        return Ok(origin_form(asked));
+    }
+    let target = match query {
+        None => path.to_owned(),
+        Some(query) => format!("{path}?{query}"),
+    };
+    let target = PathAndQuery::try_from(target).map_err(|_| UpstreamError::Rewrite("not a path"))?;
+    Ok(Uri::from(target))
+}
+
+fn origin_form(uri: &Uri) -> Uri {
+    uri.path_and_query().cloned().map_or_else(Uri::default, Uri::from)
+}
+
+/// The query means the same but is spelled by the book (RFC 3986 §3.4): a strict backend must not stumble
+/// over a raw bracket, and a lone `%` is what a lenient one reads as `%25`.
+fn clean_query(query: &str) -> std::borrow::Cow<'_, str> {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?".contains(&byte);
+    let bytes = query.as_bytes();
+    let escape = |at: usize| {
+        bytes[at] == b'%'
+            && bytes.get(at + 1..at + 3).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit))
+    };
+    if (0..bytes.len()).all(|at| legal(bytes[at]) || escape(at)) {
+        return query.into();
+    }
+    let mut clean = String::with_capacity(bytes.len() + 8);
+    for at in 0..bytes.len() {
+        if legal(bytes[at]) || escape(at) {
+            clean.push(char::from(bytes[at]));
+        } else {
+            clean.push_str(&format!("%{:02X}", bytes[at]));
+        }
+    }
+    clean.into()
+}
+
+fn take_body(
+    parts: &mut Parts,
+    incoming: Incoming,
+    plan: &Forward,
+    limits: &Limits,
+    watch: &Arc<BodyWatch>,
+) -> Result<RequestBody, UpstreamError> {
+    if incoming.is_end_stream() {
+        return Ok(RequestBody::Empty);
+    }
+    let max = plan.body_max.unwrap_or(limits.body_max);
+    if incoming.size_hint().lower() > max {
+        return Err(UpstreamError::ClientBody(BodyFault::TooLarge));
+    }
+    if incoming.size_hint().exact().is_none() {
+        // Said aloud, since a client drops the body of a GET whose length it was not told.
+        parts.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    Ok(RequestBody::streamed(incoming, max, limits.body_idle, Arc::clone(watch)))
+}
+
+/// One request out and one response in. A connection kept from before may have been closed by the backend
+/// meanwhile: then what was not sent is sent on the next one, and a safe request without a body may be sent
+/// again once (RFC 9110 §9.2.2); no other ever is.
+async fn exchange(
+    parts: Parts,
+    body: RequestBody,
+    plan: &Forward,
+    pool: &Arc<Pool>,
+    watch: &Arc<BodyWatch>,
+) -> Result<Response<ResponseBody>, UpstreamError> {
+    let mut request = Request::from_parts(parts, body);
+    while let Some(sender) = pool.reuse() {
+        let again = repeatable(&request);
+        match send(sender, request, plan, pool, watch).await {
+            Err(Unanswered { unsent: Some(same), .. }) => request = *same,
+            Err(Unanswered { error, .. }) => {
+                request = again.filter(|_| closed_unanswered(&error)).ok_or(error)?;
+                break;
+            }
+            Ok(response) => return Ok(response),
+        }
+    }
+    let sender = pool.connect().await?;
+    send(sender, request, plan, pool, watch).await.map_err(|unanswered| unanswered.error)
+}
+
+fn repeatable(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
+    let empty = matches!(request.body(), RequestBody::Empty);
+    let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    (empty && safe).then(|| {
+        let mut again = Request::new(RequestBody::Empty);
+        again.method_mut().clone_from(request.method());
+        again.uri_mut().clone_from(request.uri());
+        again.headers_mut().clone_from(request.headers());
+        again
+    })
+}
+
+fn closed_unanswered(error: &UpstreamError) -> bool {
+    matches!(error, UpstreamError::Protocol(error)
+        if error.is_incomplete_message() || error.is_canceled() || error.is_closed())
+}
+
+/// What came of a request that got no answer.
+struct Unanswered {
+    error: UpstreamError,
+    /// The request itself, when not a byte of it was sent.
+    unsent: Option<Box<Request<RequestBody>>>,
+}
+
+impl From<UpstreamError> for Unanswered {
+    fn from(error: UpstreamError) -> Unanswered {
+        Unanswered { error, unsent: None }
+    }
+}
+
+async fn send(
+    mut sender: Sender,
+    request: Request<RequestBody>,
+    plan: &Forward,
+    pool: &Arc<Pool>,
+    watch: &Arc<BodyWatch>,
+) -> Result<Response<ResponseBody>, Unanswered> {
+    let limit = plan.timeout.unwrap_or(pool.upstream().timeout_first_byte);
+    let answer = within(limit, watch, sender.try_send_request(request)).await;
+    let response = match answer {
+        None => return Err(UpstreamError::FirstByteTimeout.into()),
+        Some(Ok(response)) => response,
+        Some(Err(error)) => return Err(unanswered(error, watch)),
+    };
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(UpstreamError::Switched.into());
+    }
+    let idle = pool.upstream().timeout_idle;
+    Ok(response.map(|body| ResponseBody::streamed(body, idle, sender, Arc::clone(pool))))
+}
+
+fn unanswered(mut error: TrySendError<Request<RequestBody>>, watch: &BodyWatch) -> Unanswered {
+    if let Some(fault) = watch.fault() {
+        return UpstreamError::ClientBody(fault).into();
+    }
+    let unsent = error.take_message().map(Box::new);
+    Unanswered { error: UpstreamError::Protocol(error.into_error()), unsent }
+}
+
+/// Waits for a response head: `limit` after the last piece of the request was taken, however long that took.
+async fn within<F: Future>(limit: Duration, watch: &BodyWatch, answer: F) -> Option<F::Output> {
+    let mut answer = std::pin::pin!(answer);
+    loop {
+        let deadline = watch.moved_at() + limit;
+        match tokio::time::timeout_at(deadline.into(), &mut answer).await {
+            Ok(output) => return Some(output),
+            Err(_) if watch.moved_at() + limit > Instant::now() => {}
+            Err(_) => return None,
+        }
+    }
+}

@@ -3,6 +3,8 @@
 //! `file` and `password` are the users of `users.toml`; `embedded` keeps sessions and revocations in one
 //! SQLite file; `revocations` is their picture in memory, the only part that the request path asks.
 
+#[cfg(test)]
+mod contract;
 pub mod embedded;
 pub mod file;
 pub mod keyfile;

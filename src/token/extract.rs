@@ -1,1 +1,112 @@
-//! (being written)
+//! Where the token is in a request: `Authorization: Bearer`, once (RFC 6750 §2.1).
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+
+/// What a request presents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presented<'a> {
+    /// No bearer token; another scheme is the backend's business.
+    Nothing,
+    /// One token, not looked at yet.
+    Token(&'a str),
+    /// `Bearer` and then something that cannot be one token.
+    Malformed,
+    /// More than one credential (RFC 6750 §2; Envoy CVE-2026-26308).
+    Duplicated,
+}
+
+/// Finds the bearer token of a request. The scheme's name may be in any case (RFC 9110 §11.1).
+pub fn bearer(headers: &HeaderMap) -> Presented<'_> {
+    let mut fields = headers.get_all(AUTHORIZATION).iter();
+    let Some(field) = fields.next() else {
+        return Presented::Nothing;
+    };
+    if fields.next().is_some() {
+        return Presented::Duplicated;
+    }
+    let value = field.as_bytes();
+    let Some(rest) = after_scheme(value) else {
+        // A list with a bearer element inside would be found by backends that split on commas.
+        return if lists_a_bearer(value) { Presented::Duplicated } else { Presented::Nothing };
+    };
+    match std::str::from_utf8(rest) {
+        Ok(_) if lists_a_bearer(rest) => Presented::Duplicated,
+        Ok(token) if !token.is_empty() && token.bytes().all(is_token_byte) => {
+            Presented::Token(token)
+        }
+        _ => Presented::Malformed,
+    }
+}
+
+/// Whether the field carries a bearer token, well formed or not: what must not reach a backend unasked.
+pub fn is_bearer(value: &[u8]) -> bool {
+    after_scheme(value).is_some() || lists_a_bearer(value)
+}
+
+fn after_scheme(value: &[u8]) -> Option<&[u8]> {
+    const SCHEME: &[u8] = b"bearer";
+    let (scheme, rest) = value.trim_ascii().split_at_checked(SCHEME.len())?;
+    let bearer = scheme.eq_ignore_ascii_case(SCHEME)
+        && rest.first().is_none_or(|next| matches!(next, b' ' | b'\t' | b','));
+    bearer.then(|| rest.trim_ascii())
+}
+
+fn lists_a_bearer(value: &[u8]) -> bool {
+    value.contains(&b',')
+        && value.split(|&byte| byte == b',').skip(1).any(|one| after_scheme(one).is_some())
+}
+
+/// `b64token` of RFC 6750 §2.1.
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue};
+
+    use super::{AUTHORIZATION, Presented, bearer};
+
+    #[track_caller]
+    fn check(fields: &[&str], expected: Presented<'_>) {
+        let mut headers = HeaderMap::new();
+        for field in fields {
+            let value = HeaderValue::from_bytes(field.as_bytes()).expect("a test's own field");
+            headers.append(AUTHORIZATION, value);
+        }
+        assert_eq!(bearer(&headers), expected, "{fields:?}");
+    }
+
+    #[test]
+    fn one_bearer_token_is_found_in_any_case_of_the_scheme() {
+        check(&["Bearer a.b.c"], Presented::Token("a.b.c"));
+        check(&["bearer  a.b.c "], Presented::Token("a.b.c"));
+        check(&["BEARER\ta.b.c"], Presented::Token("a.b.c"));
+    }
+
+    #[test]
+    fn other_schemes_present_nothing() {
+        check(&[], Presented::Nothing);
+        check(&[""], Presented::Nothing);
+        check(&["Basic YTpi"], Presented::Nothing);
+        check(&["Bearerx a.b.c"], Presented::Nothing);
+    }
+
+    #[test]
+    fn what_cannot_be_one_token_is_malformed() {
+        for field in
+            ["Bearer", "Bearer ", "Bearer a b", "Bearer a\"b", "Bearer caf\u{e9}", "Bearer,"]
+        {
+            check(&[field], Presented::Malformed);
+        }
+    }
+
+    #[test]
+    fn two_credentials_are_never_one() {
+        check(&["Bearer a.b.c", "Bearer a.b.c"], Presented::Duplicated);
+        check(&["Basic YTpi", "Bearer a.b.c"], Presented::Duplicated);
+        check(&["Bearer a.b.c, Bearer d.e.f"], Presented::Duplicated);
+        check(&["Basic YTpi, bearer d.e.f"], Presented::Duplicated);
+    }
+}

@@ -11,6 +11,9 @@ pub mod keys;
 pub mod mint;
 pub mod verify;
 
+#[cfg(test)]
+mod tests;
+
 pub use claims::{Claims, Freshness, RESERVED_CLAIMS, TokenKind};
 pub use verify::{Standing, TokenFault, VerifiedToken};
 

@@ -1,0 +1,85 @@
+//! Steps 2 to 6 of a request's life, in one function for everybody who asks: live requests, our endpoints and
+//! `explain`. A second implementation may not exist.
+
+use std::sync::Arc;
+
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
+use http::{HeaderMap, Method};
+
+use super::Snapshot;
+use crate::policy::path::{CanonicalPath, PathFault};
+use crate::policy::route::Route;
+use crate::policy::{self, Permit, Refusal, Requirement};
+use crate::token::extract::{self, Presented};
+use crate::token::{Standing, TokenFault, UnixTime};
+
+/// What is asked, borrowed from the request.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'p, 'r> {
+    /// The method, as sent.
+    pub method: &'r str,
+    /// The host in canonical spelling; empty when the request named none.
+    pub host: &'r str,
+    /// The path part of the target, as sent.
+    pub path: &'p str,
+    /// The header section, as sent.
+    pub headers: &'r HeaderMap,
+}
+
+/// What came of it, and on the way to what.
+#[derive(Debug)]
+pub struct Judged<'p> {
+    /// The one path; absent when the asked one has several readings, and then says which rule it broke.
+    pub path: Result<CanonicalPath<'p>, PathFault>,
+    /// The most specific route that matches.
+    pub route: Option<Arc<Route>>,
+    /// May it pass?
+    pub decision: Result<Permit, Refusal>,
+}
+
+/// Judges a request. `prove` turns the text of a presented token into a standing.
+pub fn judge<'p>(
+    snapshot: &Snapshot,
+    asked: &Asked<'p, '_>,
+    prove: impl FnOnce(Presented<'_>) -> Standing,
+    now: UnixTime,
+) -> Judged<'p> {
+    let path = match CanonicalPath::parse(asked.path, &snapshot.config.paths) {
+        Ok(path) => path,
+        Err(fault) => {
+            return Judged { path: Err(fault), route: None, decision: Err(Refusal::BadPath) };
+        }
+    };
+    let Some(route) = snapshot.config.routes.find(asked.method, asked.host, &path) else {
+        return Judged { path: Ok(path), route: None, decision: Err(Refusal::NoRoute) };
+    };
+    let decision = decide(route, &path, asked, prove, now);
+    Judged { path: Ok(path), route: Some(Arc::clone(route)), decision }
+}
+
+fn decide(
+    route: &Arc<Route>,
+    path: &CanonicalPath<'_>,
+    asked: &Asked<'_, '_>,
+    prove: impl FnOnce(Presented<'_>) -> Standing,
+    now: UnixTime,
+) -> Result<Permit, Refusal> {
+    if route.preflight && is_preflight(asked) {
+        return policy::decide_preflight(route);
+    }
+    let presented = extract::bearer(asked.headers);
+    let standing = match (route.requirement, presented) {
+        // Never looked at, but a backend behind a public route must not have to choose between two either.
+        (Requirement::Public, Presented::Duplicated) => return Err(TokenFault::Duplicated.into()),
+        (Requirement::Public | Requirement::Deny, _) => Standing::Anonymous,
+        (_, presented) => prove(presented),
+    };
+    policy::decide(route, path, standing, now)
+}
+
+/// A CORS preflight by its form (Fetch standard, CORS protocol).
+fn is_preflight(asked: &Asked<'_, '_>) -> bool {
+    asked.method == Method::OPTIONS.as_str()
+        && asked.headers.contains_key(ORIGIN)
+        && asked.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+}

@@ -1,0 +1,290 @@
+//! A request's life, top to bottom: [`handle`] is the table of contents.
+//!
+//! `judge` holds steps 2 to 6 for every caller, `tokens` remembers verified tokens, `answer` turns refusals
+//! into responses and writes the access line.
+
+pub mod answer;
+pub mod judge;
+pub mod tokens;
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Request, Response, header};
+use hyper::body::Incoming;
+
+use crate::auth::{self, AuthContext};
+use crate::config::Config;
+use crate::policy::route::{Action, Endpoint, Route};
+use crate::policy::{Permit, Refusal, host};
+use crate::proxy::body::ResponseBody;
+use crate::proxy::headers::{Client, Firewall, REQUEST_ID};
+use crate::proxy::pool::Pool;
+use crate::proxy::{self, Way};
+use crate::store::{CredentialStore, StateStore};
+use crate::telemetry::{self, Metrics, RouteMeter, ThreadMeter};
+use crate::token::extract::Presented;
+use crate::token::keys::KeyRing;
+use crate::token::{Standing, TokenFault, UnixTime};
+use answer::{Answer, Line, Record};
+use judge::{Asked, judge};
+use tokens::TokenCache;
+
+/// The whole world a request sees: loaded once, never changed, replaced whole.
+pub struct Snapshot {
+    /// The configuration.
+    pub config: Config,
+    /// The keys.
+    pub ring: KeyRing,
+    /// The header firewall.
+    pub firewall: Firewall,
+    /// Users; `None` when login is switched off.
+    pub credentials: Option<Arc<dyn CredentialStore>>,
+    /// Sessions and revocations.
+    pub state: Arc<dyn StateStore>,
+    /// Counters, by route index.
+    pub meters: Vec<RouteMeter>,
+    /// Counters of requests that no route matched.
+    pub no_route: RouteMeter,
+    /// The process's metrics.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Snapshot {
+    /// The name of the upstream that a route leads to.
+    pub fn upstream_name(&self, route: &Route) -> Option<&str> {
+        match &route.action {
+            Action::Forward(plan) => Some(&self.config.upstreams[plan.upstream].name),
+            Action::Endpoint(_) => None,
+        }
+    }
+
+    /// Whether an address is a listed proxy.
+    fn trusts(&self, address: IpAddr) -> bool {
+        self.config.trusted_proxies.iter().any(|net| net.contains(&address))
+    }
+}
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Snapshot").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// What one data thread has for itself: no other thread ever takes its locks.
+#[derive(Debug)]
+pub struct Data {
+    world: Arc<ArcSwap<Snapshot>>,
+    pools: Mutex<Pools>,
+    tokens: TokenCache,
+    /// What this thread counts.
+    pub meter: ThreadMeter,
+}
+
+/// The connections to each upstream of a configuration, by its index there.
+#[derive(Debug, Default)]
+struct Pools {
+    made_for: Option<Arc<Snapshot>>,
+    by_upstream: Vec<Arc<Pool>>,
+}
+
+impl Data {
+    /// What a new data thread starts with.
+    pub fn new(world: Arc<ArcSwap<Snapshot>>, meter: ThreadMeter) -> Arc<Data> {
+        let tokens = TokenCache::new(world.load().config.limits.token_cache, meter.clone());
+        Arc::new(Data { world, pools: Mutex::default(), tokens, meter })
+    }
+
+    /// The world as it is now.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.world.load_full()
+    }
+
+    /// The connections to an upstream. An upstream that is the same in the next snapshot keeps its own.
+    fn pool(&self, snapshot: &Arc<Snapshot>, index: usize) -> Arc<Pool> {
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        if !pools.made_for.as_ref().is_some_and(|made_for| Arc::ptr_eq(made_for, snapshot)) {
+            let kept = std::mem::take(&mut pools.by_upstream);
+            let same = |upstream| kept.iter().find(|pool| pool.upstream() == upstream).cloned();
+            let all = snapshot.config.upstreams.iter();
+            pools.by_upstream =
+                all.map(|one| same(one).unwrap_or_else(|| Pool::new(one.clone()))).collect();
+            pools.made_for = Some(Arc::clone(snapshot));
+        }
+        Arc::clone(&pools.by_upstream[index])
+    }
+}
+
+/// Answers one request. `head` is what the wire guard found in its head.
+pub async fn handle(
+    data: Arc<Data>,
+    address: IpAddr,
+    head: Result<(), Refusal>,
+    request: Request<Incoming>,
+) -> Response<Answer> {
+    // 1. The world, once; the clock, once.
+    let snapshot = data.snapshot();
+    let now = UnixTime::of(telemetry::clock());
+    let (parts, body) = request.into_parts();
+    let client = identify(&snapshot, address, &parts.headers);
+    let line = snapshot.config.log.access.then(|| access_line(&client, &parts));
+    let mut record = Record::open(&data, &snapshot, line);
+    let scene = Scene { data: &data, snapshot: &snapshot, client: &client, now };
+    // 2.–8.
+    let outcome = match head {
+        Ok(()) => scene.serve(parts, body, &mut record).await,
+        Err(refusal) => Err(refusal),
+    };
+    // 9. One place turns any refusal into a response and writes the access line.
+    let response = outcome.unwrap_or_else(|refusal| {
+        record.decision = refusal.code();
+        answer::refuse(refusal, &client.request_id)
+    });
+    record.follow(response)
+}
+
+/// What every step of one request shares.
+#[derive(Clone, Copy)]
+struct Scene<'a> {
+    data: &'a Data,
+    snapshot: &'a Arc<Snapshot>,
+    client: &'a Client,
+    now: UnixTime,
+}
+
+impl Scene<'_> {
+    async fn serve(
+        &self,
+        parts: Parts,
+        body: Incoming,
+        record: &mut Record,
+    ) -> Result<Response<ResponseBody>, Refusal> {
+        // 2.–6. Path, route, token, standing, decision.
+        let asked_host = asked_host(&parts.headers)?;
+        let target = parts.uri.clone();
+        let asked = Asked {
+            method: parts.method.as_str(),
+            host: &asked_host,
+            path: target.path(),
+            headers: &parts.headers,
+        };
+        let judged = judge(self.snapshot, &asked, |presented| self.prove(presented), self.now);
+        record.route = judged.route;
+        let path = judged.path.map_err(|_| Refusal::BadPath)?;
+        let permit = judged.decision?;
+        if let Some(line) = record.line() {
+            path.as_str().clone_into(&mut line.path);
+            line.subject = permit.claims().map(|claims| claims.subject.clone());
+        }
+        let route = Arc::clone(permit.route());
+        match &route.action {
+            // 7. Ours.
+            Action::Endpoint(endpoint) => self.answer(permit, *endpoint, parts, body).await,
+            // 8. The backend's.
+            Action::Forward(plan) => {
+                let pool = self.data.pool(self.snapshot, plan.upstream);
+                let way = Way {
+                    pool: &pool,
+                    firewall: &self.snapshot.firewall,
+                    limits: &self.snapshot.config.limits,
+                    paths: &self.snapshot.config.paths,
+                    client: self.client,
+                };
+                let sent = proxy::forward(&permit, plan, &path, (parts, body), way).await;
+                sent.map_err(|error| self.report(&pool, &error))
+            }
+        }
+    }
+
+    /// From what was presented to who it proves, from memory or by signature; then revocation, in memory.
+    fn prove(&self, presented: Presented<'_>) -> Standing {
+        let token = match presented {
+            Presented::Nothing => return Standing::Anonymous,
+            Presented::Malformed => return Standing::Unproven(TokenFault::Malformed),
+            Presented::Duplicated => return Standing::Unproven(TokenFault::Duplicated),
+            Presented::Token(token) => token,
+        };
+        let signed = match self.data.tokens.read(token, &self.snapshot.ring) {
+            Ok(signed) => signed,
+            Err(fault) => return Standing::Unproven(fault),
+        };
+        if self.snapshot.state.revocations().holds(signed.claims()) {
+            return Standing::Unproven(TokenFault::Revoked);
+        }
+        signed.standing(&self.snapshot.config.tokens, self.now)
+    }
+
+    async fn answer(
+        &self,
+        permit: Permit,
+        endpoint: Endpoint,
+        parts: Parts,
+        body: Incoming,
+    ) -> Result<Response<ResponseBody>, Refusal> {
+        let context = AuthContext {
+            ring: &self.snapshot.ring,
+            rules: &self.snapshot.config.tokens,
+            credentials: self.snapshot.credentials.as_deref(),
+            state: self.snapshot.state.as_ref(),
+            body_idle: self.snapshot.config.limits.body_idle,
+        };
+        let answer = auth::answer(permit, endpoint, (parts, body), &context, self.now).await?;
+        let mut response = answer.map(ResponseBody::full);
+        response.headers_mut().insert(REQUEST_ID, self.client.request_id.clone());
+        Ok(response)
+    }
+
+    fn report(&self, pool: &Pool, error: &proxy::UpstreamError) -> Refusal {
+        let refusal = error.refusal();
+        let upstream = &pool.upstream().name;
+        self.snapshot.metrics.upstream_error(upstream, refusal.code());
+        tracing::warn!(
+            request_id = self.client.request_id.to_str().unwrap_or_default(),
+            upstream.name = %upstream,
+            refusal.code = refusal.code(),
+            %error,
+            "the backend did not answer"
+        );
+        refusal
+    }
+}
+
+/// The canonical host of a request that has one; HTTP/1.0 need not.
+fn asked_host(headers: &HeaderMap) -> Result<Cow<'_, str>, Refusal> {
+    let Some(field) = headers.get(header::HOST) else {
+        return Ok(Cow::Borrowed(""));
+    };
+    let field = field.to_str().map_err(|_| Refusal::BadHeader)?;
+    host::canonical(field).map_err(|_| Refusal::BadHeader)
+}
+
+fn identify(snapshot: &Snapshot, address: IpAddr, headers: &HeaderMap) -> Client {
+    let trusted = snapshot.trusts(address);
+    let given = headers.get(REQUEST_ID).filter(|id| trusted && is_request_id(id)).cloned();
+    let request_id = given.unwrap_or_else(|| {
+        // Time-ordered, so that the lines of a moment sort together (RFC 9562 §5.7).
+        let mut text = uuid::Uuid::encode_buffer();
+        let text = uuid::Uuid::now_v7().hyphenated().encode_lower(&mut text);
+        HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("-"))
+    });
+    Client { address, trusted, request_id }
+}
+
+fn is_request_id(id: &HeaderValue) -> bool {
+    const ID_BYTES_MAX: usize = 128;
+    let legal = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte);
+    (1..=ID_BYTES_MAX).contains(&id.len()) && id.as_bytes().iter().all(legal)
+}
+
+fn access_line(client: &Client, parts: &Parts) -> Line {
+    Line {
+        request_id: client.request_id.to_str().unwrap_or_default().to_owned(),
+        client: client.address.to_string(),
+        method: parts.method.to_string(),
+        path: String::new(),
+        subject: None,
+    }
+}

@@ -1,0 +1,198 @@
+//! The table that finds the most specific route that matches a request; order never matters.
+//!
+//! A trie of path segments, searched depth first: literal, then `{}`/`*`, then `**`, so matches come in
+//! order of specificity, compared segment by segment from the left; then host, named over any; then
+//! method, named over any. A path whose methods or hosts do not match falls to the next pattern that
+//! does, which is why no ready-made router fits. One matcher for every size (CVE-2026-27588); a
+//! search visits a node at most once and recurses as deep as the longest pattern, never deeper.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use super::path::CanonicalPath;
+use super::pattern::{Pattern, Segment};
+use super::route::Route;
+
+type Map<T> = HashMap<Box<str>, T, foldhash::fast::RandomState>;
+
+/// All routes, found by path, host and method. Order never matters.
+#[derive(Debug, Default)]
+pub struct RouteTable {
+    routes: Vec<Arc<Route>>,
+    root: Node,
+}
+
+/// Two routes that no request can tell apart, by their indices in the list given to `build`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tie(pub usize, pub usize);
+
+/// One place in the trie.
+#[derive(Debug, Default)]
+struct Node {
+    literals: Map<Node>,
+    /// `*` and `{name}` alike.
+    any: Option<Box<Node>>,
+    /// Patterns that end here.
+    here: Terminal,
+    /// Patterns that end here in `**`.
+    rest: Terminal,
+}
+
+/// The routes with one and the same path: by host, then by method.
+#[derive(Debug, Default)]
+struct Terminal {
+    hosts: Map<Vec<Arc<Route>>>,
+    any_host: Vec<Arc<Route>>,
+}
+
+impl RouteTable {
+    /// Builds the table; each route's `index` becomes its position in `routes`.
+    ///
+    /// # Errors
+    /// Every pair of routes that tie, in order.
+    pub fn build(routes: Vec<Route>) -> Result<RouteTable, Vec<Tie>> {
+        let mut table = RouteTable::default();
+        let mut ties = Vec::new();
+        for (index, mut route) in routes.into_iter().enumerate() {
+            route.index = index;
+            let route = Arc::new(route);
+            let entries = table.root.entries(&route.pattern);
+            ties.extend(
+                entries
+                    .iter()
+                    .filter(|one| overlap(&one.pattern, &route.pattern))
+                    .map(|one| Tie(one.index, index)),
+            );
+            entries.push(Arc::clone(&route));
+            table.routes.push(route);
+        }
+        if ties.is_empty() {
+            return Ok(table);
+        }
+        ties.sort_by_key(|tie| (tie.0, tie.1));
+        Err(ties)
+    }
+
+    /// All routes, in the order given to `build`.
+    pub fn routes(&self) -> &[Arc<Route>] {
+        &self.routes
+    }
+
+    /// The most specific route that matches; allocates nothing. `host` is canonical (`policy/host.rs`),
+    /// or empty if the request names none.
+    pub fn find(&self, method: &str, host: &str, path: &CanonicalPath<'_>) -> Option<&Arc<Route>> {
+        let mut found = None;
+        let _ = self.root.search(remaining(path), &mut |terminal| {
+            found = terminal.matches(method, host).next();
+            if found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        found
+    }
+
+    /// Every route that matches, the most specific first, for `explain`.
+    pub fn candidates(
+        &self,
+        method: &str,
+        host: &str,
+        path: &CanonicalPath<'_>,
+    ) -> Vec<&Arc<Route>> {
+        let mut all = Vec::new();
+        let _ = self.root.search(remaining(path), &mut |terminal| {
+            all.extend(terminal.matches(method, host));
+            ControlFlow::Continue(())
+        });
+        all
+    }
+}
+
+/// Whether two patterns with one path and one host can match one request with equal right. `HEAD` that
+/// follows `GET` never ties with a `HEAD` that is named: the named one is closer.
+fn overlap(one: &Pattern, other: &Pattern) -> bool {
+    match (one.methods.is_empty(), other.methods.is_empty()) {
+        (true, true) => true,
+        (false, false) => one.methods.iter().any(|method| other.methods.contains(method)),
+        (true, false) | (false, true) => false,
+    }
+}
+
+/// The judged path without the slashes at its ends, since a trailing one is not a difference; `None`
+/// when no segment is left.
+fn remaining<'p>(path: &'p CanonicalPath<'_>) -> Option<&'p str> {
+    let judged = path.judged();
+    let inner = judged.strip_prefix('/').unwrap_or(judged);
+    let inner = inner.strip_suffix('/').unwrap_or(inner);
+    if inner.is_empty() { None } else { Some(inner) }
+}
+
+impl Node {
+    /// The place of a pattern's routes, made if it is new.
+    fn entries(&mut self, pattern: &Pattern) -> &mut Vec<Arc<Route>> {
+        let mut node = self;
+        let mut ends_in_rest = false;
+        for segment in &pattern.segments {
+            node = match segment {
+                Segment::Literal(text) => node.literals.entry(text.as_str().into()).or_default(),
+                Segment::Any | Segment::Named(_) => node.any.get_or_insert_default(),
+                Segment::Rest => {
+                    ends_in_rest = true;
+                    break;
+                }
+            };
+        }
+        let terminal = if ends_in_rest { &mut node.rest } else { &mut node.here };
+        match &pattern.host {
+            Some(host) => terminal.hosts.entry(host.as_str().into()).or_default(),
+            None => &mut terminal.any_host,
+        }
+    }
+
+    /// Shows every terminal whose path matches, the most specific first, until told to stop.
+    fn search<'t>(
+        &'t self,
+        remaining: Option<&str>,
+        visit: &mut impl FnMut(&'t Terminal) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        match remaining {
+            None => visit(&self.here)?,
+            Some(text) => {
+                let (segment, after) = match text.split_once('/') {
+                    Some((segment, after)) => (segment, Some(after)),
+                    None => (text, None),
+                };
+                if let Some(child) = self.literals.get(segment) {
+                    child.search(after, visit)?;
+                }
+                if let Some(child) = &self.any {
+                    child.search(after, visit)?;
+                }
+            }
+        }
+        visit(&self.rest)
+    }
+}
+
+impl Terminal {
+    /// The routes that match, the most specific first.
+    fn matches<'t>(&'t self, method: &str, host: &str) -> impl Iterator<Item = &'t Arc<Route>> {
+        let named = if self.hosts.is_empty() { None } else { self.hosts.get(host) };
+        let named = named.map_or(&[][..], Vec::as_slice);
+        by_method(named, method).chain(by_method(&self.any_host, method))
+    }
+}
+
+/// The routes that match a method: the one that names it, the one that `HEAD` follows, the one for any.
+fn by_method<'t>(entries: &'t [Arc<Route>], method: &str) -> impl Iterator<Item = &'t Arc<Route>> {
+    let naming = |wanted: &str| {
+        entries.iter().find(|one| one.pattern.methods.iter().any(|own| own == wanted))
+    };
+    let exact = naming(method);
+    let followed = if method == "HEAD" { naming("GET") } else { None };
+    let followed = followed.filter(|one| !one.pattern.methods.iter().any(|own| own == method));
+    let any = entries.iter().find(|one| one.pattern.methods.is_empty());
+    exact.into_iter().chain(followed).chain(any)
+}
+
+#[cfg(test)]
+#[path = "table_tests.rs"]
+mod tests;

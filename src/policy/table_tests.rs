@@ -1,0 +1,329 @@
+//! The route table against a slow, obvious model, and the rules of specificity one by one.
+
+use std::cmp::Ordering;
+
+use proptest::prelude::*;
+
+use super::super::Requirement;
+use super::super::path::PathRules;
+use super::super::route::{Action, Endpoint};
+use super::*;
+
+fn route(pattern: &str) -> Route {
+    Route {
+        id: pattern.to_owned(),
+        index: usize::MAX,
+        pattern: Pattern::parse(pattern).unwrap_or_else(|fault| panic!("{pattern}: {fault:?}")),
+        requirement: Requirement::Public,
+        claims: Vec::new(),
+        preflight: false,
+        action: Action::Endpoint(Endpoint::Me),
+    }
+}
+
+fn routes(patterns: &[&str]) -> Vec<Route> {
+    patterns.iter().map(|one| route(one)).collect()
+}
+
+fn path(text: &str) -> CanonicalPath<'_> {
+    CanonicalPath::parse(text, &PathRules::default()).expect(text)
+}
+
+/// The sizes at which every rule is checked: Caddy took another code path above 100 (CVE-2026-27588).
+const SIZES: [usize; 4] = [1, 100, 101, 1000];
+
+/// Checks all wanted answers, whatever the order of the routes and however many others there are.
+#[track_caller]
+fn check(patterns: &[&str], wanted: &[(&str, Option<&str>)]) {
+    for size in SIZES {
+        let mut all = routes(patterns);
+        for filler in 0..size.saturating_sub(patterns.len()) {
+            all.push(route(&format!("GET h{filler}.test/filler/{filler}/*")));
+        }
+        for _ in 0..2 {
+            all.reverse();
+            let table = RouteTable::build(all.clone()).expect("no ties");
+            for (request, wanted) in wanted {
+                let (method, rest) = request.split_once(' ').expect("METHOD host/path");
+                let (host, inner) = rest.split_once('/').expect("a path");
+                let inner = format!("/{inner}");
+                let path = path(&inner);
+                let found = table.find(method, host, &path).map(|one| one.id.as_str());
+                assert_eq!(found, *wanted, "{request} among {size}");
+                let first =
+                    table.candidates(method, host, &path).first().map(|one| one.id.as_str());
+                assert_eq!(first, *wanted, "first candidate of {request}");
+            }
+        }
+    }
+}
+
+#[test]
+fn literal_beats_any_beats_rest_from_the_left() {
+    check(
+        &["/a/b", "/a/*", "/a/**", "/*/b/c", "/a/*/**", "/**"],
+        &[
+            ("GET /a/b", Some("/a/b")),
+            ("GET /a/x", Some("/a/*")),
+            ("GET /a", Some("/a/**")),
+            ("GET /a/", Some("/a/**")),
+            ("GET /a/b/c", Some("/a/*/**")),
+            ("GET /x/b/c", Some("/*/b/c")),
+            ("GET /x/b", Some("/**")),
+            ("GET /", Some("/**")),
+        ],
+    );
+}
+
+#[test]
+fn rest_includes_its_own_root_and_nothing_beside_it() {
+    check(
+        &["/admin/**"],
+        &[
+            ("GET /admin", Some("/admin/**")),
+            ("GET /admin/", Some("/admin/**")),
+            ("GET /admin/x/y/", Some("/admin/**")),
+            ("GET /administrator", None),
+            ("GET /admin.", None),
+            ("GET /admin%20", None),
+            ("GET /Admin", None),
+            ("GET /", None),
+        ],
+    );
+}
+
+#[test]
+fn the_root_is_the_root_only() {
+    check(&["/"], &[("GET /", Some("/")), ("GET /x", None)]);
+}
+
+#[test]
+fn a_trailing_slash_is_not_a_difference() {
+    check(
+        &["/x/", "POST /y", "GET /z/*/"],
+        &[
+            ("GET /x", Some("/x/")),
+            ("GET /x/", Some("/x/")),
+            ("POST /y/", Some("POST /y")),
+            ("GET /y/", None),
+            ("GET /z/1", Some("GET /z/*/")),
+            ("GET /z/1/", Some("GET /z/*/")),
+            ("GET /z/", None),
+        ],
+    );
+}
+
+#[test]
+fn a_wrong_method_or_host_falls_to_the_next_pattern() {
+    check(
+        &["POST /a/b", "PUT /a/*", "a.test/a/*", "GET /a/**"],
+        &[
+            ("POST /a/b", Some("POST /a/b")),
+            ("PUT /a/b", Some("PUT /a/*")),
+            ("GET /a/b", Some("GET /a/**")),
+            ("GET a.test/a/b", Some("a.test/a/*")),
+            ("GET b.test/a/b/", Some("GET /a/**")),
+            ("POST /a/c", None),
+            ("DELETE /a/b", None),
+        ],
+    );
+}
+
+#[test]
+fn path_then_host_then_method() {
+    check(
+        &["a.test/x", "GET /x", "/x", "GET a.test/x", "a.test/**"],
+        &[
+            ("GET a.test/x", Some("GET a.test/x")),
+            ("POST a.test/x", Some("a.test/x")),
+            ("GET b.test/x", Some("GET /x")),
+            ("POST b.test/x", Some("/x")),
+            ("POST a.test/y", Some("a.test/**")),
+            ("POST b.test/y", None),
+        ],
+    );
+}
+
+#[test]
+fn head_follows_get_unless_it_is_named_as_close() {
+    check(
+        &["GET /x", "HEAD /x", "GET /y", "/y", "HEAD /y/**", "GET a.test/x"],
+        &[
+            ("HEAD /x", Some("HEAD /x")),
+            ("GET /x", Some("GET /x")),
+            ("HEAD /y", Some("GET /y")),
+            ("HEAD a.test/x", Some("GET a.test/x")),
+            ("OPTIONS /y", Some("/y")),
+            ("head /x", None),
+        ],
+    );
+}
+
+#[test]
+fn one_spelling_in_the_file_and_on_the_wire() {
+    check(
+        &["/café/%7euser", "/a%2Ab"],
+        &[
+            ("GET /caf%c3%a9/~user", Some("/café/%7euser")),
+            ("GET /café/%7Euser/", Some("/café/%7euser")),
+            ("GET /a*b", Some("/a%2Ab")),
+            ("GET /axb", None),
+        ],
+    );
+}
+
+#[track_caller]
+fn ties(patterns: &[&str]) -> Vec<(usize, usize)> {
+    match RouteTable::build(routes(patterns)) {
+        Ok(_) => Vec::new(),
+        Err(ties) => ties.into_iter().map(|tie| (tie.0, tie.1)).collect(),
+    }
+}
+
+#[test]
+fn every_pair_that_ties_is_reported() {
+    assert_eq!(ties(&["/a/{x}", "/b", "/a/{y}", "/a/*/"]), [(0, 2), (0, 3), (2, 3)]);
+    assert_eq!(
+        ties(&["GET,POST /a", "/a", "PUT,POST /a/", "A.test./a", "a.test/a"]),
+        [(0, 2), (3, 4)]
+    );
+    assert_eq!(ties(&["/caf%C3%A9", "/café"]), [(0, 1)]);
+    assert_eq!(ties(&["GET /a", "HEAD /a", "/a", "a.test/a", "/a/*", "/a/**", "/*/a"]), []);
+}
+
+#[test]
+fn routes_keep_their_order_and_get_their_index() {
+    let table = RouteTable::build(routes(&["/b", "/a"])).expect("no ties");
+    let seen: Vec<_> = table.routes().iter().map(|one| (one.index, one.id.as_str())).collect();
+    assert_eq!(seen, [(0, "/b"), (1, "/a")]);
+    assert!(RouteTable::default().find("GET", "", &path("/")).is_none());
+}
+
+#[test]
+fn the_deepest_path_and_pattern_are_bounded() {
+    let deep = "/a".repeat(super::super::pattern::PATTERN_SEGMENTS_MAX);
+    let table = RouteTable::build(routes(&[&deep, "/a/**"])).expect("no ties");
+    assert_eq!(table.find("GET", "", &path(&deep)).expect("found").id, deep);
+    let deeper = "/a".repeat(super::super::path::SEGMENTS_MAX);
+    assert_eq!(table.find("GET", "", &path(&deeper)).expect("found").id, "/a/**");
+}
+
+/// The written rule (design §3), without any cleverness: whether one pattern matches.
+fn matches(pattern: &Pattern, method: &str, host: &str, path: &str) -> bool {
+    let wanted: Vec<&str> =
+        path.trim_matches('/').split('/').filter(|one| !one.is_empty()).collect();
+    let path_fits = match pattern.segments.split_last() {
+        Some((Segment::Rest, before)) => wanted.len() >= before.len() && fits(before, &wanted),
+        _ => wanted.len() == pattern.segments.len() && fits(&pattern.segments, &wanted),
+    };
+    let own = |wanted: &str| pattern.methods.iter().any(|one| one == wanted);
+    path_fits
+        && pattern.host.as_deref().is_none_or(|own| own == host)
+        && (pattern.methods.is_empty() || own(method) || (method == "HEAD" && own("GET")))
+}
+
+fn fits(segments: &[Segment], wanted: &[&str]) -> bool {
+    segments.iter().zip(wanted).all(|(segment, text)| match segment {
+        Segment::Literal(own) => own == text,
+        _ => true,
+    })
+}
+
+/// The written rule: which of two matching patterns is more specific.
+fn closer(one: &Pattern, other: &Pattern, method: &str) -> Ordering {
+    let rank = |segment: Option<&Segment>| match segment {
+        Some(Segment::Literal(_)) | None => 0,
+        Some(Segment::Any | Segment::Named(_)) => 1,
+        Some(Segment::Rest) => 2,
+    };
+    let length = one.segments.len().max(other.segments.len());
+    let by_path = (0..length)
+        .map(|at| rank(one.segments.get(at)).cmp(&rank(other.segments.get(at))))
+        .find(|order| order.is_ne())
+        .unwrap_or(Ordering::Equal);
+    let method_rank = |pattern: &Pattern| match &pattern.methods {
+        methods if methods.iter().any(|own| own == method) => 0,
+        methods if !methods.is_empty() => 1,
+        _ => 2,
+    };
+    by_path
+        .then(one.host.is_none().cmp(&other.host.is_none()))
+        .then(method_rank(one).cmp(&method_rank(other)))
+}
+
+fn a_pattern() -> impl Strategy<Value = String> {
+    let segment = prop::sample::select(vec!["a", "b", "c", "*", "{x}"]);
+    (
+        prop::sample::select(vec!["", "GET ", "HEAD ", "GET,POST ", "PUT "]),
+        prop::sample::select(vec!["", "", "h.test", "i.test"]),
+        prop::collection::vec(segment, 0..4),
+        prop::sample::select(vec!["", "", "/**", "/"]),
+    )
+        .prop_filter_map("names and empty segments", |(methods, host, segments, end)| {
+            let text = format!("{methods}{host}/{}{end}", segments.join("/")).replace("//", "/");
+            Pattern::parse(&text).ok().map(|_| text)
+        })
+}
+
+fn a_request() -> impl Strategy<Value = (&'static str, &'static str, String)> {
+    (
+        prop::sample::select(vec!["GET", "HEAD", "POST", "PUT", "DELETE"]),
+        prop::sample::select(vec!["", "h.test", "i.test", "j.test"]),
+        prop::collection::vec(prop::sample::select(vec!["a", "b", "c", "d"]), 0..5),
+        prop::sample::select(vec!["", "/"]),
+    )
+        .prop_map(|(method, host, segments, end)| {
+            let path = format!("/{}{end}", segments.join("/")).replace("//", "/");
+            (method, host, path)
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn find_agrees_with_the_written_rule(
+        patterns in prop::collection::vec(a_pattern(), 1..40),
+        requests in prop::collection::vec(a_request(), 20),
+    ) {
+        // Leave out whatever ties, so that the rest is a table.
+        let mut kept: Vec<Route> = Vec::new();
+        for text in &patterns {
+            kept.push(route(text));
+            if RouteTable::build(kept.clone()).is_err() {
+                kept.pop();
+            }
+        }
+        let table = RouteTable::build(kept.clone()).expect("ties were left out");
+        for (method, host, text) in requests {
+            let mut wanted: Vec<&Route> =
+                kept.iter().filter(|one| matches(&one.pattern, method, host, &text)).collect();
+            wanted.sort_by(|one, other| closer(&one.pattern, &other.pattern, method));
+            let wanted: Vec<&str> = wanted.iter().map(|one| one.id.as_str()).collect();
+            let path = path(&text);
+            let found: Vec<&str> =
+                table.candidates(method, host, &path).iter().map(|one| one.id.as_str()).collect();
+            prop_assert_eq!(&found, &wanted);
+            let first = table.find(method, host, &path).map(|one| one.id.as_str());
+            prop_assert_eq!(first, wanted.first().copied());
+        }
+    }
+
+    #[test]
+    fn ties_are_exactly_the_pairs_that_no_request_tells_apart(
+        one in a_pattern(), other in a_pattern(),
+    ) {
+        let tie = RouteTable::build(routes(&[&one, &other])).is_err();
+        let (one, other) = (Pattern::parse(&one).unwrap(), Pattern::parse(&other).unwrap());
+        let shape = |pattern: &Pattern| -> Vec<String> {
+            pattern.segments.iter().map(|segment| match segment {
+                Segment::Literal(text) => text.clone(),
+                Segment::Any | Segment::Named(_) => "*".to_owned(),
+                Segment::Rest => "**".to_owned(),
+            }).collect()
+        };
+        let shared = one.methods.iter().any(|own| other.methods.contains(own))
+            || (one.methods.is_empty() && other.methods.is_empty());
+        prop_assert_eq!(tie, shape(&one) == shape(&other) && one.host == other.host && shared);
+    }
+}

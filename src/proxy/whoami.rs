@@ -1,0 +1,99 @@
+//! `builtin:whoami`: a small backend inside the binary that shows the request it received, identity first, so
+//! that a newcomer sees what a backend would see without having one.
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Response, header};
+use http_body_util::BodyExt;
+use serde_json::{Map, Value, json};
+
+use super::UpstreamError;
+use super::body::{RequestBody, ResponseBody};
+use super::headers::Firewall;
+
+/// Answers with the request itself, as JSON where the client asks for it, else as text.
+///
+/// # Errors
+/// [`UpstreamError::ClientBody`] when the request's body ends early.
+pub async fn answer(
+    parts: Parts,
+    body: RequestBody,
+    firewall: &Firewall,
+) -> Result<Response<ResponseBody>, UpstreamError> {
+    let body_bytes = count(body).await?;
+    let (identity, other) = split(&parts.headers, firewall);
+    let wants_json = parts
+        .headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .is_some_and(|accept| accept.contains("json"));
+    let (kind, text) = if wants_json {
+        ("application/json", as_json(&parts, &identity, &other, body_bytes))
+    } else {
+        ("text/plain; charset=utf-8", as_text(&parts, &identity, &other, body_bytes))
+    };
+    let mut response = Response::new(ResponseBody::full(Bytes::from(text)));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response.headers_mut().insert(header::SERVER, HeaderValue::from_static("whoami"));
+    Ok(response)
+}
+
+type Fields<'a> = Vec<(&'a str, String)>;
+
+async fn count(mut body: RequestBody) -> Result<u64, UpstreamError> {
+    let mut bytes = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(UpstreamError::ClientBody)?;
+        bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+    }
+    Ok(bytes)
+}
+
+fn split<'a>(headers: &'a HeaderMap, firewall: &'a Firewall) -> (Fields<'a>, Fields<'a>) {
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let identity: Fields<'a> = firewall
+        .identity_names()
+        .filter_map(|name| Some((name.as_str(), text(headers.get(name)?))))
+        .collect();
+    let other = headers
+        .keys()
+        .filter(|name| !identity.iter().any(|(known, _)| known == name))
+        .map(|name| {
+            let values: Vec<String> = headers.get_all(name).iter().map(text).collect();
+            (name.as_str(), values.join(", "))
+        })
+        .collect();
+    (identity, other)
+}
+
+fn as_text(parts: &Parts, identity: &Fields<'_>, other: &Fields<'_>, body_bytes: u64) -> String {
+    let lines = |fields: &Fields<'_>| {
+        fields.iter().map(|(name, value)| format!("  {name}: {value}\n")).collect::<String>()
+    };
+    let who = if identity.is_empty() { "  (nobody)\n".to_owned() } else { lines(identity) };
+    format!(
+        "identity\n{who}\nrequest\n  {} {}\n\nheaders\n{}\nbody\n  {body_bytes} bytes\n",
+        parts.method,
+        parts.uri,
+        lines(other)
+    )
+}
+
+fn as_json(parts: &Parts, identity: &Fields<'_>, other: &Fields<'_>, body_bytes: u64) -> String {
+    let object = |fields: &Fields<'_>| {
+        fields
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), Value::from(value.as_str())))
+            .collect::<Map<String, Value>>()
+    };
+    let mut text = json!({
+        "identity": object(identity),
+        "method": parts.method.as_str(),
+        "target": parts.uri.to_string(),
+        "headers": object(other),
+        "body_bytes": body_bytes,
+    })
+    .to_string();
+    text.push('\n');
+    text
+}

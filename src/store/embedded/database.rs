@@ -1,0 +1,340 @@
+//! The SQLite file: its schema, its versions and every SQL statement on it.
+//!
+//! Opening checks that the file is ours, whole and not newer than this program, and raises an older one
+//! step by step. Nothing here decides when to commit: `owner` does.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Transaction, params};
+
+use crate::store::{Revocations, Revoked, Session, StoreFault};
+use crate::token::UnixTime;
+
+/// `PRAGMA application_id` of our files: "FrGt".
+const APPLICATION_ID: i32 = 0x4672_4774;
+
+/// Every step from an empty file to the newest schema. The version of a file is the number of steps it
+/// has taken, so an applied step is never edited: a change is a new step.
+const STEPS: [&str; 1] = ["
+    CREATE TABLE sessions (
+        id         TEXT PRIMARY KEY NOT NULL,
+        subject    TEXT NOT NULL,
+        started_at INTEGER NOT NULL,
+        auth_time  INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX sessions_by_expiry ON sessions (expires_at);
+    CREATE INDEX sessions_by_subject ON sessions (subject);
+    CREATE TABLE revocations (
+        kind       TEXT NOT NULL CHECK (kind IN ('token', 'session')),
+        id         TEXT NOT NULL,
+        expires_at INTEGER NOT NULL,
+        PRIMARY KEY (kind, id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX revocations_by_expiry ON revocations (expires_at);
+"];
+
+/// How long SQLite waits for somebody who reads or copies the file by hand.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+/// Most rows that one purge removes from a table, so that callers never wait long for it.
+const PURGE_ROWS_MAX: usize = 1000;
+
+/// An open `state.db`.
+#[derive(Debug)]
+pub(super) struct Database {
+    connection: Connection,
+}
+
+impl Database {
+    /// Opens the file, or makes it with mode 0600.
+    ///
+    /// # Errors
+    /// [`StoreFault`] naming the file and what to do.
+    pub(super) fn open(path: &Path) -> Result<Database, StoreFault> {
+        if !path.exists() {
+            create(path)?;
+        }
+        make_private(path)
+            .map_err(|error| StoreFault(format!("{} cannot be opened: {error}", path.display())))?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let opened = Connection::open_with_flags(path, flags)
+            .and_then(|connection| Ok((open_state(&connection)?, connection)));
+        let (state, mut connection) = opened.map_err(|error| open_fault(path, &error))?;
+        state.check(path)?;
+        raise(&mut connection, state.version).map_err(|error| open_fault(path, &error))?;
+        Ok(Database { connection })
+    }
+
+    /// Fills the memory with every revocation that lives at `now`.
+    ///
+    /// # Errors
+    /// [`StoreFault`]: without all of them the gateway must not start.
+    pub(super) fn load_revocations(
+        &self,
+        now: UnixTime,
+        revocations: &Revocations,
+    ) -> Result<(), StoreFault> {
+        let load = || -> rusqlite::Result<()> {
+            let mut statement = self
+                .connection
+                .prepare("SELECT kind, id, expires_at FROM revocations WHERE expires_at > ?1")?;
+            let mut rows = statement.query([stored(now)])?;
+            while let Some(row) = rows.next()? {
+                let id = row.get(1)?;
+                let what = match row.get_ref(0)?.as_str()? {
+                    "token" => Revoked::Token(id),
+                    _ => Revoked::Session(id),
+                };
+                revocations.add(what, moment(row.get(2)?));
+            }
+            Ok(())
+        };
+        load().map_err(|error| StoreFault(format!("the revocations cannot be read: {error}")))
+    }
+
+    /// Makes the disk full for this connection: the file may have no more pages than these.
+    #[cfg(test)]
+    pub(super) fn limit_pages(&self, pages: i64) {
+        self.connection
+            .pragma_update(None, "max_page_count", pages)
+            .unwrap();
+    }
+
+    /// Begins a transaction; what it does is kept only by its `commit`.
+    pub(super) fn begin(&mut self) -> rusqlite::Result<Transaction<'_>> {
+        self.connection.transaction()
+    }
+}
+
+/// Records a session. A `sid` that is there already is a constraint error.
+pub(super) fn start(on: &Transaction<'_>, session: &Session) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO sessions (id, subject, started_at, auth_time, expires_at) VALUES (?1, ?2, ?3, ?4, ?5)";
+    on.prepare_cached(sql)?.execute(params![
+        session.id,
+        session.subject,
+        stored(session.started_at),
+        stored(session.auth_time),
+        stored(session.expires_at)
+    ])?;
+    Ok(())
+}
+
+/// The session that lives at `now`. One that was revoked has no row.
+pub(super) fn find(
+    on: &Transaction<'_>,
+    id: &str,
+    now: UnixTime,
+) -> rusqlite::Result<Option<Session>> {
+    let sql = "SELECT id, subject, started_at, auth_time, expires_at FROM sessions WHERE id = ?1 AND expires_at > ?2";
+    let mut statement = on.prepare_cached(sql)?;
+    let session = statement.query_row(params![id, stored(now)], |row| {
+        Ok(Session {
+            id: row.get(0)?,
+            subject: row.get(1)?,
+            started_at: moment(row.get(2)?),
+            auth_time: moment(row.get(3)?),
+            expires_at: moment(row.get(4)?),
+        })
+    });
+    session.optional()
+}
+
+/// Moves `auth_time` forward, never back; `false` when there is no living session.
+pub(super) fn step_up(
+    on: &Transaction<'_>,
+    id: &str,
+    auth_time: UnixTime,
+) -> rusqlite::Result<bool> {
+    let sql =
+        "UPDATE sessions SET auth_time = max(auth_time, ?2) WHERE id = ?1 AND expires_at > ?2";
+    let changed = on
+        .prepare_cached(sql)?
+        .execute(params![id, stored(auth_time)])?;
+    Ok(changed == 1)
+}
+
+/// Revokes; a session's row goes in the same transaction, so it cannot be refreshed or stepped up.
+pub(super) fn revoke(
+    on: &Transaction<'_>,
+    what: &Revoked,
+    expires_at: UnixTime,
+) -> rusqlite::Result<()> {
+    let (kind, id) = match what {
+        Revoked::Token(id) => ("token", id),
+        Revoked::Session(id) => ("session", id),
+    };
+    let sql = "INSERT INTO revocations (kind, id, expires_at) VALUES (?1, ?2, ?3)
+        ON CONFLICT (kind, id) DO UPDATE SET expires_at = max(expires_at, excluded.expires_at)";
+    on.prepare_cached(sql)?
+        .execute(params![kind, id, stored(expires_at)])?;
+    if let Revoked::Session(id) = what {
+        on.prepare_cached("DELETE FROM sessions WHERE id = ?1")?
+            .execute([id])?;
+    }
+    Ok(())
+}
+
+/// Removes what expired at `before` or earlier, a bounded number of rows; `true` when there may be more.
+pub(super) fn purge(on: &Transaction<'_>, before: UnixTime) -> rusqlite::Result<bool> {
+    let statements = [
+        "DELETE FROM sessions WHERE id IN
+            (SELECT id FROM sessions WHERE expires_at <= ?1 LIMIT ?2)",
+        "DELETE FROM revocations WHERE (kind, id) IN
+            (SELECT kind, id FROM revocations WHERE expires_at <= ?1 LIMIT ?2)",
+    ];
+    let mut more = false;
+    for sql in statements {
+        let removed = on
+            .prepare_cached(sql)?
+            .execute(params![stored(before), PURGE_ROWS_MAX as i64])?;
+        more |= removed == PURGE_ROWS_MAX;
+    }
+    Ok(more)
+}
+
+/// SQLite's integers have a sign; the far end of time stays the far end.
+fn stored(time: UnixTime) -> i64 {
+    i64::try_from(time.0).unwrap_or(i64::MAX)
+}
+
+fn moment(stored: i64) -> UnixTime {
+    UnixTime(u64::try_from(stored).unwrap_or(0))
+}
+
+/// What the file says about itself.
+struct OpenState {
+    application_id: i32,
+    version: i32,
+    tables: i64,
+    damage: String,
+}
+
+fn open_state(connection: &Connection) -> rusqlite::Result<OpenState> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+    Ok(OpenState {
+        application_id: connection.query_row("PRAGMA application_id", [], |row| row.get(0))?,
+        version: connection.query_row("PRAGMA user_version", [], |row| row.get(0))?,
+        tables: number("SELECT count(*) FROM sqlite_schema")?,
+        damage: connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?,
+    })
+}
+
+impl OpenState {
+    fn check(&self, path: &Path) -> Result<(), StoreFault> {
+        let path = path.display();
+        let newest = STEPS.len() as i32;
+        if self.application_id != APPLICATION_ID && self.tables > 0 {
+            return Err(StoreFault(format!(
+                "{path} is a database of another program"
+            )));
+        }
+        if self.version > newest {
+            return Err(StoreFault(format!(
+                "{path} was written by a newer freshgate (schema {}, this one knows {newest}); use that one, or a backup",
+                self.version
+            )));
+        }
+        if self.damage != "ok" {
+            return Err(damaged(&path, &self.damage));
+        }
+        if self.tables == 0 {
+            return Err(damaged(&path, "it is empty"));
+        }
+        Ok(())
+    }
+}
+
+/// Sets how the connection works and applies the steps that the file has not taken, each with its
+/// version in one transaction.
+fn raise(connection: &mut Connection, version: i32) -> rusqlite::Result<()> {
+    connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
+    // FULL: an acknowledged row survives power loss, not only `kill -9`.
+    connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")?;
+    for (index, step) in STEPS
+        .iter()
+        .enumerate()
+        .skip(usize::try_from(version).unwrap_or(0))
+    {
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(step)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", index as i32 + 1)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+fn open_fault(path: &Path, error: &rusqlite::Error) -> StoreFault {
+    let path = path.display();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            damaged(&path, &error.to_string())
+        }
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
+            StoreFault(format!(
+                "{path} or its directory is not writable by this user ({error})"
+            ))
+        }
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            StoreFault(format!("{path} is locked by another program ({error})"))
+        }
+        _ => StoreFault(format!("{path} cannot be opened: {error}")),
+    }
+}
+
+fn damaged(path: &std::path::Display<'_>, what: &str) -> StoreFault {
+    StoreFault(format!(
+        "{path} is damaged ({what}); restore a backup, or move the file away: then every session ends, and tokens revoked before are good again until they expire, unless the signing key is replaced too"
+    ))
+}
+
+/// Makes the file with its whole schema under another name and then gives it its own, so that an empty
+/// `state.db` is never one that we began: it has been cut off, and with it what was revoked.
+fn create(path: &Path) -> Result<(), StoreFault> {
+    let cannot = |error: &dyn std::fmt::Display| {
+        let hint = "its directory must be writable by this user";
+        StoreFault(format!(
+            "{} cannot be made: {error}; {hint}",
+            path.display()
+        ))
+    };
+    let log = path.with_extension("db-wal");
+    if log.exists() {
+        return Err(StoreFault(format!(
+            "{} is gone, but its log {} is there; restore a backup, or move the log away too",
+            path.display(),
+            log.display()
+        )));
+    }
+    let dir = path.parent().unwrap_or(Path::new("."));
+    // A temporary file has mode 0600 from the start; the journals copy the mode of their database.
+    let file = tempfile::Builder::new()
+        .prefix("state.db.new-")
+        .tempfile_in(dir)
+        .map_err(|error| cannot(&error))?;
+    let made = Connection::open(file.path()).and_then(|mut connection| {
+        raise(&mut connection, 0)?;
+        connection.close().map_err(|(_, error)| error)
+    });
+    made.map_err(|error| cannot(&error))?;
+    file.as_file().sync_all().map_err(|error| cannot(&error))?;
+    file.persist_noclobber(path)
+        .map_err(|fault| cannot(&fault.error))?;
+    File::open(dir)
+        .and_then(|dir| dir.sync_all())
+        .map_err(|error| cannot(&error))
+}
+
+/// An existing file loses what others may do with it: it is ours alone.
+fn make_private(path: &Path) -> io::Result<()> {
+    let mode = fs::metadata(path)?.permissions().mode();
+    match mode & 0o077 {
+        0 => Ok(()),
+        _ => fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o700)),
+    }
+}

@@ -1,0 +1,198 @@
+//! Sessions and revocations in one SQLite file, `<state dir>/state.db`: the [`StateStore`] of a single gateway.
+//!
+//! `database` opens the file and knows its SQL, `owner` is the one thread that touches it. Callers send
+//! a verb and wait, at most [`VERB_TIMEOUT`]; nothing here blocks a runtime. A state directory belongs to
+//! one gateway at a time. The server opens it once and shares it with every data thread.
+
+mod database;
+mod owner;
+#[cfg(test)]
+mod tests;
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::oneshot;
+
+use super::{Answer, Revocations, Revoked, Session, StateStore, StoreFault};
+use crate::token::UnixTime;
+use database::Database;
+use owner::{Owner, Reply, Verb};
+
+/// How long a caller waits for a verb: a disk that stands still must not hold requests for ever.
+pub const VERB_TIMEOUT: Duration = Duration::from_secs(5);
+/// Most verbs waiting for the owner thread; more are refused at once.
+pub const QUEUE_MAX: usize = 4096;
+
+/// The store. Dropping it finishes what was accepted, closes the file and frees the directory.
+#[derive(Debug)]
+pub struct Embedded {
+    /// `None` only while dropping.
+    queue: Option<SyncSender<Verb>>,
+    revocations: Arc<Revocations>,
+    thread: Option<JoinHandle<()>>,
+    /// Held as long as the store lives; the system frees it however the process ends.
+    _lock: File,
+}
+
+impl Embedded {
+    /// Opens the state directory, making it (mode 0700) and `state.db` (mode 0600) when they are not
+    /// there, and loads every living revocation.
+    ///
+    /// # Errors
+    /// The directory cannot be written, another gateway uses it, or the file is damaged, of a newer
+    /// version or not ours. The sentence names the directory or file and the remedy.
+    pub fn open(state_dir: &Path) -> Result<Embedded, StoreFault> {
+        Embedded::open_at(state_dir, || UnixTime::of(SystemTime::now()))
+    }
+
+    /// As [`Embedded::open`], with the clock that purging reads.
+    fn open_at(state_dir: &Path, clock: fn() -> UnixTime) -> Result<Embedded, StoreFault> {
+        make_dir(state_dir)?;
+        let lock = take_lock(state_dir)?;
+        let database = Database::open(&state_dir.join("state.db"))?;
+        let revocations = Arc::new(Revocations::default());
+        database.load_revocations(clock(), &revocations)?;
+        let (queue, verbs) = sync_channel(QUEUE_MAX);
+        let owner = Owner::new(database, verbs, Arc::clone(&revocations), clock);
+        let thread = thread::Builder::new()
+            .name("state".into())
+            .spawn(move || owner.run())
+            .map_err(|error| StoreFault(format!("no thread for the state store: {error}")))?;
+        Ok(Embedded {
+            queue: Some(queue),
+            revocations,
+            thread: Some(thread),
+            _lock: lock,
+        })
+    }
+
+    /// Sends a verb to the owner thread and waits for its answer.
+    async fn ask<T>(&self, verb: impl FnOnce(Reply<T>) -> Verb) -> Result<T, StoreFault> {
+        let (reply, answer) = oneshot::channel();
+        let queue = self.queue.as_ref().ok_or_else(gone)?;
+        queue.try_send(verb(reply)).map_err(|fault| match fault {
+            TrySendError::Full(_) => {
+                StoreFault(format!("{QUEUE_MAX} verbs wait for the state store"))
+            }
+            TrySendError::Disconnected(_) => gone(),
+        })?;
+        match tokio::time::timeout(VERB_TIMEOUT, answer).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err(gone()),
+            Err(_) => Err(StoreFault(format!(
+                "the state store did not answer within {VERB_TIMEOUT:?}"
+            ))),
+        }
+    }
+}
+
+fn gone() -> StoreFault {
+    StoreFault("the state store failed or has stopped".into())
+}
+
+impl StateStore for Embedded {
+    fn start(&self, session: Session) -> Answer<'_, Result<(), StoreFault>> {
+        Box::pin(self.ask(move |reply| Verb::Start(session, reply)))
+    }
+
+    fn session<'a>(
+        &'a self,
+        id: &'a str,
+        now: UnixTime,
+    ) -> Answer<'a, Result<Option<Session>, StoreFault>> {
+        let id = id.to_owned();
+        Box::pin(self.ask(move |reply| Verb::Find(id, now, reply)))
+    }
+
+    fn step_up<'a>(
+        &'a self,
+        id: &'a str,
+        auth_time: UnixTime,
+    ) -> Answer<'a, Result<bool, StoreFault>> {
+        let id = id.to_owned();
+        Box::pin(self.ask(move |reply| Verb::StepUp(id, auth_time, reply)))
+    }
+
+    fn revoke(&self, what: Revoked, expires_at: UnixTime) -> Answer<'_, Result<(), StoreFault>> {
+        Box::pin(self.ask(move |reply| Verb::Revoke(what, expires_at, reply)))
+    }
+
+    fn revocations(&self) -> &Revocations {
+        &self.revocations
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        // The owner ends when its queue does, after it has answered what is in it.
+        self.queue = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn make_dir(dir: &Path) -> Result<(), StoreFault> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|error| {
+            StoreFault(format!(
+                "the state directory {} cannot be made: {error}",
+                dir.display()
+            ))
+        })
+}
+
+/// Makes sure that no other gateway uses the directory. The file itself stays: removing it would let two
+/// processes lock two files of the same name.
+fn take_lock(dir: &Path) -> Result<File, StoreFault> {
+    let opened = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(dir.join("lock"));
+    let mut lock = opened.map_err(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => StoreFault(format!(
+            "the state directory {} is not writable by this user ({error})",
+            dir.display()
+        )),
+        _ => StoreFault(format!(
+            "the state directory {} cannot be locked: {error}",
+            dir.display()
+        )),
+    })?;
+    match lock.try_lock() {
+        Ok(()) => {
+            // For people only: who holds it.
+            let _ = lock
+                .set_len(0)
+                .and_then(|()| writeln!(lock, "{}", std::process::id()));
+            Ok(lock)
+        }
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            let _ = (&lock).take(20).read_to_string(&mut holder);
+            let holder = holder.trim().parse::<u32>();
+            let process = holder.map_or_else(|_| String::new(), |pid| format!(" (process {pid})"));
+            Err(StoreFault(format!(
+                "another freshgate{process} uses the state directory {}; stop it, or give this one another [state] dir",
+                dir.display()
+            )))
+        }
+        Err(TryLockError::Error(error)) => Err(StoreFault(format!(
+            "the state directory {} cannot be locked: {error}",
+            dir.display()
+        ))),
+    }
+}

@@ -1,0 +1,191 @@
+//! The one thread that touches `state.db`: it takes every verb that waits, does them in one transaction,
+//! commits, and only then answers everybody (group commit).
+//!
+//! Nobody is answered before the disk is: a commit that fails is a fault for the whole batch, and the next
+//! batch tries again. It also forgets what has expired. Started by [`super::Embedded`].
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use rusqlite::{ErrorCode, Transaction};
+use tokio::sync::oneshot;
+
+use super::database::{self, Database};
+use crate::store::{Revocations, Revoked, Session, StoreFault};
+use crate::token::UnixTime;
+
+/// Most verbs in one transaction: bounds how long the first of them waits for the others.
+const BATCH_MAX: usize = 512;
+/// How often expired rows are removed.
+const PURGE_EVERY: Duration = Duration::from_secs(60);
+/// How long a row is kept beyond its expiry: longer than the greatest `[tokens] leeway` (5 minutes), for
+/// which an expired token may still be accepted, and a clock that is set back a little.
+const PURGE_MARGIN_S: u64 = 900;
+
+/// Where the answer to a verb goes.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreFault>>;
+
+/// What can be asked of the store, and where the answer goes.
+#[derive(Debug)]
+pub(super) enum Verb {
+    Start(Session, Reply<()>),
+    Find(String, UnixTime, Reply<Option<Session>>),
+    StepUp(String, UnixTime, Reply<bool>),
+    Revoke(Revoked, UnixTime, Reply<()>),
+}
+
+/// What a verb did in a transaction that is not yet committed.
+enum Outcome {
+    /// Its caller went away, so nothing was done.
+    Nothing,
+    Done,
+    Found(Option<Session>),
+    Alive(bool),
+    /// A constraint refused it: this verb alone fails.
+    Refused(StoreFault),
+}
+
+/// The thread's whole world.
+pub(super) struct Owner {
+    database: Database,
+    verbs: Receiver<Verb>,
+    revocations: Arc<Revocations>,
+    clock: fn() -> UnixTime,
+    purge_at: Instant,
+}
+
+impl Owner {
+    pub(super) fn new(
+        database: Database,
+        verbs: Receiver<Verb>,
+        revocations: Arc<Revocations>,
+        clock: fn() -> UnixTime,
+    ) -> Owner {
+        Owner {
+            database,
+            verbs,
+            revocations,
+            clock,
+            purge_at: Instant::now(),
+        }
+    }
+
+    /// Runs until every sender is gone and every verb is answered.
+    pub(super) fn run(mut self) {
+        loop {
+            let wait = self.purge_at.saturating_duration_since(Instant::now());
+            match self.verbs.recv_timeout(wait) {
+                Ok(first) => {
+                    let mut batch = vec![first];
+                    batch.extend(self.verbs.try_iter().take(BATCH_MAX - 1));
+                    self.commit(batch);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if Instant::now() >= self.purge_at {
+                self.purge();
+            }
+        }
+    }
+
+    fn commit(&mut self, batch: Vec<Verb>) {
+        match in_transaction(&mut self.database, &batch) {
+            Ok(outcomes) => {
+                for (verb, outcome) in batch.into_iter().zip(outcomes) {
+                    verb.answer(outcome, &self.revocations);
+                }
+            }
+            Err(error) => {
+                tracing::error!(event = "state_store_failed", %error, "the state store refused to write");
+                for verb in batch {
+                    verb.fail(StoreFault(format!("the state store failed: {error}")));
+                }
+            }
+        }
+    }
+
+    fn purge(&mut self) {
+        let now = (self.clock)();
+        let before = UnixTime(now.0.saturating_sub(PURGE_MARGIN_S));
+        let purged = self.database.begin().and_then(|transaction| {
+            let more = database::purge(&transaction, before)?;
+            transaction.commit()?;
+            Ok(more)
+        });
+        self.revocations.purge(before);
+        match purged {
+            // The rest after the verbs that wait meanwhile.
+            Ok(true) => {}
+            Ok(false) => self.purge_at = Instant::now() + PURGE_EVERY,
+            Err(error) => {
+                tracing::warn!(event = "state_purge_failed", %error, "expired rows could not be removed");
+                self.purge_at = Instant::now() + PURGE_EVERY;
+            }
+        }
+    }
+}
+
+/// Does every verb and commits; on an error nothing is kept.
+fn in_transaction(database: &mut Database, batch: &[Verb]) -> rusqlite::Result<Vec<Outcome>> {
+    let transaction = database.begin()?;
+    let outcomes = batch
+        .iter()
+        .map(|verb| verb.act(&transaction))
+        .collect::<Result<_, _>>()?;
+    transaction.commit()?;
+    Ok(outcomes)
+}
+
+impl Verb {
+    /// A caller that went away is not served, except that a revocation is done for whoever asked.
+    fn act(&self, on: &Transaction<'_>) -> rusqlite::Result<Outcome> {
+        match self {
+            Verb::Start(_, reply) if reply.is_closed() => Ok(Outcome::Nothing),
+            Verb::Find(_, _, reply) if reply.is_closed() => Ok(Outcome::Nothing),
+            Verb::StepUp(_, _, reply) if reply.is_closed() => Ok(Outcome::Nothing),
+            Verb::Start(session, _) => match database::start(on, session) {
+                Err(error) if is_constraint(&error) => {
+                    let fault = StoreFault("a session with this id is there already".into());
+                    Ok(Outcome::Refused(fault))
+                }
+                started => started.map(|()| Outcome::Done),
+            },
+            Verb::Find(id, now, _) => database::find(on, id, *now).map(Outcome::Found),
+            Verb::StepUp(id, time, _) => database::step_up(on, id, *time).map(Outcome::Alive),
+            Verb::Revoke(what, until, _) => {
+                database::revoke(on, what, *until).map(|()| Outcome::Done)
+            }
+        }
+    }
+
+    /// After the commit: a revocation is in memory before its caller hears of it. Callers that went away
+    /// meanwhile are no mistake, so what `send` says is not looked at.
+    fn answer(self, outcome: Outcome, revocations: &Revocations) {
+        match (self, outcome) {
+            (Verb::Revoke(what, until, reply), Outcome::Done) => {
+                revocations.add(what, until);
+                drop(reply.send(Ok(())));
+            }
+            (Verb::Start(_, reply), Outcome::Done) => drop(reply.send(Ok(()))),
+            (Verb::Find(_, _, reply), Outcome::Found(found)) => drop(reply.send(Ok(found))),
+            (Verb::StepUp(_, _, reply), Outcome::Alive(alive)) => drop(reply.send(Ok(alive))),
+            (verb, Outcome::Refused(fault)) => verb.fail(fault),
+            // Nobody waits: dropping the reply is the answer.
+            (_, Outcome::Nothing | Outcome::Done | Outcome::Found(_) | Outcome::Alive(_)) => {}
+        }
+    }
+
+    fn fail(self, fault: StoreFault) {
+        match self {
+            Verb::Start(_, reply) | Verb::Revoke(_, _, reply) => drop(reply.send(Err(fault))),
+            Verb::Find(_, _, reply) => drop(reply.send(Err(fault))),
+            Verb::StepUp(_, _, reply) => drop(reply.send(Err(fault))),
+        }
+    }
+}
+
+fn is_constraint(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
+}

@@ -1,0 +1,294 @@
+use std::io::{BufRead as _, BufReader, Seek as _, SeekFrom};
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::store::contract::{claims, session, state_store_contract};
+
+state_store_contract!({
+    let dir = tempfile::tempdir().unwrap();
+    (
+        Embedded::open_at(dir.path(), || UnixTime(1000)).unwrap(),
+        dir,
+    )
+});
+
+fn open(dir: &TempDir) -> Result<Embedded, StoreFault> {
+    Embedded::open_at(dir.path(), || UnixTime(1000))
+}
+
+#[track_caller]
+fn refused(dir: &TempDir, words: &[&str]) {
+    let fault = open(dir).expect_err("the store opened").0;
+    for word in words {
+        assert!(fault.contains(word), "{fault}");
+    }
+}
+
+/// A closed store with one session `s`, one revoked session and enough rows for several pages.
+async fn filled() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir).unwrap();
+    store.start(session("s")).await.unwrap();
+    for n in 0..300 {
+        store.start(session(&format!("filler-{n}"))).await.unwrap();
+    }
+    store
+        .revoke(Revoked::Session("dead".into()), UnixTime(2000))
+        .await
+        .unwrap();
+    store
+        .revoke(Revoked::Token("t".into()), UnixTime(900))
+        .await
+        .unwrap();
+    dir
+}
+
+#[tokio::test]
+async fn everything_is_there_after_a_restart() {
+    let dir = filled().await;
+    let store = open(&dir).unwrap();
+    assert_eq!(
+        store.session("s", UnixTime(1500)).await.unwrap(),
+        Some(session("s"))
+    );
+    assert!(store.revocations().holds(&claims("t2", "dead")));
+    // Expired at 900, and it is 1000.
+    assert_eq!(store.revocations().len(), 1);
+}
+
+#[tokio::test]
+async fn files_are_ours_alone() {
+    let outer = tempfile::tempdir().unwrap();
+    let dir = outer.path().join("a/state");
+    let store = Embedded::open(&dir).unwrap();
+    store.start(session("s")).await.unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&dir), 0o700);
+    for file in fs::read_dir(&dir).unwrap() {
+        let path = file.unwrap().path();
+        assert_eq!(mode(&path), 0o600, "{}", path.display());
+    }
+    drop(store);
+    fs::set_permissions(dir.join("state.db"), fs::Permissions::from_mode(0o664)).unwrap();
+    Embedded::open(&dir).unwrap();
+    assert_eq!(mode(&dir.join("state.db")), 0o600);
+}
+
+#[tokio::test]
+async fn second_gateway_on_the_directory_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = open(&dir).unwrap();
+    let process = format!("process {}", std::process::id());
+    refused(
+        &dir,
+        &["another freshgate", dir.path().to_str().unwrap(), &process],
+    );
+    drop(first);
+    open(&dir).unwrap();
+}
+
+#[test]
+fn directory_that_cannot_be_made_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("file"), "").unwrap();
+    let fault = Embedded::open(&dir.path().join("file/state"))
+        .unwrap_err()
+        .0;
+    assert!(
+        fault.contains("file/state") && fault.contains("cannot be made"),
+        "{fault}"
+    );
+}
+
+#[tokio::test]
+async fn damage_is_refused_loudly() {
+    let dir = filled().await;
+    let path = dir.path().join("state.db");
+    let whole = fs::read(&path).unwrap();
+    assert!(whole.len() > 5 * 4096, "{}", whole.len());
+
+    for cut in [0, 10, 4096, whole.len() / 2, whole.len() - 4096] {
+        fs::write(&path, &whole[..cut]).unwrap();
+        refused(&dir, &["state.db", "damaged", "backup"]);
+    }
+    for at in [0, 4096, 3 * 4096] {
+        fs::write(&path, &whole).unwrap();
+        let mut file = File::options().write(true).open(&path).unwrap();
+        file.seek(SeekFrom::Start(at)).unwrap();
+        file.write_all(&[0xa5; 700]).unwrap();
+        refused(&dir, &["state.db", "damaged"]);
+    }
+    fs::write(&path, &whole).unwrap();
+    open(&dir).unwrap();
+}
+
+#[tokio::test]
+async fn file_of_a_newer_version_or_another_program_is_refused() {
+    let dir = filled().await;
+    let path = dir.path().join("state.db");
+    let sql = rusqlite::Connection::open(&path).unwrap();
+    sql.pragma_update(None, "user_version", 99).unwrap();
+    refused(&dir, &["newer freshgate", "schema 99"]);
+    sql.pragma_update(None, "application_id", 5).unwrap();
+    refused(&dir, &["another program"]);
+}
+
+#[tokio::test]
+async fn log_without_its_database_is_refused() {
+    let dir = filled().await;
+    fs::remove_file(dir.path().join("state.db")).unwrap();
+    fs::write(dir.path().join("state.db-wal"), "x").unwrap();
+    refused(&dir, &["state.db-wal"]);
+}
+
+/// A disk that refuses is played by a database that may not grow; the rest of a full disk is the same code.
+#[tokio::test]
+async fn full_disk_acknowledges_nothing_and_recovers() {
+    let dir = tempfile::tempdir().unwrap();
+    open(&dir).unwrap();
+    let database = Database::open(&dir.path().join("state.db")).unwrap();
+    let (queue, verbs) = sync_channel(QUEUE_MAX);
+    let revocations = Arc::new(Revocations::default());
+    database.limit_pages(12);
+    let owner = Owner::new(database, verbs, Arc::clone(&revocations), || UnixTime(1000));
+    let thread = thread::spawn(move || owner.run());
+    let store = Embedded {
+        queue: Some(queue),
+        revocations,
+        thread: Some(thread),
+        _lock: take_lock(dir.path()).unwrap(),
+    };
+    let mut kept = Vec::new();
+    let mut refused = Vec::new();
+    for n in 0..200 {
+        let id = format!("{n}-{}", "x".repeat(1000));
+        match store.start(session(&id)).await {
+            Ok(()) => kept.push(id),
+            Err(fault) => {
+                assert!(fault.0.contains("full"), "{fault}");
+                refused.push(id);
+            }
+        }
+    }
+    assert!(!kept.is_empty() && !refused.is_empty());
+    let long = Revoked::Session("y".repeat(8000));
+    assert!(store.revoke(long, UnixTime(2000)).await.is_err());
+    assert!(store.revocations().is_empty());
+    // Room again: a session ends.
+    for id in &kept {
+        store
+            .revoke(Revoked::Session(id.clone()), UnixTime(1001))
+            .await
+            .ok();
+    }
+    drop(store);
+    let store = open(&dir).unwrap();
+    store.start(session(&refused[0])).await.unwrap();
+    for id in &refused[1..] {
+        assert_eq!(store.session(id, UnixTime(1500)).await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn expired_rows_are_forgotten() {
+    let dir = filled().await;
+    let rows = |dir: &TempDir| {
+        let sql = rusqlite::Connection::open(dir.path().join("state.db")).unwrap();
+        let count = "SELECT (SELECT count(*) FROM sessions), (SELECT count(*) FROM revocations)";
+        sql.query_row(count, [], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
+        })
+        .unwrap()
+    };
+    assert_eq!(rows(&dir), (301, 2));
+    for (clock, left) in [
+        // Expired at 2000, but kept as long as any leeway could ask for them.
+        ((|| UnixTime(2300)) as fn() -> UnixTime, (301, 1)),
+        (|| UnixTime(2900), (0, 0)),
+    ] {
+        let store = Embedded::open_at(dir.path(), clock).unwrap();
+        // The owner purges after its first batch, so the second answer comes after the purge.
+        store.session("s", UnixTime(0)).await.unwrap();
+        store.session("s", UnixTime(0)).await.unwrap();
+        drop(store);
+        assert_eq!(rows(&dir), left);
+    }
+}
+
+/// Not a test of its own: the process that the next test starts and kills. It prints what was acknowledged.
+#[tokio::test]
+async fn child_that_writes_until_it_is_killed() {
+    let Ok(dir) = std::env::var("FRESHGATE_TEST_STATE") else {
+        return;
+    };
+    let store = Arc::new(Embedded::open(Path::new(&dir)).unwrap());
+    let far = UnixTime(UnixTime::of(SystemTime::now()).0 + 10_000);
+    for n in 0.. {
+        let id = format!("{}-{n}", std::process::id());
+        let living = Session {
+            expires_at: far,
+            ..session(&id)
+        };
+        let token = Revoked::Token(id.clone());
+        let ended = Revoked::Session(format!("ended-{id}"));
+        let (a, b, c) = tokio::join!(
+            store.start(living),
+            store.revoke(token, far),
+            store.revoke(ended, far)
+        );
+        (a.unwrap(), b.unwrap(), c.unwrap());
+        println!("acknowledged {id}");
+    }
+}
+
+#[tokio::test]
+async fn acknowledged_rows_survive_kill_9() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut acknowledged = Vec::new();
+    for round in 1..=6 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "--nocapture"])
+            .arg("store::embedded::tests::child_that_writes_until_it_is_killed")
+            .env("FRESHGATE_TEST_STATE", dir.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut seen = 0;
+        let mut line = String::new();
+        while output.read_line(&mut line).unwrap() > 0 {
+            let whole = std::mem::take(&mut line);
+            // The killed process may leave half a line, which acknowledges nothing.
+            let Some(whole) = whole.strip_suffix('\n') else {
+                break;
+            };
+            let Some((_, id)) = whole.split_once("acknowledged ") else {
+                continue;
+            };
+            acknowledged.push(id.to_owned());
+            seen += 1;
+            if seen == round * 40 {
+                child.kill().unwrap();
+            }
+        }
+        child.wait().unwrap();
+        assert!(seen >= round * 40);
+        let store = Embedded::open(dir.path()).unwrap();
+        for id in &acknowledged {
+            let found = store.session(id, UnixTime(1500)).await.unwrap();
+            assert!(found.is_some(), "session {id} is lost");
+            assert!(
+                store.revocations().holds(&claims(id, "-")),
+                "token {id} is lost"
+            );
+            assert!(
+                store
+                    .revocations()
+                    .holds(&claims("-", &format!("ended-{id}")))
+            );
+        }
+    }
+}
