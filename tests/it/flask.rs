@@ -11,31 +11,16 @@ use crate::harness::forge::SECRET;
 use crate::harness::tools::{self, Server};
 use crate::harness::{Client, Gateway, Setup};
 
-const ROUTES: &str = r#"
-[identity]
-X-User-Id    = "sub"
-X-User-Roles = "roles"
-
-[[tokens.key]]
-id     = "shared"
-alg    = "HS256"
-secret = { env = "SHARED_SECRET" }
-
-[routes]
-"/public"                = { policy = "public", forward_token = true }
-"/optional"              = { policy = "optional", forward_token = true }
-"/account"               = { policy = "access-required", forward_token = true }
-"POST /account/password" = { policy = "fresh-required", forward_token = true }
-"POST /session/renew"    = { policy = "refresh-only", forward_token = true }
-"#;
+/// The file of docs/try-real-backends.md, as it is.
+const TOML: &str = include_str!("../../docs/try/flask.toml");
 
 /// The application, and a gateway in front of it.
 fn flask() -> (Server, Client, Gateway) {
     let mut command = Command::new(tools::python());
     command.arg(tools::root().join("tests/interop/flask_app.py")).env("FLASK_JWT_SECRET", SECRET);
     let server = Server::announcing(&mut command);
-    let toml = format!("upstream = \"http://{}\"\n{ROUTES}", server.address);
-    let gateway = Setup::new(&toml).env("SHARED_SECRET", SECRET).start();
+    let toml = TOML.replace("127.0.0.1:9000", &server.address.to_string());
+    let gateway = Setup::new(&toml).env("FLASK_JWT_SECRET", SECRET).start();
     let direct = Client { address: server.address };
     (server, direct, gateway)
 }
