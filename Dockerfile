@@ -25,7 +25,7 @@ EXPOSE 8080 8081
 VOLUME ["/etc/freshgate", "/var/lib/freshgate"]
 # The binary asks itself: there is no curl in here. Images in OCI format drop this line, Docker's keep it.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
-    CMD ["freshgate", "health", "--admin", "127.0.0.1:8081"]
+    CMD ["freshgate", "health", "--config", "/etc/freshgate/gateway.toml"]
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["freshgate"]
 CMD ["run", "--config", "/etc/freshgate/gateway.toml"]

@@ -144,13 +144,7 @@ impl Gateway {
     pub fn first_password(&self) -> String {
         eventually("the first password on standard output", || {
             let said = self.running.stdout.text();
-            let line = said.lines().find(|line| line.contains("password"))?.to_owned();
-            let after = line.rsplit("password").next()?;
-            let word = after
-                .split_whitespace()
-                .map(|w| w.trim_matches(['`', '"', '\'', ':', ',']))
-                .find(|w| w.len() >= 12);
-            word.map(str::to_owned)
+            said.lines().find_map(|line| Some(line.strip_prefix("password:")?.trim().to_owned()))
         })
     }
 
