@@ -6,31 +6,39 @@ use std::sync::Arc;
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
 use http::{HeaderMap, Method};
 
-use super::Snapshot;
-use crate::policy::path::{CanonicalPath, PathFault};
-use crate::policy::route::Route;
+use crate::policy::path::{CanonicalPath, PathFault, PathRules};
+use crate::policy::route::{Route, RouteTable};
 use crate::policy::{self, Permit, Refusal, Requirement};
 use crate::token::extract::{self, Presented};
 use crate::token::{Standing, TokenFault, UnixTime};
 
+/// The part of the configuration that judges.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'c> {
+    /// Every route.
+    pub routes: &'c RouteTable,
+    /// What `[paths]` lets pass.
+    pub paths: &'c PathRules,
+}
+
 /// What is asked, borrowed from the request.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
+pub struct Asked<'p, 'r> {
     /// The method, as sent.
-    pub method: &'a str,
+    pub method: &'r str,
     /// The host in canonical spelling; empty when the request named none.
-    pub host: &'a str,
+    pub host: &'r str,
     /// The path part of the target, as sent.
-    pub path: &'a str,
+    pub path: &'p str,
     /// The header section, as sent.
-    pub headers: &'a HeaderMap,
+    pub headers: &'r HeaderMap,
 }
 
 /// What came of it, and on the way to what.
 #[derive(Debug)]
-pub struct Judged<'a> {
+pub struct Judged<'p> {
     /// The one path; absent when the asked one has several readings, and then says which rule it broke.
-    pub path: Result<CanonicalPath<'a>, PathFault>,
+    pub path: Result<CanonicalPath<'p>, PathFault>,
     /// The most specific route that matches.
     pub route: Option<Arc<Route>>,
     /// May it pass?
@@ -38,19 +46,19 @@ pub struct Judged<'a> {
 }
 
 /// Judges a request. `prove` turns the text of a presented token into a standing.
-pub fn judge<'a>(
-    snapshot: &Snapshot,
-    asked: &Asked<'a>,
+pub fn judge<'p>(
+    view: View<'_>,
+    asked: &Asked<'p, '_>,
     prove: impl FnOnce(Presented<'_>) -> Standing,
     now: UnixTime,
-) -> Judged<'a> {
-    let path = match CanonicalPath::parse(asked.path, &snapshot.config.paths) {
+) -> Judged<'p> {
+    let path = match CanonicalPath::parse(asked.path, view.paths) {
         Ok(path) => path,
         Err(fault) => {
             return Judged { path: Err(fault), route: None, decision: Err(Refusal::BadPath) };
         }
     };
-    let Some(route) = snapshot.config.routes.find(asked.method, asked.host, &path) else {
+    let Some(route) = view.routes.find(asked.method, asked.host, &path) else {
         return Judged { path: Ok(path), route: None, decision: Err(Refusal::NoRoute) };
     };
     let decision = decide(route, &path, asked, prove, now);
@@ -60,7 +68,7 @@ pub fn judge<'a>(
 fn decide(
     route: &Arc<Route>,
     path: &CanonicalPath<'_>,
-    asked: &Asked<'_>,
+    asked: &Asked<'_, '_>,
     prove: impl FnOnce(Presented<'_>) -> Standing,
     now: UnixTime,
 ) -> Result<Permit, Refusal> {
@@ -78,7 +86,7 @@ fn decide(
 }
 
 /// A CORS preflight by its form (Fetch standard, CORS protocol).
-fn is_preflight(asked: &Asked<'_>) -> bool {
+fn is_preflight(asked: &Asked<'_, '_>) -> bool {
     asked.method == Method::OPTIONS.as_str()
         && asked.headers.contains_key(ORIGIN)
         && asked.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)

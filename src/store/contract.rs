@@ -44,10 +44,7 @@ pub(crate) fn claims(jti: &str, sid: &str) -> Claims {
 
 pub(crate) async fn session_is_found_until_it_expires(store: &impl StateStore) {
     store.start(session("s")).await.unwrap();
-    assert_eq!(
-        store.session("s", UnixTime(1999)).await.unwrap(),
-        Some(session("s"))
-    );
+    assert_eq!(store.session("s", UnixTime(1999)).await.unwrap(), Some(session("s")));
     assert_eq!(store.session("s", UnixTime(2000)).await.unwrap(), None);
     assert_eq!(store.session("other", UnixTime(1000)).await.unwrap(), None);
 }
@@ -57,23 +54,14 @@ pub(crate) async fn step_up_moves_auth_time_forward_only(store: &impl StateStore
     assert!(store.step_up("s", UnixTime(1500)).await.unwrap());
     assert!(store.step_up("s", UnixTime(1400)).await.unwrap());
     let found = store.session("s", UnixTime(1600)).await.unwrap().unwrap();
-    assert_eq!(
-        found,
-        Session {
-            auth_time: UnixTime(1500),
-            ..session("s")
-        }
-    );
+    assert_eq!(found, Session { auth_time: UnixTime(1500), ..session("s") });
     assert!(!store.step_up("s", UnixTime(2000)).await.unwrap());
     assert!(!store.step_up("other", UnixTime(1500)).await.unwrap());
 }
 
 pub(crate) async fn revoked_session_is_gone_at_once(store: &impl StateStore) {
     store.start(session("s")).await.unwrap();
-    store
-        .revoke(Revoked::Session("s".into()), UnixTime(2000))
-        .await
-        .unwrap();
+    store.revoke(Revoked::Session("s".into()), UnixTime(2000)).await.unwrap();
     assert!(store.revocations().holds(&claims("t1", "s")));
     assert!(store.revocations().holds(&claims("t2", "s")));
     assert!(!store.revocations().holds(&claims("t1", "s2")));
@@ -83,24 +71,15 @@ pub(crate) async fn revoked_session_is_gone_at_once(store: &impl StateStore) {
 
 pub(crate) async fn revoked_token_leaves_its_session(store: &impl StateStore) {
     store.start(session("s")).await.unwrap();
-    store
-        .revoke(Revoked::Token("t".into()), UnixTime(2000))
-        .await
-        .unwrap();
+    store.revoke(Revoked::Token("t".into()), UnixTime(2000)).await.unwrap();
     assert!(store.revocations().holds(&claims("t", "s")));
     assert!(!store.revocations().holds(&claims("t2", "s")));
     assert!(store.session("s", UnixTime(1500)).await.unwrap().is_some());
 }
 
 pub(crate) async fn revoking_twice_keeps_the_longer(store: &impl StateStore) {
-    store
-        .revoke(Revoked::Token("t".into()), UnixTime(3000))
-        .await
-        .unwrap();
-    store
-        .revoke(Revoked::Token("t".into()), UnixTime(2000))
-        .await
-        .unwrap();
+    store.revoke(Revoked::Token("t".into()), UnixTime(3000)).await.unwrap();
+    store.revoke(Revoked::Token("t".into()), UnixTime(2000)).await.unwrap();
     assert_eq!(store.revocations().len(), 1);
     store.revocations().purge(UnixTime(2500));
     assert!(store.revocations().holds(&claims("t", "s")));
@@ -108,40 +87,22 @@ pub(crate) async fn revoking_twice_keeps_the_longer(store: &impl StateStore) {
 
 pub(crate) async fn second_start_of_an_id_is_refused(store: &impl StateStore) {
     store.start(session("s")).await.unwrap();
-    let thief = Session {
-        subject: "mallory".into(),
-        ..session("s")
-    };
+    let thief = Session { subject: "mallory".into(), ..session("s") };
     assert!(store.start(thief).await.is_err());
     let found = store.session("s", UnixTime(1500)).await.unwrap();
     assert_eq!(found, Some(session("s")));
 }
 
 pub(crate) async fn unknown_session_can_be_revoked(store: &impl StateStore) {
-    store
-        .revoke(Revoked::Session("never".into()), UnixTime(2000))
-        .await
-        .unwrap();
+    store.revoke(Revoked::Session("never".into()), UnixTime(2000)).await.unwrap();
     assert!(store.revocations().holds(&claims("t", "never")));
 }
 
 pub(crate) async fn any_text_is_an_id(store: &impl StateStore) {
-    for id in [
-        "'; DROP TABLE sessions; --",
-        "a\0b",
-        "𝄞",
-        " ",
-        &"x".repeat(8192),
-    ] {
+    for id in ["'; DROP TABLE sessions; --", "a\0b", "𝄞", " ", &"x".repeat(8192)] {
         store.start(session(id)).await.unwrap();
-        assert_eq!(
-            store.session(id, UnixTime(1500)).await.unwrap().unwrap().id,
-            id
-        );
-        store
-            .revoke(Revoked::Session(id.into()), UnixTime(2000))
-            .await
-            .unwrap();
+        assert_eq!(store.session(id, UnixTime(1500)).await.unwrap().unwrap().id, id);
+        store.revoke(Revoked::Session(id.into()), UnixTime(2000)).await.unwrap();
         assert!(store.revocations().holds(&claims("t", id)), "{id:?}");
     }
 }
@@ -157,17 +118,10 @@ pub(crate) async fn many_at_once_are_all_kept(store: &impl StateStore) {
             }
             std::task::Poll::Pending => true,
         });
-        if waiting.is_empty() {
-            std::task::Poll::Ready(())
-        } else {
-            std::task::Poll::Pending
-        }
+        if waiting.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
     })
     .await;
     for id in &ids {
-        assert!(
-            store.session(id, UnixTime(1500)).await.unwrap().is_some(),
-            "{id}"
-        );
+        assert!(store.session(id, UnixTime(1500)).await.unwrap().is_some(), "{id}");
     }
 }

@@ -68,18 +68,12 @@ pub fn load_or_create(state_dir: &Path) -> Result<KeySpec, KeyFileFault> {
 }
 
 fn load(path: &Path) -> Result<KeySpec, KeyFileFault> {
-    let io_fault = |error| KeyFileFault::Io {
-        path: path.to_owned(),
-        error,
-    };
+    let io_fault = |error| KeyFileFault::Io { path: path.to_owned(), error };
     let file = fs::File::open(path).map_err(io_fault)?;
     let metadata = file.metadata().map_err(io_fault)?;
     let mode = metadata.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
-        return Err(KeyFileFault::Exposed {
-            path: path.to_owned(),
-            mode,
-        });
+        return Err(KeyFileFault::Exposed { path: path.to_owned(), mode });
     }
     if !metadata.is_file() || metadata.len() > KEY_FILE_MAX_BYTES {
         return Err(KeyFileFault::NotAKey(path.to_owned()));
@@ -90,38 +84,24 @@ fn load(path: &Path) -> Result<KeySpec, KeyFileFault> {
         .and_then(|pair| key_id(pair.public_key().as_ref()))
         .ok_or_else(|| KeyFileFault::NotAKey(path.to_owned()))?;
     let material = KeyMaterial::Private(Secret::new(pem.as_bytes()));
-    Ok(KeySpec {
-        id,
-        algorithm: Algorithm::Es256,
-        material,
-    })
+    Ok(KeySpec { id, algorithm: Algorithm::Es256, material })
 }
 
 /// Makes the key under another name and links it into place, which fails if a key is there already:
 /// then the other process was first and its key is the one.
 fn create(path: &Path) -> Result<(), KeyFileFault> {
-    let io_fault = |error| KeyFileFault::Io {
-        path: path.to_owned(),
-        error,
-    };
+    let io_fault = |error| KeyFileFault::Io { path: path.to_owned(), error };
     let dir = path.parent().unwrap_or(Path::new("."));
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(io_fault)?;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io_fault)?;
     let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)
         .map_err(|_| KeyFileFault::Crypto)?;
     let der = pair.to_pkcs8v1().map_err(|_| KeyFileFault::Crypto)?;
     // A temporary file has mode 0600 from the start.
     let mut file = tempfile::NamedTempFile::new_in(dir).map_err(io_fault)?;
-    file.write_all(pem_text(der.as_ref()).as_bytes())
-        .map_err(io_fault)?;
+    file.write_all(pem_text(der.as_ref()).as_bytes()).map_err(io_fault)?;
     file.as_file().sync_all().map_err(io_fault)?;
     match file.persist_noclobber(path) {
-        Ok(_) => fs::File::open(dir)
-            .and_then(|dir| dir.sync_all())
-            .map_err(io_fault),
+        Ok(_) => fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(io_fault),
         Err(fault) if fault.error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(fault) => Err(io_fault(fault.error)),
     }
@@ -195,9 +175,8 @@ mod tests {
     fn processes_that_start_together_share_one_key() {
         let dir = tempfile::tempdir().unwrap();
         let ids: Vec<String> = std::thread::scope(|scope| {
-            let all: Vec<_> = (0..16)
-                .map(|_| scope.spawn(|| load_or_create(dir.path()).unwrap().id))
-                .collect();
+            let all: Vec<_> =
+                (0..16).map(|_| scope.spawn(|| load_or_create(dir.path()).unwrap().id)).collect();
             all.into_iter().map(|one| one.join().unwrap()).collect()
         });
         assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
@@ -210,10 +189,7 @@ mod tests {
         let path = dir.path().join("keys/signing.pem");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         let fault = load_or_create(dir.path()).unwrap_err().to_string();
-        assert!(
-            fault.contains(&format!("chmod 600 '{}'", path.display())),
-            "{fault}"
-        );
+        assert!(fault.contains(&format!("chmod 600 '{}'", path.display())), "{fault}");
         assert!(fault.contains("mode 640"), "{fault}");
     }
 
@@ -223,12 +199,7 @@ mod tests {
         let path = dir.path().join("keys/signing.pem");
         load_or_create(dir.path()).unwrap();
         let whole = fs::read_to_string(&path).unwrap();
-        for broken in [
-            "",
-            "hello",
-            &whole[..100],
-            &whole.replace("PRIVATE", "PUBLIC"),
-        ] {
+        for broken in ["", "hello", &whole[..100], &whole.replace("PRIVATE", "PUBLIC")] {
             fs::write(&path, broken).unwrap();
             let fault = load_or_create(dir.path()).unwrap_err();
             assert!(matches!(fault, KeyFileFault::NotAKey(_)), "{fault}");

@@ -10,6 +10,7 @@ pub mod file;
 pub mod keyfile;
 pub mod password;
 pub mod revocations;
+pub mod watch;
 
 use std::future::Future;
 use std::pin::Pin;

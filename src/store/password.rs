@@ -116,12 +116,7 @@ impl Hash {
         let mut output = vec![0; params.output_len().unwrap_or(OUTPUT_BYTES)];
         rand::fill(&mut salt).map_err(|_| PasswordFault::Machine)?;
         rand::fill(&mut output).map_err(|_| PasswordFault::Machine)?;
-        Ok(Hash {
-            params,
-            version,
-            salt,
-            output,
-        })
+        Ok(Hash { params, version, salt, output })
     }
 
     /// Reads a PHC string. Its costs come from a file, so they are capped before anything is computed.
@@ -154,21 +149,12 @@ impl Hash {
         if salt.len() < argon2::MIN_SALT_LEN || output.len() < OUTPUT_BYTES_MIN {
             return Err(PasswordFault::TooShort);
         }
-        Ok(Hash {
-            params,
-            version,
-            salt: salt.to_vec(),
-            output: output.to_vec(),
-        })
+        Ok(Hash { params, version, salt: salt.to_vec(), output: output.to_vec() })
     }
 
     /// Memory in KiB, passes and lanes: users whose hashes agree in these take the same time.
     pub fn costs(&self) -> (u32, u32, u32) {
-        (
-            self.params.m_cost(),
-            self.params.t_cost(),
-            self.params.p_cost(),
-        )
+        (self.params.m_cost(), self.params.t_cost(), self.params.p_cost())
     }
 
     /// Computes and compares; blocks for the whole cost of the hash, so only the pool and the command
@@ -198,10 +184,7 @@ impl fmt::Display for Hash {
         let (memory, passes, lanes) = self.costs();
         let salt = STANDARD_NO_PAD.encode(&self.salt);
         let output = STANDARD_NO_PAD.encode(&self.output);
-        write!(
-            f,
-            "$argon2id$v={version}$m={memory},t={passes},p={lanes}${salt}${output}"
-        )
+        write!(f, "$argon2id$v={version}$m={memory},t={passes},p={lanes}${salt}${output}")
     }
 }
 
@@ -240,9 +223,7 @@ impl Pool {
         let jobs = Arc::new(Mutex::new(jobs));
         for index in 0..threads {
             let jobs = Arc::clone(&jobs);
-            thread::Builder::new()
-                .name(format!("password-{index}"))
-                .spawn(move || work(&jobs))?;
+            thread::Builder::new().name(format!("password-{index}")).spawn(move || work(&jobs))?;
         }
         Ok(Arc::new(Pool { queue }))
     }
@@ -253,11 +234,7 @@ impl Pool {
     /// [`CheckFault::Overloaded`] when the queue is full or the pool is gone: nothing was checked.
     pub async fn verify(&self, hash: Hash, password: Secret) -> Result<bool, CheckFault> {
         let (answer, outcome) = oneshot::channel();
-        match self.queue.try_send(Job {
-            hash,
-            password,
-            answer,
-        }) {
+        match self.queue.try_send(Job { hash, password, answer }) {
             Ok(()) => outcome.await.map_err(|_| CheckFault::Overloaded),
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
                 Err(CheckFault::Overloaded)
@@ -294,17 +271,11 @@ mod tests {
     fn hash_verifies_its_password_and_no_other() {
         let hash = Hash::of(&secret("correct horse")).unwrap();
         let read = Hash::parse(&hash.to_string()).unwrap();
-        assert!(
-            hash.to_string()
-                .starts_with("$argon2id$v=19$m=19456,t=2,p=1$")
-        );
+        assert!(hash.to_string().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
         assert!(read.verify(&secret("correct horse")));
         assert!(!read.verify(&secret("correct horsf")));
         assert!(!read.verify(&secret("")));
-        assert_ne!(
-            hash.to_string(),
-            Hash::of(&secret("correct horse")).unwrap().to_string()
-        );
+        assert_ne!(hash.to_string(), Hash::of(&secret("correct horse")).unwrap().to_string());
         assert!(!format!("{hash:?}").contains(&STANDARD_NO_PAD.encode(&hash.output)));
     }
 
@@ -316,17 +287,9 @@ mod tests {
         assert!(!hash.verify(&secret(&long[..72])));
         assert!(!hash.verify(&secret(&format!("{}y", &long[..99]))));
         let unicode = "пароль-密码-🔑".repeat(6);
-        assert!(
-            Hash::of(&secret(&unicode))
-                .unwrap()
-                .verify(&secret(&unicode))
-        );
+        assert!(Hash::of(&secret(&unicode)).unwrap().verify(&secret(&unicode)));
         let longest = "a".repeat(PASSWORD_MAX_BYTES);
-        assert!(
-            Hash::of(&secret(&longest))
-                .unwrap()
-                .verify(&secret(&longest))
-        );
+        assert!(Hash::of(&secret(&longest)).unwrap().verify(&secret(&longest)));
         let longer = Hash::of(&secret(&"a".repeat(PASSWORD_MAX_BYTES + 1)));
         assert_eq!(longer.unwrap_err(), PasswordFault::TooLong);
         assert_eq!(Hash::of(&secret("")).unwrap_err(), PasswordFault::Empty);
@@ -345,40 +308,15 @@ mod tests {
     #[test]
     fn hashes_that_stall_or_prove_nothing_are_refused() {
         let tail = "c29tZXNhbHRzb21lc2FsdA$bQk8UB/VmZZF4Oo79iDXuL5/0ttZwg2f";
-        let parse = |head: &str| {
-            Hash::parse(&format!("{head}${tail}"))
-                .map(|_| ())
-                .unwrap_err()
-        };
-        assert_eq!(
-            parse("$argon2id$v=19$m=4194304,t=1,p=1"),
-            PasswordFault::TooCostly
-        );
-        assert_eq!(
-            parse("$argon2id$v=19$m=19456,t=4000000000,p=1"),
-            PasswordFault::TooCostly
-        );
-        assert_eq!(
-            parse("$argon2id$v=19$m=19456,t=2,p=17"),
-            PasswordFault::TooCostly
-        );
-        assert_eq!(
-            parse("$argon2i$v=19$m=19456,t=2,p=1"),
-            PasswordFault::NotArgon2id
-        );
-        assert_eq!(
-            parse("$argon2id$v=99$m=19456,t=2,p=1"),
-            PasswordFault::NotArgon2id
-        );
-        assert_eq!(
-            Hash::parse("hunter2").unwrap_err(),
-            PasswordFault::NotArgon2id
-        );
+        let parse = |head: &str| Hash::parse(&format!("{head}${tail}")).map(|_| ()).unwrap_err();
+        assert_eq!(parse("$argon2id$v=19$m=4194304,t=1,p=1"), PasswordFault::TooCostly);
+        assert_eq!(parse("$argon2id$v=19$m=19456,t=4000000000,p=1"), PasswordFault::TooCostly);
+        assert_eq!(parse("$argon2id$v=19$m=19456,t=2,p=17"), PasswordFault::TooCostly);
+        assert_eq!(parse("$argon2i$v=19$m=19456,t=2,p=1"), PasswordFault::NotArgon2id);
+        assert_eq!(parse("$argon2id$v=99$m=19456,t=2,p=1"), PasswordFault::NotArgon2id);
+        assert_eq!(Hash::parse("hunter2").unwrap_err(), PasswordFault::NotArgon2id);
         assert_eq!(Hash::parse("").unwrap_err(), PasswordFault::NotArgon2id);
-        assert_eq!(
-            Hash::parse("$2b$12$abc").unwrap_err(),
-            PasswordFault::NotArgon2id
-        );
+        assert_eq!(Hash::parse("$2b$12$abc").unwrap_err(), PasswordFault::NotArgon2id);
         let no_output = Hash::parse("$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA");
         assert_eq!(no_output.unwrap_err(), PasswordFault::NotArgon2id);
     }
@@ -413,11 +351,7 @@ mod tests {
         let begun = Instant::now();
         assert!(pool.verify(hash, secret("right")).await.unwrap());
         // 500 checks would take many seconds.
-        assert!(
-            begun.elapsed() < Duration::from_secs(3),
-            "{:?}",
-            begun.elapsed()
-        );
+        assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
     }
 
     /// Polls all of them together, without another crate.
@@ -437,9 +371,6 @@ mod tests {
             }
         })
         .await;
-        pinned
-            .into_iter()
-            .filter_map(|(_, outcome)| outcome)
-            .collect()
+        pinned.into_iter().filter_map(|(_, outcome)| outcome).collect()
     }
 }

@@ -31,10 +31,7 @@ impl Revocations {
             return false;
         }
         self.tokens.pin().contains_key(claims.id.as_str())
-            || claims
-                .session
-                .as_deref()
-                .is_some_and(|sid| self.sessions.pin().contains_key(sid))
+            || claims.session.as_deref().is_some_and(|sid| self.sessions.pin().contains_key(sid))
     }
 
     /// How many there are, for metrics and tests.

@@ -99,9 +99,7 @@ impl Database {
     /// Makes the disk full for this connection: the file may have no more pages than these.
     #[cfg(test)]
     pub(super) fn limit_pages(&self, pages: i64) {
-        self.connection
-            .pragma_update(None, "max_page_count", pages)
-            .unwrap();
+        self.connection.pragma_update(None, "max_page_count", pages).unwrap();
     }
 
     /// Begins a transaction; what it does is kept only by its `commit`.
@@ -151,9 +149,7 @@ pub(super) fn step_up(
 ) -> rusqlite::Result<bool> {
     let sql =
         "UPDATE sessions SET auth_time = max(auth_time, ?2) WHERE id = ?1 AND expires_at > ?2";
-    let changed = on
-        .prepare_cached(sql)?
-        .execute(params![id, stored(auth_time)])?;
+    let changed = on.prepare_cached(sql)?.execute(params![id, stored(auth_time)])?;
     Ok(changed == 1)
 }
 
@@ -169,11 +165,9 @@ pub(super) fn revoke(
     };
     let sql = "INSERT INTO revocations (kind, id, expires_at) VALUES (?1, ?2, ?3)
         ON CONFLICT (kind, id) DO UPDATE SET expires_at = max(expires_at, excluded.expires_at)";
-    on.prepare_cached(sql)?
-        .execute(params![kind, id, stored(expires_at)])?;
+    on.prepare_cached(sql)?.execute(params![kind, id, stored(expires_at)])?;
     if let Revoked::Session(id) = what {
-        on.prepare_cached("DELETE FROM sessions WHERE id = ?1")?
-            .execute([id])?;
+        on.prepare_cached("DELETE FROM sessions WHERE id = ?1")?.execute([id])?;
     }
     Ok(())
 }
@@ -188,9 +182,8 @@ pub(super) fn purge(on: &Transaction<'_>, before: UnixTime) -> rusqlite::Result<
     ];
     let mut more = false;
     for sql in statements {
-        let removed = on
-            .prepare_cached(sql)?
-            .execute(params![stored(before), PURGE_ROWS_MAX as i64])?;
+        let removed =
+            on.prepare_cached(sql)?.execute(params![stored(before), PURGE_ROWS_MAX as i64])?;
         more |= removed == PURGE_ROWS_MAX;
     }
     Ok(more)
@@ -229,9 +222,7 @@ impl OpenState {
         let path = path.display();
         let newest = STEPS.len() as i32;
         if self.application_id != APPLICATION_ID && self.tables > 0 {
-            return Err(StoreFault(format!(
-                "{path} is a database of another program"
-            )));
+            return Err(StoreFault(format!("{path} is a database of another program")));
         }
         if self.version > newest {
             return Err(StoreFault(format!(
@@ -255,11 +246,7 @@ fn raise(connection: &mut Connection, version: i32) -> rusqlite::Result<()> {
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     // FULL: an acknowledged row survives power loss, not only `kill -9`.
     connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")?;
-    for (index, step) in STEPS
-        .iter()
-        .enumerate()
-        .skip(usize::try_from(version).unwrap_or(0))
-    {
+    for (index, step) in STEPS.iter().enumerate().skip(usize::try_from(version).unwrap_or(0)) {
         let transaction = connection.transaction()?;
         transaction.execute_batch(step)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
@@ -276,9 +263,7 @@ fn open_fault(path: &Path, error: &rusqlite::Error) -> StoreFault {
             damaged(&path, &error.to_string())
         }
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
-            StoreFault(format!(
-                "{path} or its directory is not writable by this user ({error})"
-            ))
+            StoreFault(format!("{path} or its directory is not writable by this user ({error})"))
         }
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             StoreFault(format!("{path} is locked by another program ({error})"))
@@ -298,10 +283,7 @@ fn damaged(path: &std::path::Display<'_>, what: &str) -> StoreFault {
 fn create(path: &Path) -> Result<(), StoreFault> {
     let cannot = |error: &dyn std::fmt::Display| {
         let hint = "its directory must be writable by this user";
-        StoreFault(format!(
-            "{} cannot be made: {error}; {hint}",
-            path.display()
-        ))
+        StoreFault(format!("{} cannot be made: {error}; {hint}", path.display()))
     };
     let log = path.with_extension("db-wal");
     if log.exists() {
@@ -323,11 +305,8 @@ fn create(path: &Path) -> Result<(), StoreFault> {
     });
     made.map_err(|error| cannot(&error))?;
     file.as_file().sync_all().map_err(|error| cannot(&error))?;
-    file.persist_noclobber(path)
-        .map_err(|fault| cannot(&fault.error))?;
-    File::open(dir)
-        .and_then(|dir| dir.sync_all())
-        .map_err(|error| cannot(&error))
+    file.persist_noclobber(path).map_err(|fault| cannot(&fault.error))?;
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(|error| cannot(&error))
 }
 
 /// An existing file loses what others may do with it: it is ours alone.

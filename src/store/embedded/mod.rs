@@ -65,12 +65,7 @@ impl Embedded {
             .name("state".into())
             .spawn(move || owner.run())
             .map_err(|error| StoreFault(format!("no thread for the state store: {error}")))?;
-        Ok(Embedded {
-            queue: Some(queue),
-            revocations,
-            thread: Some(thread),
-            _lock: lock,
-        })
+        Ok(Embedded { queue: Some(queue), revocations, thread: Some(thread), _lock: lock })
     }
 
     /// Sends a verb to the owner thread and waits for its answer.
@@ -86,9 +81,9 @@ impl Embedded {
         match tokio::time::timeout(VERB_TIMEOUT, answer).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(gone()),
-            Err(_) => Err(StoreFault(format!(
-                "the state store did not answer within {VERB_TIMEOUT:?}"
-            ))),
+            Err(_) => {
+                Err(StoreFault(format!("the state store did not answer within {VERB_TIMEOUT:?}")))
+            }
         }
     }
 }
@@ -140,16 +135,9 @@ impl Drop for Embedded {
 }
 
 fn make_dir(dir: &Path) -> Result<(), StoreFault> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(|error| {
-            StoreFault(format!(
-                "the state directory {} cannot be made: {error}",
-                dir.display()
-            ))
-        })
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| {
+        StoreFault(format!("the state directory {} cannot be made: {error}", dir.display()))
+    })
 }
 
 /// Makes sure that no other gateway uses the directory. The file itself stays: removing it would let two
@@ -167,17 +155,12 @@ fn take_lock(dir: &Path) -> Result<File, StoreFault> {
             "the state directory {} is not writable by this user ({error})",
             dir.display()
         )),
-        _ => StoreFault(format!(
-            "the state directory {} cannot be locked: {error}",
-            dir.display()
-        )),
+        _ => StoreFault(format!("the state directory {} cannot be locked: {error}", dir.display())),
     })?;
     match lock.try_lock() {
         Ok(()) => {
             // For people only: who holds it.
-            let _ = lock
-                .set_len(0)
-                .and_then(|()| writeln!(lock, "{}", std::process::id()));
+            let _ = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
             Ok(lock)
         }
         Err(TryLockError::WouldBlock) => {

@@ -62,13 +62,7 @@ impl Owner {
         revocations: Arc<Revocations>,
         clock: fn() -> UnixTime,
     ) -> Owner {
-        Owner {
-            database,
-            verbs,
-            revocations,
-            clock,
-            purge_at: Instant::now(),
-        }
+        Owner { database, verbs, revocations, clock, purge_at: Instant::now() }
     }
 
     /// Runs until every sender is gone and every verb is answered.
@@ -130,10 +124,7 @@ impl Owner {
 /// Does every verb and commits; on an error nothing is kept.
 fn in_transaction(database: &mut Database, batch: &[Verb]) -> rusqlite::Result<Vec<Outcome>> {
     let transaction = database.begin()?;
-    let outcomes = batch
-        .iter()
-        .map(|verb| verb.act(&transaction))
-        .collect::<Result<_, _>>()?;
+    let outcomes = batch.iter().map(|verb| verb.act(&transaction)).collect::<Result<_, _>>()?;
     transaction.commit()?;
     Ok(outcomes)
 }

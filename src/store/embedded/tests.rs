@@ -9,10 +9,7 @@ use crate::store::contract::{claims, session, state_store_contract};
 
 state_store_contract!({
     let dir = tempfile::tempdir().unwrap();
-    (
-        Embedded::open_at(dir.path(), || UnixTime(1000)).unwrap(),
-        dir,
-    )
+    (Embedded::open_at(dir.path(), || UnixTime(1000)).unwrap(), dir)
 });
 
 fn open(dir: &TempDir) -> Result<Embedded, StoreFault> {
@@ -35,14 +32,8 @@ async fn filled() -> TempDir {
     for n in 0..300 {
         store.start(session(&format!("filler-{n}"))).await.unwrap();
     }
-    store
-        .revoke(Revoked::Session("dead".into()), UnixTime(2000))
-        .await
-        .unwrap();
-    store
-        .revoke(Revoked::Token("t".into()), UnixTime(900))
-        .await
-        .unwrap();
+    store.revoke(Revoked::Session("dead".into()), UnixTime(2000)).await.unwrap();
+    store.revoke(Revoked::Token("t".into()), UnixTime(900)).await.unwrap();
     dir
 }
 
@@ -50,10 +41,7 @@ async fn filled() -> TempDir {
 async fn everything_is_there_after_a_restart() {
     let dir = filled().await;
     let store = open(&dir).unwrap();
-    assert_eq!(
-        store.session("s", UnixTime(1500)).await.unwrap(),
-        Some(session("s"))
-    );
+    assert_eq!(store.session("s", UnixTime(1500)).await.unwrap(), Some(session("s")));
     assert!(store.revocations().holds(&claims("t2", "dead")));
     // Expired at 900, and it is 1000.
     assert_eq!(store.revocations().len(), 1);
@@ -82,10 +70,7 @@ async fn second_gateway_on_the_directory_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let first = open(&dir).unwrap();
     let process = format!("process {}", std::process::id());
-    refused(
-        &dir,
-        &["another freshgate", dir.path().to_str().unwrap(), &process],
-    );
+    refused(&dir, &["another freshgate", dir.path().to_str().unwrap(), &process]);
     drop(first);
     open(&dir).unwrap();
 }
@@ -94,13 +79,8 @@ async fn second_gateway_on_the_directory_is_refused() {
 fn directory_that_cannot_be_made_is_named() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("file"), "").unwrap();
-    let fault = Embedded::open(&dir.path().join("file/state"))
-        .unwrap_err()
-        .0;
-    assert!(
-        fault.contains("file/state") && fault.contains("cannot be made"),
-        "{fault}"
-    );
+    let fault = Embedded::open(&dir.path().join("file/state")).unwrap_err().0;
+    assert!(fault.contains("file/state") && fault.contains("cannot be made"), "{fault}");
 }
 
 #[tokio::test]
@@ -179,10 +159,7 @@ async fn full_disk_acknowledges_nothing_and_recovers() {
     assert!(store.revocations().is_empty());
     // Room again: a session ends.
     for id in &kept {
-        store
-            .revoke(Revoked::Session(id.clone()), UnixTime(1001))
-            .await
-            .ok();
+        store.revoke(Revoked::Session(id.clone()), UnixTime(1001)).await.ok();
     }
     drop(store);
     let store = open(&dir).unwrap();
@@ -198,10 +175,7 @@ async fn expired_rows_are_forgotten() {
     let rows = |dir: &TempDir| {
         let sql = rusqlite::Connection::open(dir.path().join("state.db")).unwrap();
         let count = "SELECT (SELECT count(*) FROM sessions), (SELECT count(*) FROM revocations)";
-        sql.query_row(count, [], |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
-        })
-        .unwrap()
+        sql.query_row(count, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))).unwrap()
     };
     assert_eq!(rows(&dir), (301, 2));
     for (clock, left) in [
@@ -228,17 +202,11 @@ async fn child_that_writes_until_it_is_killed() {
     let far = UnixTime(UnixTime::of(SystemTime::now()).0 + 10_000);
     for n in 0.. {
         let id = format!("{}-{n}", std::process::id());
-        let living = Session {
-            expires_at: far,
-            ..session(&id)
-        };
+        let living = Session { expires_at: far, ..session(&id) };
         let token = Revoked::Token(id.clone());
         let ended = Revoked::Session(format!("ended-{id}"));
-        let (a, b, c) = tokio::join!(
-            store.start(living),
-            store.revoke(token, far),
-            store.revoke(ended, far)
-        );
+        let (a, b, c) =
+            tokio::join!(store.start(living), store.revoke(token, far), store.revoke(ended, far));
         (a.unwrap(), b.unwrap(), c.unwrap());
         println!("acknowledged {id}");
     }
@@ -280,15 +248,8 @@ async fn acknowledged_rows_survive_kill_9() {
         for id in &acknowledged {
             let found = store.session(id, UnixTime(1500)).await.unwrap();
             assert!(found.is_some(), "session {id} is lost");
-            assert!(
-                store.revocations().holds(&claims(id, "-")),
-                "token {id} is lost"
-            );
-            assert!(
-                store
-                    .revocations()
-                    .holds(&claims("-", &format!("ended-{id}")))
-            );
+            assert!(store.revocations().holds(&claims(id, "-")), "token {id} is lost");
+            assert!(store.revocations().holds(&claims("-", &format!("ended-{id}"))));
         }
     }
 }
