@@ -1,1 +1,133 @@
-//! (being written)
+//! The command line: what a person types. Each verb is a small function over the same floors that serve
+//! requests; secrets come by prompt, standard input, variable or file, never as an argument.
+
+pub mod explain;
+pub mod health;
+pub mod manage;
+pub mod token;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, LogFormat};
+use crate::{server, telemetry};
+use manage::UserCommand;
+use token::TokenCommand;
+
+/// JWT policies in front of legacy backends, route by route.
+///
+/// Without a command it runs the gateway with ./gateway.toml, or, where there is none, with the built-in
+/// example and a backend that shows what it receives.
+#[derive(Debug, Parser)]
+#[command(name = "freshgate", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway (the default).
+    Run(ConfigArg),
+    /// Check a configuration and report every mistake at once; exit 1 if there is one.
+    Check(ConfigArg),
+    /// Say what would happen to a request, and why.
+    Explain(explain::Explain),
+    /// Manage the users of users.toml.
+    User {
+        #[command(flatten)]
+        config: ConfigArg,
+        #[command(subcommand)]
+        command: UserCommand,
+    },
+    /// Mint and inspect tokens with the keys of the configuration.
+    Token {
+        #[command(flatten)]
+        config: ConfigArg,
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
+    /// Ask a running gateway whether it is well; exit 1 if not. For container health checks.
+    Health(health::Health),
+}
+
+/// Which configuration.
+#[derive(Clone, Debug, Args)]
+pub struct ConfigArg {
+    /// The configuration file. Default: ./gateway.toml, or the built-in example where there is none.
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+}
+
+/// A message for the person at the terminal; the process ends with status 1.
+#[derive(Debug)]
+pub struct Failure(pub String);
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Failure {
+        Failure(error.to_string())
+    }
+}
+
+/// The name of the file looked for when none is given.
+const DEFAULT_FILE: &str = "gateway.toml";
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let command = Cli::parse().command.unwrap_or(Command::Run(ConfigArg { config: None }));
+    let done = match command {
+        Command::Run(arg) => run(&arg),
+        Command::Check(arg) => check(&arg),
+        Command::Explain(explain) => explain.run(),
+        Command::User { config, command } => {
+            config.load_users().and_then(|users| manage::run_user(command, &users))
+        }
+        Command::Token { config, command } => token::run(command, &config),
+        Command::Health(health) => health.run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure(text)) => {
+            eprintln!("{}", text.trim_end());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl ConfigArg {
+    /// The configuration that is asked for.
+    ///
+    /// # Errors
+    /// Every mistake in it, drawn for a person.
+    pub fn load(&self) -> Result<Config, Failure> {
+        let colour = std::io::IsTerminal::is_terminal(&std::io::stderr());
+        let loaded = match &self.config {
+            Some(file) => Config::load(file),
+            None if Path::new(DEFAULT_FILE).exists() => Config::load(Path::new(DEFAULT_FILE)),
+            None => Config::embedded(),
+        };
+        loaded.map_err(|diagnostics| Failure(diagnostics.render(colour)))
+    }
+
+    fn load_users(&self) -> Result<PathBuf, Failure> {
+        let login = self.load()?.login;
+        login.map(|login| login.users.path().clone()).ok_or_else(|| {
+            Failure("login is off in this configuration: it has no users".to_owned())
+        })
+    }
+}
+
+fn run(arg: &ConfigArg) -> Result<(), Failure> {
+    let config = arg.load()?;
+    server::run(config).map_err(|fault| Failure(format!("error: {fault}")))
+}
+
+fn check(arg: &ConfigArg) -> Result<(), Failure> {
+    let config = arg.load()?;
+    let json = config.log.format.map(|format| format == LogFormat::Json);
+    telemetry::start_logging(json, &config.log.level).map_err(Failure)?;
+    println!("ok: {}", server::banner::routes_line(&config));
+    Ok(())
+}

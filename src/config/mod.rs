@@ -2,11 +2,19 @@
 //!
 //! `raw` is what the file says, with the place of every word; `lower` turns it into a `Config` or into
 //! *all* of its mistakes; `diagnostic` words and draws them; `reference` prints the documentation.
+//! Called once at start and once for each reload; never on the way of a request.
 
 pub mod diagnostic;
 pub mod lower;
+mod macros;
 pub mod raw;
+pub mod read;
 pub mod reference;
+pub mod secret;
+#[cfg(test)]
+mod tests;
+pub mod values;
+pub mod words;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,11 +24,15 @@ use std::time::Duration;
 use http::HeaderName;
 use ipnet::IpNet;
 
+use self::diagnostic::Diagnostics;
 use crate::policy::path::PathRules;
 use crate::policy::route::RouteTable;
 use crate::token::Secret;
 use crate::token::keys::KeySpec;
 use crate::token::verify::TokenRules;
+
+/// The file that serves when none is named and none is there: what a newcomer sees first.
+pub const DEFAULT: &str = include_str!("../../gateway.toml");
 
 /// The configuration, whole and without mistakes. Made only by [`lower`].
 #[derive(Debug)]
@@ -53,6 +65,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// `[log]`.
     pub log: Log,
+    /// What was probably not meant, in the order of the file. No errors: with one there is no `Config`.
+    pub warnings: Diagnostics,
 }
 
 /// One named group of backends.

@@ -1,1 +1,307 @@
-//! (being written)
+//! What `gateway.toml` says: every table, every key, its type, its default and its documentation.
+//!
+//! This is the only place that names a key or a default. The doc comments are the reference page: write
+//! them for the operator. Nothing is checked here beyond types; `lower` checks what the words mean.
+
+use std::time::Duration;
+
+use toml::de::{DeTable, DeValue};
+
+use super::diagnostic::{Diagnostics, Span};
+use super::macros::section;
+use super::read::{Field, FromToml, Key, Many, Named, Shape, Spanned, Table, field, join, table};
+use super::secret::{ClaimWants, SecretRef};
+use super::values::{MaybeZero, Size};
+use super::words::{DotSegments, DoubleSlash, Format, KeyAlg, Policy, Spelling};
+
+section! {
+    /// These stand at the top of the file, before the first `[table]`.
+    pub struct RawFile {
+        /// Where people and programs reach the gateway: an address and a port. Port 0 takes any free port; the start-up
+        /// output says which.
+        listen: String = "127.0.0.1:8080",
+        /// The operator's own listener (`/healthz`, `/readyz`, `/metrics`), or `"off"`. It asks for no token: keep it on
+        /// an address that only operators can reach.
+        admin: String = "127.0.0.1:8081",
+        /// The backend that routes go to: `"http://host:port"`, or `"builtin:whoami"` for the small backend inside the
+        /// gateway, which shows the request it received. It is the upstream named `default`, with the default settings of
+        /// `[upstreams.NAME]`.
+        upstream: String,
+        /// Networks (`"10.0.0.0/8"`) or addresses of proxies in front of the gateway. Only their `X-Forwarded-*`,
+        /// `Forwarded` and `X-Request-Id` are believed. Never list a network that clients connect from: they could then
+        /// say they come from anywhere.
+        trusted_proxies: Vec<Spanned<String>> => "[]",
+        /// See `[upstreams.NAME]`.
+        upstreams: Named<RawUpstream>,
+        /// See `[tokens]`.
+        tokens: RawTokens,
+        /// See `[login]`.
+        login: RawLogin,
+        /// Each line is a header the backend gets and the claim of the token it carries: `X-User-Id = "sub"`. The gateway
+        /// alone can set these headers: a client's copy is removed in every spelling, on every route. Without this
+        /// table the backend gets `X-User-Id`; a claim that the token does not have sets no header.
+        identity: Named<String> => "{ X-User-Id = \"sub\" }",
+        /// Each line is a pattern and its policy: `"/account/**" = "access-required"`, or the long form in braces with the
+        /// keys below. A pattern is `[METHOD[,METHOD] ][host]/path`; in the path `*` is one segment, `{name}` one segment
+        /// with a name, `**` the rest. The most specific pattern wins, whatever the order. What no pattern matches is refused.
+        routes: Named<RouteLine>,
+        /// See `[limits]`.
+        limits: RawLimits,
+        /// See `[paths]`.
+        paths: RawPaths,
+        /// See `[state]`.
+        state: RawState,
+        /// See `[log]`.
+        log: RawLog,
+    }
+}
+
+section! {
+    /// A named backend, for routes that say `upstream = "NAME"`. A route that names none goes to the upstream `default`,
+    /// or to the only one there is.
+    pub struct RawUpstream {
+        /// Required. `"http://host:port"` or `"builtin:whoami"`. `https` is not supported yet.
+        url: String,
+        /// The `Host` that the backend sees: `"keep"` is the client's, `"upstream"` is the one in `url`, any other
+        /// text is sent as it is. A backend that serves several sites by name may need one of the latter two.
+        host: String = "keep",
+        /// How long a connection to the backend may take to open; after that the client gets a 504.
+        timeout_connect: Duration = "5s",
+        /// How long the backend may take to begin its answer; after that the client gets a 504. A route can set its own
+        /// `timeout`.
+        timeout_first_byte: Duration = "60s",
+        /// How long the backend may pause inside an answer before the connection is cut.
+        timeout_idle: Duration = "60s",
+        /// How long an unused connection to the backend is kept for the next request. Shorter than the 5 seconds after
+        /// which Apache and Node close it themselves: a request must not meet a connection that is just being closed.
+        keep_alive: Duration = "4s",
+        /// How many unused connections each data thread keeps; 0 opens a new one for every request.
+        idle_max: usize = 64,
+    }
+}
+
+section! {
+    /// What tokens say, how long they live, and the keys that sign them.
+    pub struct RawTokens {
+        /// The `iss` claim: written into our tokens, and then the only one that is accepted. Without it `iss` is neither
+        /// written nor looked at.
+        issuer: String,
+        /// The `aud` claim: written into our tokens, and then it must be among a token's audiences. Without it `aud` is
+        /// neither written nor looked at.
+        audience: String,
+        /// How long an access token is good. Short is safe: it is what a stolen one is worth.
+        access_ttl: Duration = "15m",
+        /// How long a refresh token is good, and so how long a session lasts without a new login.
+        refresh_ttl: Duration = "30d",
+        /// Clock difference between machines that is forgiven when times in a token are checked; at most 5 minutes.
+        leeway: MaybeZero = "0s",
+        /// See `[[tokens.key]]`.
+        key: Many<RawKey>,
+    }
+}
+
+section! {
+    /// A key that checks tokens. The first that can sign signs ours. Without any, the gateway makes an ES256 key on its
+    /// first run and keeps it in the state directory. A secret is never written into this file: it is
+    /// `{ env = "NAME" }`, an environment variable, or `{ file = "PATH" }`, a file that only its owner can read
+    /// (`chmod 600`). One newline at the end of such a file is not part of the secret.
+    pub struct RawKey {
+        /// Required. Its name: the `kid` of the tokens it signs.
+        id: String,
+        /// Required. The one algorithm that the key is for.
+        alg: KeyAlg,
+        /// For HS256: the shared secret, 32 bytes or more. It signs and checks, so every backend that has it can mint tokens.
+        secret: SecretRef,
+        /// For ES256: a private key in PEM. It signs and checks.
+        private: SecretRef,
+        /// For ES256: a public key in PEM. It only checks.
+        public: SecretRef,
+    }
+}
+
+section! {
+    /// The endpoints of the gateway itself: login, refresh, reauth, logout and me.
+    pub struct RawLogin {
+        /// Whether the gateway serves them. With `false` it only checks tokens that others make.
+        enabled: bool = true,
+        /// The path they are under. No other route may have one of their paths.
+        at: String = "/auth",
+        /// `{ file = "users.toml" }`: where the users are. The file must exist; `freshgate user add NAME` writes it. Without
+        /// this key it is `users.toml` in the state directory, made on the first run with a user `admin`.
+        users: RawUsers,
+    }
+}
+
+section! {
+    /// Where the users are.
+    pub struct RawUsers {
+        /// A file that `freshgate user` writes, with passwords as argon2id hashes.
+        file: String,
+    }
+}
+
+section! {
+    /// The long form of a route.
+    pub struct RawRoute {
+        /// Required. `public`: everybody, the token is never looked at. `optional`: nobody in particular or a good token; a
+        /// bad one is refused. `access-required`: a good access token. `fresh-required`: one from a recent password.
+        /// `refresh-only`: a refresh token. `deny`: nobody.
+        policy: Policy,
+        /// The name of the upstream this route goes to.
+        upstream: String,
+        /// Only with `fresh-required`: how long ago the password may have been checked. Without it, as long as the token lives.
+        max_age: Duration,
+        /// What the token must say besides: `{ roles = "admin" }`. Every claim named must hold; of a list of values one is
+        /// enough, and of a claim that is a list one element. `"{name}"` stands for that segment of the pattern.
+        claims: ClaimWants,
+        /// The methods of the route, instead of naming them in the pattern.
+        methods: Vec<Spanned<String>>,
+        /// The path that the backend gets: text, `{name}` for that segment of the pattern, and `**` at the end for what
+        /// the pattern's `**` matched. `"/app/**" = { …, rewrite = "/**" }` strips a prefix.
+        rewrite: String,
+        /// Instead of `timeout_first_byte` of the upstream.
+        timeout: Duration,
+        /// Instead of `body_max` of `[limits]`.
+        body_max: Size,
+        /// Whether the backend gets the token itself in `Authorization`. Only for backends that you trust with it: whoever has
+        /// the token is the user.
+        forward_token: bool = false,
+        /// Whether a CORS preflight (`OPTIONS` with `Origin` and `Access-Control-Request-Method`) passes without a token. The backend must answer it.
+        preflight: bool = false,
+    }
+}
+
+/// The right side of a route line: a policy, or the long form.
+#[derive(Clone, Debug)]
+pub struct RouteLine(pub RawRoute);
+
+impl FromToml for RouteLine {
+    fn type_name() -> String {
+        "policy, or table".to_owned()
+    }
+
+    fn table() -> Option<&'static Table> {
+        Some(&RawRoute::TABLE)
+    }
+
+    fn read(
+        value: &DeValue<'_>,
+        span: &Span,
+        at: &str,
+        out: &mut Diagnostics,
+    ) -> Option<RouteLine> {
+        match value {
+            DeValue::String(_) => {
+                let value = Policy::read(value, span, at, out)?;
+                let policy = Field::Here(Spanned { value, span: span.clone() });
+                Some(RouteLine(RawRoute { policy, ..RawRoute::default() }))
+            }
+            DeValue::Table(table) => Some(RouteLine(RawRoute::read_table(table, at, out))),
+            other => {
+                out.wrong_type(span, at, "a policy such as \"access-required\"", other.type_str());
+                None
+            }
+        }
+    }
+}
+
+section! {
+    /// What one request, one connection and the whole gateway may take. Every limit has a unit: what is over it is refused,
+    /// never cut off.
+    pub struct RawLimits {
+        /// Longest request target (path and query). Browsers and proxies use about 8 KiB; longer ones are attacks or mistakes.
+        target_max: Size = "8KiB",
+        /// Largest request head, the target included; at least 8 KiB. This much memory can be taken by each connection.
+        header_max: Size = "32KiB",
+        /// Most header fields in one request. Browsers send about 20.
+        header_count: usize = 100,
+        /// How long a request head may take to arrive. It ends clients that send one byte at a time to hold a connection.
+        header_timeout: Duration = "10s",
+        /// How long a client's connection may wait for its next request.
+        keep_alive: Duration = "60s",
+        /// Largest request body. A route for uploads can set its own `body_max`.
+        body_max: Size = "10MiB",
+        /// How long a client may pause inside a request body.
+        body_idle: Duration = "30s",
+        /// Most client connections at once; more wait in the kernel's queue. Each needs a file descriptor, and a second one
+        /// towards the backend: see `ulimit -n`.
+        connections_max: usize = 10000,
+        /// How long requests in flight may take to finish when the gateway is stopped; then they are cut.
+        drain: MaybeZero = "30s",
+        /// Most password checks that wait at once; more are answered 503. A check takes some 20 milliseconds of one core.
+        login_queue: usize = 256,
+        /// Most verified tokens that each data thread remembers, so that a token's signature is checked once and not on every
+        /// request. Expiry and revocation are still checked every time. 0 remembers none.
+        token_cache: usize = 10000,
+        /// Data threads; 0 is one for each core.
+        threads: usize = 0,
+    }
+}
+
+section! {
+    /// Paths that can be read in two ways are refused with 400, because the gateway would judge one reading and the backend
+    /// might serve the other. Open a knob only for a backend that needs it, after reading its danger.
+    pub struct RawPaths {
+        /// `.` and `..` in a path, in any spelling. `"resolve"` removes them before judging, for pages with sloppy relative
+        /// links. Danger: a backend that is sent the result never sees them, but your log of odd requests does not either.
+        dot_segments: DotSegments = "refuse",
+        /// `//` in a path. `"merge"` makes it one slash, for applications that glue links together (WordPress plugins, old PHP).
+        /// Danger: a backend that tells `/a//b` and `/a/b` apart can no longer be asked for the first.
+        double_slash: DoubleSlash = "refuse",
+        /// `%2F` in a segment. `"pass"` keeps it inside its segment, for object names with slashes (GitLab's API, Maven
+        /// repositories, MQTT topics). Danger: a backend that decodes before it routes, such as PHP's `PATH_INFO` or Tomcat with
+        /// `decode`, reads `/public/..%2Fadmin` as another path than the one that was judged.
+        encoded_slash: Spelling = "refuse",
+        /// `\` and `%5C`. `"pass"` makes it an ordinary character, sent as `%5C`, for names with a backslash in them. Danger: IIS and
+        /// other backends on Windows read it as a slash.
+        backslash: Spelling = "refuse",
+        /// `;` in a segment. `"pass"` judges the path as if it and the rest of its segment were not there, and forwards them, for
+        /// Java applications that write `;jsessionid=`. Danger: a backend that does not cut them off gets a segment that no pattern saw.
+        semicolon: Spelling = "refuse",
+        /// `%25` before two hex digits: text escaped twice. `"pass"` forwards it unless it hides a slash, backslash, dot or control
+        /// character, for wikis with a percent sign in titles. Danger: a backend that decodes twice sees another name.
+        double_encoding: Spelling = "refuse",
+        /// Escapes that are not UTF-8. `"pass"` forwards them, for old sites with Latin-1 file names (`%E9`). Danger: a backend that
+        /// converts them may find a name that no pattern saw.
+        non_utf8: Spelling = "refuse",
+    }
+}
+
+section! {
+    /// What the gateway writes.
+    pub struct RawState {
+        /// The directory of `state.db` (sessions and revocations), `keys/`, and `users.toml` where no users are named. Made if it is
+        /// not there, for its owner only. One gateway at a time.
+        dir: String = "data",
+    }
+}
+
+section! {
+    /// What the gateway says while it runs, on standard error.
+    pub struct RawLog {
+        /// One line for each request: route, policy, decision, subject, status, bytes, duration.
+        access: bool = false,
+        /// `"text"` for people, `"json"` for machines. Without it: text on a terminal, JSON elsewhere.
+        format: Format,
+        /// `error`, `warn`, `info`, `debug` or `trace`, also for one part: `"info,freshgate=debug"`.
+        level: String = "info",
+    }
+}
+
+/// Where a key lives that somebody wrote into the table `at`, if only one other table has it.
+fn home(key: &str, at: &str) -> Option<String> {
+    let root = RawFile::TABLE.keys;
+    if !at.is_empty() && root.iter().any(|one| one.name == key) {
+        return Some(String::new());
+    }
+    let mut homes = root.iter().filter(|one| {
+        (one.table)().is_some_and(|table| table.keys.iter().any(|inner| inner.name == key))
+    });
+    let home = homes.next()?;
+    let written = match home.shape {
+        Shape::Named => format!("[{}.NAME]", home.name),
+        Shape::Lines => return None,
+        _ => format!("[{}]", home.name),
+    };
+    homes.next().is_none().then_some(written)
+}

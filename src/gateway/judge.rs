@@ -6,12 +6,20 @@ use std::sync::Arc;
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
 use http::{HeaderMap, Method};
 
-use super::Snapshot;
-use crate::policy::path::{CanonicalPath, PathFault};
-use crate::policy::route::Route;
+use crate::policy::path::{CanonicalPath, PathFault, PathRules};
+use crate::policy::route::{Route, RouteTable};
 use crate::policy::{self, Permit, Refusal, Requirement};
 use crate::token::extract::{self, Presented};
 use crate::token::{Standing, TokenFault, UnixTime};
+
+/// The part of the configuration that judges.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'c> {
+    /// Every route.
+    pub routes: &'c RouteTable,
+    /// What `[paths]` lets pass.
+    pub paths: &'c PathRules,
+}
 
 /// What is asked, borrowed from the request.
 #[derive(Clone, Copy, Debug)]
@@ -39,18 +47,18 @@ pub struct Judged<'p> {
 
 /// Judges a request. `prove` turns the text of a presented token into a standing.
 pub fn judge<'p>(
-    snapshot: &Snapshot,
+    view: View<'_>,
     asked: &Asked<'p, '_>,
     prove: impl FnOnce(Presented<'_>) -> Standing,
     now: UnixTime,
 ) -> Judged<'p> {
-    let path = match CanonicalPath::parse(asked.path, &snapshot.config.paths) {
+    let path = match CanonicalPath::parse(asked.path, view.paths) {
         Ok(path) => path,
         Err(fault) => {
             return Judged { path: Err(fault), route: None, decision: Err(Refusal::BadPath) };
         }
     };
-    let Some(route) = snapshot.config.routes.find(asked.method, asked.host, &path) else {
+    let Some(route) = view.routes.find(asked.method, asked.host, &path) else {
         return Judged { path: Ok(path), route: None, decision: Err(Refusal::NoRoute) };
     };
     let decision = decide(route, &path, asked, prove, now);

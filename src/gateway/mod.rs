@@ -30,7 +30,7 @@ use crate::token::extract::Presented;
 use crate::token::keys::KeyRing;
 use crate::token::{Standing, TokenFault, UnixTime};
 use answer::{Answer, Line, Record};
-use judge::{Asked, judge};
+use judge::{Asked, View, judge};
 use tokens::TokenCache;
 
 /// The whole world a request sees: loaded once, never changed, replaced whole.
@@ -171,7 +171,9 @@ impl Scene<'_> {
             path: target.path(),
             headers: &parts.headers,
         };
-        let judged = judge(self.snapshot, &asked, |presented| self.prove(presented), self.now);
+        let config = &self.snapshot.config;
+        let view = View { routes: &config.routes, paths: &config.paths };
+        let judged = judge(view, &asked, |presented| self.prove(presented), self.now);
         record.route = judged.route;
         let path = judged.path.map_err(|_| Refusal::BadPath)?;
         let permit = judged.decision?;

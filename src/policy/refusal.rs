@@ -86,8 +86,51 @@ pub enum Challenge {
 }
 
 impl Refusal {
+    /// One of each, for lists of what can happen.
+    pub const ALL: [Refusal; 28] = [
+        Refusal::NoRoute,
+        Refusal::Denied,
+        Refusal::BadPath,
+        Refusal::BadTarget,
+        Refusal::BadHeader,
+        Refusal::BadMethod,
+        Refusal::TargetTooLong,
+        Refusal::HeaderTooLarge,
+        Refusal::RequestTimeout,
+        Refusal::BadBody,
+        Refusal::BodyTooLarge,
+        Refusal::TokenMissing,
+        Refusal::TokenMalformed,
+        Refusal::TokenDuplicated,
+        Refusal::TokenInvalid,
+        Refusal::TokenExpired,
+        Refusal::TokenNotYetValid,
+        Refusal::TokenRevoked,
+        Refusal::TokenWrongType,
+        Refusal::TokenNotFresh { max_age: None },
+        Refusal::ClaimsRefused,
+        Refusal::CredentialsInvalid,
+        Refusal::LoginThrottled { retry_after: Duration::ZERO },
+        Refusal::UpstreamUnreachable,
+        Refusal::UpstreamTimeout,
+        Refusal::StoreUnavailable,
+        Refusal::Overloaded,
+        Refusal::Internal,
+    ];
+
+    /// The codes of [`Refusal::ALL`], in its order.
+    pub const CODES: [&'static str; Refusal::ALL.len()] = {
+        let mut codes = [""; Refusal::ALL.len()];
+        let mut index = 0;
+        while index < codes.len() {
+            codes[index] = Refusal::ALL[index].parts().1;
+            index += 1;
+        }
+        codes
+    };
+
     /// Status, code, challenge and public sentence, all in one place.
-    pub fn parts(self) -> (u16, &'static str, Challenge, &'static str) {
+    pub const fn parts(self) -> (u16, &'static str, Challenge, &'static str) {
         use Challenge::{Bare, Error, None, StepUp};
         const INVALID: Challenge = Error("invalid_token");
         match self {

@@ -1,1 +1,179 @@
-//! (being written)
+//! The process: builds the world, listens, spreads connections over the data threads, drains.
+//!
+//! Data threads serve requests; one control runtime holds the acceptor, the admin listener and the signals.
+
+pub mod admin;
+pub mod banner;
+pub mod build;
+pub mod wire;
+pub mod worker;
+
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::config::{Config, LogFormat};
+use crate::telemetry::{self, Metrics};
+use admin::Admin;
+use build::{Built, StartFault};
+use worker::{Shared, Worker};
+
+/// Connections that the kernel keeps for us until we take them.
+const ACCEPT_BACKLOG: i32 = 1024;
+
+/// How long to wait after an accept that failed, so that a process out of file descriptors does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How often a drain looks whether the data threads have ended.
+const DRAIN_LOOK: Duration = Duration::from_millis(10);
+
+/// Runs the gateway until it is told to stop.
+///
+/// # Errors
+/// [`StartFault`] when it cannot start. Once it serves, it ends only by a signal, and then cleanly.
+pub fn run(config: Config) -> Result<(), StartFault> {
+    let json = config.log.format.map(|format| format == LogFormat::Json);
+    telemetry::start_logging(json, &config.log.level).map_err(StartFault)?;
+    let listener = bind("listen", config.listen)?;
+    let admin_listener = config.admin.map(|address| bind("admin", address)).transpose()?;
+    let metrics = Arc::new(Metrics::new());
+    let Built { snapshot, first_user, watch: _watch } = build::world(config, Arc::clone(&metrics))?;
+    let listen = local(&listener)?;
+    let admin = admin_listener.as_ref().map(local).transpose()?;
+    let greeting = banner::text(&snapshot.config, listen, admin, first_user.as_ref());
+    drop(first_user);
+
+    let world = Arc::new(ArcSwap::from_pointee(snapshot));
+    let (drain, draining) = watch::channel(false);
+    let shared = Shared { world: Arc::clone(&world), metrics, draining: draining.clone() };
+    let workers = start_workers(&shared)?;
+    let control = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .map_err(|error| StartFault(format!("cannot start the control runtime: {error}")))?;
+    let accepting = control.block_on(async {
+        let stop = stop_signal()?;
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(cannot_listen)?;
+        if let Some(admin_listener) = admin_listener {
+            let listener =
+                tokio::net::TcpListener::from_std(admin_listener).map_err(cannot_listen)?;
+            tokio::spawn(Admin { world: Arc::clone(&world), draining }.run(listener));
+        }
+        greet(&greeting);
+        tokio::select! {
+            () = accept(&listener, &workers, &shared) => {}
+            name = stop => tracing::info!(signal = name, "stopping: no new connections"),
+        }
+        Ok(())
+    });
+    accepting?;
+    // Readiness turns first; then every connection finishes what it has and closes.
+    let _everybody_left = drain.send(true);
+    let finished = wait(workers, world.load().config.limits.drain);
+    tracing::info!(finished, "stopped");
+    Ok(())
+}
+
+fn start_workers(shared: &Shared) -> Result<Vec<Worker>, StartFault> {
+    let wanted = shared.world.load().config.limits.threads;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let count = if wanted == 0 { cores } else { wanted };
+    (0..count)
+        .map(|index| Worker::start(index, shared.clone()))
+        .collect::<io::Result<Vec<Worker>>>()
+        .map_err(|error| StartFault(format!("cannot start a data thread: {error}")))
+}
+
+fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, StartFault> {
+    let listen = || {
+        let domain = socket2::Domain::for_address(address);
+        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
+        // A restart must not wait for the last process's connections to be forgotten.
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(ACCEPT_BACKLOG)?;
+        Ok(socket.into())
+    };
+    listen().map_err(|error: io::Error| {
+        let remedy = match error.kind() {
+            io::ErrorKind::AddrInUse => "another process has this port; stop it or choose another",
+            io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege; choose another",
+            io::ErrorKind::AddrNotAvailable => "this machine does not have that address",
+            _ => "choose another address",
+        };
+        StartFault(format!("cannot listen on {address} (`{key}`): {error}; {remedy}"))
+    })
+}
+
+fn local(listener: &TcpListener) -> Result<SocketAddr, StartFault> {
+    listener.local_addr().map_err(cannot_listen)
+}
+
+fn cannot_listen(error: io::Error) -> StartFault {
+    StartFault(format!("cannot listen: {error}"))
+}
+
+/// Standard output is for the person who started us; when nobody reads it, we serve all the same.
+fn greet(text: &str) {
+    let mut out = io::stdout().lock();
+    let _nobody_reads = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Ready when the process is told to stop.
+fn stop_signal() -> Result<impl Future<Output = &'static str>, StartFault> {
+    let fault = |error| StartFault(format!("cannot watch for signals: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(fault)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(fault)?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
+    })
+}
+
+/// Hands each connection to the data thread that has the fewest. The kernel's own spreading hashes a few
+/// dozen connections unevenly.
+async fn accept(listener: &tokio::net::TcpListener, workers: &[Worker], shared: &Shared) {
+    loop {
+        let (stream, address) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let open: usize = workers.iter().map(Worker::open).sum();
+        if open >= shared.world.load().config.limits.connections_max {
+            shared.metrics.connections_refused.inc();
+            continue;
+        }
+        match (stream.into_std(), workers.iter().min_by_key(|worker| worker.open())) {
+            (Ok(stream), Some(worker)) => worker.take(stream, address),
+            (Err(error), _) => tracing::warn!(%error, "cannot hand over a connection"),
+            (_, None) => return,
+        }
+    }
+}
+
+/// Waits for the data threads, `limit` at most; whether all of them ended.
+fn wait(workers: Vec<Worker>, limit: Duration) -> bool {
+    let deadline = Instant::now() + limit;
+    let threads: Vec<_> = workers.into_iter().map(Worker::retire).collect();
+    while !threads.iter().all(std::thread::JoinHandle::is_finished) {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        std::thread::sleep(DRAIN_LOOK);
+    }
+    true
+}

@@ -207,7 +207,7 @@ async fn child_that_writes_until_it_is_killed() {
         let ended = Revoked::Session(format!("ended-{id}"));
         let (a, b, c) =
             tokio::join!(store.start(living), store.revoke(token, far), store.revoke(ended, far));
-        (a.unwrap(), b.unwrap(), c.unwrap());
+        a.and(b).and(c).unwrap();
         println!("acknowledged {id}");
     }
 }

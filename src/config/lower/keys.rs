@@ -1,0 +1,221 @@
+//! `[tokens]` and `[[tokens.key]]`: what tokens must say, and key material read from where it is kept.
+
+use std::env;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use super::Lowering;
+use crate::config::Resolved;
+use crate::config::diagnostic::Span;
+use crate::config::raw::{RawKey, RawTokens};
+use crate::config::read::Spanned;
+use crate::config::secret::SecretRef;
+use crate::config::values::MaybeZero;
+use crate::config::words::KeyAlg;
+use crate::token::Secret;
+use crate::token::keys::{Algorithm, HS256_SECRET_BYTES_MIN, Key, KeyMaterial, KeySpec};
+use crate::token::verify::TokenRules;
+
+/// Clocks that are further apart are broken, not different.
+const LEEWAY_MAX: Duration = Duration::from_secs(5 * 60);
+/// Bytes of a secret file at most: no key is larger.
+const SECRET_BYTES_MAX: u64 = 64 * 1024;
+
+impl Lowering<'_> {
+    pub(super) fn tokens(
+        &mut self,
+        raw: Option<&Spanned<RawTokens>>,
+    ) -> (TokenRules, Vec<KeySpec>) {
+        let raw = raw.map(|raw| raw.value.clone()).unwrap_or_default();
+        for (text, at, example) in [
+            (raw.issuer.get(), "tokens.issuer", "issuer = \"https://app.example.org\""),
+            (raw.audience.get(), "tokens.audience", "audience = \"my-app\""),
+        ] {
+            if let Some(text) = text.filter(|text| text.value.is_empty()) {
+                self.out.empty_text(&text.span, at, example);
+            }
+        }
+        let (access, refresh) = (raw.access_ttl(), raw.refresh_ttl());
+        if access.value > refresh.value {
+            self.out.ttl_order(&access.span, &refresh.span);
+        }
+        let Spanned { value: MaybeZero(leeway), span } = raw.leeway();
+        if leeway > LEEWAY_MAX {
+            self.out.leeway_too_long(&span);
+        }
+        let rules = TokenRules {
+            issuer: raw.issuer.get().map(|text| text.value.clone()),
+            audience: raw.audience.get().map(|text| text.value.clone()),
+            access_ttl: access.value,
+            refresh_ttl: refresh.value,
+            leeway,
+        };
+        let list = raw.key.get().map(|list| list.value.0.as_slice()).unwrap_or_default();
+        self.unique_ids(list);
+        (rules, list.iter().filter_map(|key| self.key(key)).collect())
+    }
+
+    fn unique_ids(&mut self, list: &[Spanned<RawKey>]) {
+        let ids: Vec<&Spanned<String>> = list.iter().filter_map(|key| key.value.id.get()).collect();
+        for (index, id) in ids.iter().enumerate() {
+            if let Some(first) = ids[..index].iter().find(|other| other.value == id.value) {
+                self.out.duplicate_key_id(&id.span, &first.span, &id.value);
+            }
+        }
+    }
+
+    fn key(&mut self, raw: &Spanned<RawKey>) -> Option<KeySpec> {
+        let (key, here) = (&raw.value, &raw.span);
+        if key.id.is_missing() {
+            self.out.missing_key(here, "tokens.key", "id", "a name, such as id = \"k1\"");
+        }
+        if let Some(id) = key.id.get().filter(|id| id.value.is_empty()) {
+            self.out.empty_text(&id.span, "tokens.key.id", "a name, such as id = \"k1\"");
+        }
+        if key.alg.is_missing() {
+            self.out.missing_key(here, "tokens.key", "alg", "alg = \"HS256\" or alg = \"ES256\"");
+        }
+        let (reference, wrap) = self.material(key, here)?;
+        let private = !std::ptr::fn_addr_eq(wrap, KeyMaterial::Public as Wrap);
+        let resolved = self.resolve(reference, private)?;
+        let (id, alg) = (key.id.get()?, key.alg.get()?);
+        let algorithm = match alg.value {
+            KeyAlg::Hs256 => Algorithm::Hs256,
+            KeyAlg::Es256 => Algorithm::Es256,
+        };
+        let bytes = resolved.secret.expose().len();
+        if algorithm == Algorithm::Hs256 && bytes < HS256_SECRET_BYTES_MIN {
+            self.out.weak_secret(&reference.span, bytes, HS256_SECRET_BYTES_MIN);
+            return None;
+        }
+        let spec = KeySpec { id: id.value.clone(), algorithm, material: wrap(resolved.secret) };
+        if let Err(fault) = Key::parse(&spec) {
+            self.out.key_fault(&reference.span, &id.value, fault.0);
+            return None;
+        }
+        Some(spec)
+    }
+
+    /// The one reference that fits the algorithm.
+    fn material<'k>(
+        &mut self,
+        key: &'k RawKey,
+        here: &Span,
+    ) -> Option<(&'k Spanned<SecretRef>, Wrap)> {
+        let kinds: [(_, &str, Wrap); 3] = [
+            (&key.secret, "secret", KeyMaterial::Secret),
+            (&key.private, "private", KeyMaterial::Private),
+            (&key.public, "public", KeyMaterial::Public),
+        ];
+        let given: Vec<_> = kinds.iter().filter(|(field, ..)| !field.is_missing()).collect();
+        let alg = key.alg.get().map(|alg| alg.value);
+        let fitting = match alg {
+            Some(KeyAlg::Hs256) => "secret = { env = \"NAME\" } or secret = { file = \"PATH\" }",
+            Some(KeyAlg::Es256) => "private = { file = \"PATH\" }, or public = { file = \"PATH\" }",
+            None => "secret (HS256), private or public (ES256), as { file = \"PATH\" }",
+        };
+        let [(field, name, wrap)] = given.as_slice() else {
+            let why = match given.len() {
+                0 => "this key has no key material",
+                _ => "this key has more than one of `secret`, `private` and `public`",
+            };
+            self.out.key_material(here, why, &format!("give it exactly one: {fitting}"));
+            return None;
+        };
+        let wrong = match alg {
+            Some(KeyAlg::Hs256) => *name != "secret",
+            Some(KeyAlg::Es256) => *name == "secret",
+            None => false,
+        };
+        let reference = field.get();
+        if wrong {
+            let span = reference.map_or(here, |reference| &reference.span);
+            let why = format!("`{name}` does not fit the algorithm of this key");
+            self.out.key_material(span, &why, &format!("write {fitting}, or change `alg`"));
+            return None;
+        }
+        reference.map(|reference| (reference, *wrap))
+    }
+
+    /// Reads a secret from where it is kept. Never says a byte of it.
+    fn resolve(&mut self, reference: &Spanned<SecretRef>, private: bool) -> Option<Resolved> {
+        match &reference.value {
+            SecretRef::Env(name) => {
+                let value = env::var_os(name).filter(|value| !value.is_empty());
+                let Some(value) = value else {
+                    let set = if env::var_os(name).is_some() { "empty" } else { "not set" };
+                    let why = format!("the environment variable {name} is {set}");
+                    let help = format!("set it before the gateway starts: export {name}=…");
+                    self.out.secret_unresolved(&reference.span, &why, &help);
+                    return None;
+                };
+                let secret = Secret::new(value.into_encoded_bytes());
+                Some(Resolved { secret, origin: format!("env {name}") })
+            }
+            SecretRef::File(name) => {
+                let path = self.path(name);
+                let secret = self.secret_file(&path, &reference.span, private)?;
+                Some(Resolved { secret, origin: format!("file {}", path.display()) })
+            }
+        }
+    }
+
+    fn secret_file(&mut self, path: &Path, span: &Span, private: bool) -> Option<Secret> {
+        let shown = path.display();
+        let help = "see that the file is there and that the gateway's user can read it";
+        // The opened file is asked, not its name: nobody can swap it in between.
+        let opened = File::open(path).and_then(|file| Ok((file.metadata()?, file)));
+        let (about, file) = match opened {
+            Ok(opened) => opened,
+            Err(fault) => {
+                let why = format!("the file {shown} cannot be read: {}", reason(&fault));
+                self.out.secret_unresolved(span, &why, help);
+                return None;
+            }
+        };
+        if !about.is_file() {
+            self.out.secret_unresolved(span, &format!("{shown} is not a regular file"), help);
+            return None;
+        }
+        if private && about.permissions().mode() & READABLE_BY_OTHERS != 0 {
+            self.out.secret_readable(span, path, about.permissions().mode());
+        }
+        let mut bytes = Vec::new();
+        if let Err(fault) = file.take(SECRET_BYTES_MAX + 1).read_to_end(&mut bytes) {
+            let why = format!("the file {shown} cannot be read: {}", reason(&fault));
+            self.out.secret_unresolved(span, &why, help);
+            return None;
+        }
+        if bytes.ends_with(b"\n") {
+            bytes.pop();
+            if bytes.ends_with(b"\r") {
+                bytes.pop();
+            }
+        }
+        let why = match bytes.len() as u64 {
+            0 => format!("the file {shown} is empty"),
+            SECRET_BYTES_MAX.. => format!("the file {shown} is too large for a key"),
+            _ => return Some(Secret::new(bytes)),
+        };
+        self.out.secret_unresolved(span, &why, "is this the right file?");
+        None
+    }
+}
+
+/// What a reference's bytes become.
+type Wrap = fn(Secret) -> KeyMaterial;
+
+/// Any right of the group or of others.
+const READABLE_BY_OTHERS: u32 = 0o077;
+
+/// Why a file cannot be read, without the number of the operating system's error.
+pub(super) fn reason(fault: &std::io::Error) -> String {
+    match fault.kind() {
+        std::io::ErrorKind::NotFound => "it does not exist".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        _ => fault.to_string(),
+    }
+}

@@ -1,0 +1,259 @@
+//! From what the file says to what it means: a [`Config`], or every mistake at once.
+//!
+//! Each table has a function that pushes what is wrong and goes on. Nothing is worded here: see
+//! `diagnostic`. Reads the files and variables that the configuration names, and nothing else.
+
+mod keys;
+mod rewrite;
+mod routes;
+mod sections;
+mod upstreams;
+
+use std::fs;
+use std::io::{ErrorKind, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use ipnet::IpNet;
+use toml::de::{DeTable, DeValue};
+
+use super::diagnostic::{Diagnostics, Span};
+use super::raw::RawFile;
+use super::read::Spanned;
+use super::{Config, DEFAULT};
+
+/// Bytes in one configuration file at most: thousands of routes are far below, a wrong file is above.
+pub const FILE_BYTES_MAX: u64 = 10 * 1024 * 1024;
+
+/// How the built-in file is called in messages.
+const BUILT_IN: &str = "(built-in gateway.toml)";
+
+impl Config {
+    /// Reads and lowers a file; relative paths in it are relative to it.
+    ///
+    /// # Errors
+    /// Every mistake, also that there is no such file, that it is a directory, too large or not UTF-8.
+    pub fn load(path: &Path) -> Result<Config, Diagnostics> {
+        let text = read_file(path).map_err(|(why, help)| {
+            let mut out = Diagnostics::new(path.display().to_string(), "");
+            out.unreadable_file(&why, help);
+            out
+        })?;
+        lower(&text, Some(path), path.parent().unwrap_or(Path::new("")))
+    }
+
+    /// The built-in configuration, for a start without a file; paths are relative to the working directory.
+    ///
+    /// # Errors
+    /// Only what the world around it does wrong: the file itself has no mistakes.
+    pub fn embedded() -> Result<Config, Diagnostics> {
+        lower(DEFAULT, None, Path::new(""))
+    }
+}
+
+/// The text of a configuration file, or what is wrong and what to do.
+fn read_file(path: &Path) -> Result<String, (String, &'static str)> {
+    const WHICH: &str = "name the file with --config FILE";
+    let shown = path.display();
+    let failed = |fault: std::io::Error| match fault.kind() {
+        ErrorKind::NotFound => (format!("there is no file {shown}"), WHICH),
+        ErrorKind::PermissionDenied => {
+            (format!("{shown} cannot be read: permission denied"), "let the gateway's user read it")
+        }
+        _ => (format!("{shown} cannot be read: {fault}"), WHICH),
+    };
+    let about = fs::metadata(path).map_err(failed)?;
+    if about.is_dir() {
+        return Err((format!("{shown} is a directory"), WHICH));
+    }
+    if !about.is_file() {
+        return Err((format!("{shown} is not a regular file"), WHICH));
+    }
+    let mut bytes = Vec::new();
+    let file = fs::File::open(path).map_err(failed)?;
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err((format!("{shown} is larger than 10 MiB"), "is this the right file?"));
+    }
+    String::from_utf8(bytes).map_err(|fault| {
+        let good = fault.utf8_error().valid_up_to();
+        let line = fault.as_bytes()[..good].iter().filter(|byte| **byte == b'\n').count() + 1;
+        (format!("{shown} is not UTF-8: line {line}"), "save it as UTF-8")
+    })
+}
+
+/// Lowers `text`. `file` is its name in messages and in the [`Config`]; relative paths in it are
+/// relative to `base`.
+///
+/// # Errors
+/// Every mistake, in the order of the file.
+pub fn lower(text: &str, file: Option<&Path>, base: &Path) -> Result<Config, Diagnostics> {
+    let name = file.map_or(BUILT_IN.to_owned(), |path| path.display().to_string());
+    let mut out = Diagnostics::new(name, text);
+    let raw = parse(text, &mut out);
+    let config = raw.and_then(|raw| Lowering { base, out: &mut out }.file(&raw, file));
+    out.sort();
+    match config {
+        Some(config) if !out.has_errors() => Ok(Config { warnings: out, ..config }),
+        _ => Err(out),
+    }
+}
+
+/// What the file says; `None` when it is not TOML, and then only what comes before the first fault of
+/// syntax is judged, since behind it nothing is where it seems to be.
+fn parse(text: &str, out: &mut Diagnostics) -> Option<RawFile> {
+    let (document, faults) = DeTable::parse_recoverable(text);
+    let table = document.get_ref();
+    let mut first_fault: Option<usize> = None;
+    let mut last_line = None;
+    for fault in &faults {
+        let span = fault.span().unwrap_or(0..0);
+        let line_start = text.get(..span.start).unwrap_or(text).rfind('\n').map_or(0, |at| at + 1);
+        if fault.message() == "duplicate key" {
+            let key = text.get(span.clone()).unwrap_or_default().trim_matches(['"', '\'']);
+            let first = if out.is_full() { None } else { first_place(table, text, &span, key) };
+            out.duplicate(&span, key, first);
+        } else {
+            first_fault = Some(first_fault.map_or(line_start, |first| first.min(line_start)));
+            // One slip of the pen makes several faults on its line: the first says it.
+            if last_line != Some(line_start) {
+                out.syntax(&span, fault.message());
+            }
+            last_line = Some(line_start);
+        }
+    }
+    let raw = RawFile::read_table(table, "", out);
+    if let Some(first_fault) = first_fault {
+        out.keep_before(first_fault);
+        return None;
+    }
+    Some(raw)
+}
+
+/// Where the key that is repeated at `again` was first given.
+fn first_place(root: &DeTable<'_>, text: &str, again: &Span, key: &str) -> Option<Span> {
+    let mut found: Option<Span> = None;
+    let mut tables = vec![root];
+    // The parser keeps the first of the two: it is the nearest one above with the same name.
+    while let Some(table) = tables.pop() {
+        for (name, value) in table.iter() {
+            let span = name.span();
+            let before = span.end <= again.start;
+            if before
+                && name.get_ref() == key
+                && found.as_ref().is_none_or(|f| f.start < span.start)
+            {
+                found = Some(span);
+            }
+            push_tables(value.get_ref(), &mut tables);
+        }
+    }
+    let line_start = text.get(..again.start)?.rfind('\n').map_or(0, |at| at + 1);
+    let header = text[line_start..].lines().next()?.trim();
+    if !header.starts_with('[') {
+        return found;
+    }
+    // A repeated header replaces the first in what was parsed: look for its line.
+    let mut start = 0;
+    text[..line_start].split_inclusive('\n').find_map(|line| {
+        let span = start..start + line.trim_end().len();
+        start += line.len();
+        (line.trim() == header).then_some(span)
+    })
+}
+
+fn push_tables<'t, 'i>(value: &'t DeValue<'i>, tables: &mut Vec<&'t DeTable<'i>>) {
+    match value {
+        DeValue::Table(table) => tables.push(table),
+        DeValue::Array(list) => {
+            tables.extend(list.iter().filter_map(|one| one.get_ref().as_table()));
+        }
+        _ => {}
+    }
+}
+
+/// The work in hand: where relative paths begin, and the mistakes so far.
+struct Lowering<'a> {
+    base: &'a Path,
+    out: &'a mut Diagnostics,
+}
+
+impl Lowering<'_> {
+    /// The table of contents. Every part is lowered whatever the others did; the answer is only worth
+    /// something when no mistake was reported.
+    fn file(&mut self, raw: &RawFile, file: Option<&Path>) -> Option<Config> {
+        let (listen, admin) = self.listeners(raw);
+        let trusted_proxies = self.networks(&raw.trusted_proxies());
+        let state_dir = self.state(raw.state.get());
+        let upstreams = self.upstreams(raw);
+        let (tokens, keys) = self.tokens(raw.tokens.get());
+        let login = self.login(raw.login.get(), &state_dir);
+        let identity = self.identity(&raw.identity());
+        let limits = self.limits(raw.limits.get());
+        let paths = self.paths(raw.paths.get());
+        let log = self.log(raw.log.get());
+        let routes = self.routes(raw, &upstreams, login.as_ref(), &keys);
+        Some(Config {
+            file: file.map(Path::to_path_buf),
+            listen: listen?,
+            admin,
+            trusted_proxies,
+            upstreams,
+            routes: routes?,
+            paths,
+            tokens,
+            keys,
+            login,
+            identity,
+            limits,
+            state_dir,
+            log,
+            warnings: Diagnostics::new("", ""),
+        })
+    }
+
+    fn listeners(&mut self, raw: &RawFile) -> (Option<SocketAddr>, Option<SocketAddr>) {
+        let (listen, admin) = (raw.listen(), raw.admin());
+        let public = self.address(&listen, "listen");
+        let operator = match admin.value.as_str() {
+            "off" => None,
+            _ => self.address(&admin, "admin"),
+        };
+        if public.is_some() && public == operator && public.is_some_and(|one| one.port() != 0) {
+            self.out.same_address(&admin.span, &listen.span);
+        }
+        if operator.is_some_and(|address| !address.ip().is_loopback()) {
+            self.out.public_admin(&admin.span);
+        }
+        (public, operator)
+    }
+
+    fn address(&mut self, text: &Spanned<String>, at: &str) -> Option<SocketAddr> {
+        let address = text.value.parse().ok();
+        if address.is_none() {
+            self.out.bad_address(&text.span, at, &text.value);
+        }
+        address
+    }
+
+    fn networks(&mut self, list: &Spanned<Vec<Spanned<String>>>) -> Vec<IpNet> {
+        let read = |text: &str| {
+            text.parse::<IpNet>()
+                .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from))
+                .ok()
+        };
+        let mut networks = Vec::new();
+        for one in &list.value {
+            match read(&one.value) {
+                Some(network) => networks.push(network.trunc()),
+                None => self.out.bad_network(&one.span, &one.value),
+            }
+        }
+        networks
+    }
+
+    /// Relative to the file.
+    fn path(&self, text: &str) -> PathBuf {
+        self.base.join(text)
+    }
+}

@@ -1,0 +1,314 @@
+//! `[routes]`, and our own endpoints beside them: one table, one way to judge.
+
+use serde_json::Value;
+
+use super::Lowering;
+use super::rewrite::{self, RewriteFault};
+use super::upstreams::DEFAULT_UPSTREAM;
+use crate::config::diagnostic::Span;
+use crate::config::raw::{RawFile, RawRoute};
+use crate::config::read::Spanned;
+use crate::config::words::Policy;
+use crate::config::{Login, Upstream};
+use crate::policy::Requirement;
+use crate::policy::path::PathRules;
+use crate::policy::pattern::{Pattern, Segment};
+use crate::policy::route::{Action, Endpoint, Forward, Route, RouteTable};
+use crate::policy::rules::{ClaimRule, Wanted};
+use crate::token::keys::KeySpec;
+
+/// Where public keys are found (RFC 7517 §5, by convention).
+const JWKS_PATH: &str = "/.well-known/jwks.json";
+
+/// What every route of the file is checked against.
+struct Around<'a> {
+    upstreams: &'a [Upstream],
+    paths: PathRules,
+    /// Only the first route without an upstream is told.
+    told_no_upstream: bool,
+}
+
+impl Lowering<'_> {
+    /// The table of all routes; `None` after a mistake.
+    pub(super) fn routes(
+        &mut self,
+        raw: &RawFile,
+        upstreams: &[Upstream],
+        login: Option<&Login>,
+        keys: &[KeySpec],
+    ) -> Option<RouteTable> {
+        let paths = self.paths(raw.paths.get());
+        let mut around = Around { upstreams, paths, told_no_upstream: false };
+        let table = raw.routes.get();
+        let lines = table.map(|table| table.value.0.as_slice()).unwrap_or_default();
+        if lines.is_empty() && (table.is_some() || raw.routes.is_missing()) {
+            self.out.no_routes(table.map(|table| &table.span));
+        }
+        let mut routes = Vec::new();
+        let mut places: Vec<Option<&Span>> = Vec::new();
+        for (pattern, line) in lines {
+            let parsed = self.pattern(pattern);
+            let Some(line) = line.get() else { continue };
+            if let Some(parsed) = parsed {
+                routes.push(self.route(pattern, parsed, &line.value.0, &line.span, &mut around));
+                places.push(Some(&pattern.span));
+            }
+        }
+        for (id, requirement, endpoint) in endpoints(login, !keys.is_empty()) {
+            // A broken `at` was reported.
+            if let Ok(pattern) = Pattern::parse(&id) {
+                routes.push(endpoint_route(id, pattern, requirement, endpoint));
+                places.push(None);
+            }
+        }
+        for (index, route) in routes.iter_mut().enumerate() {
+            route.index = index;
+        }
+        let ids: Vec<String> = routes.iter().map(|route| route.id.clone()).collect();
+        match RouteTable::build(routes) {
+            Ok(table) => Some(table),
+            Err(ties) => {
+                for tie in ties {
+                    match (places[tie.0], places[tie.1]) {
+                        (Some(first), Some(second)) => self.out.tie(second, first),
+                        (Some(span), None) => self.out.endpoint_taken(span, &ids[tie.1]),
+                        (None, Some(span)) => self.out.endpoint_taken(span, &ids[tie.0]),
+                        (None, None) => {}
+                    }
+                }
+                None
+            }
+        }
+    }
+
+    fn pattern(&mut self, text: &Spanned<String>) -> Option<Pattern> {
+        match Pattern::parse(&text.value) {
+            Ok(pattern) => {
+                if let Some(host) = pattern.host.as_deref().filter(|host| is_odd_host(host)) {
+                    self.out.path_like_host(&text.span, host);
+                }
+                Some(pattern)
+            }
+            Err(fault) => {
+                let place = self.out.within(&text.span, &text.value, &fault.at);
+                self.out.bad_pattern(&place, &fault.what);
+                None
+            }
+        }
+    }
+
+    fn route(
+        &mut self,
+        text: &Spanned<String>,
+        mut pattern: Pattern,
+        raw: &RawRoute,
+        here: &Span,
+        around: &mut Around<'_>,
+    ) -> Route {
+        self.methods(text, &mut pattern, raw);
+        let requirement = self.requirement(text, raw, here);
+        let claims = self.claims(text, &pattern, raw);
+        let rewrite = raw.rewrite.get().and_then(|rewrite| {
+            match rewrite::parse(&rewrite.value, &pattern, &around.paths) {
+                Ok(parsed) => Some(parsed),
+                Err(RewriteFault::UnknownCapture(name)) => {
+                    let place = self.out.within(&rewrite.span, &rewrite.value, &name);
+                    let name = &rewrite.value[name];
+                    self.out.unknown_capture(&place, name, &text.span, &names(&pattern));
+                    None
+                }
+                Err(RewriteFault::Bad(at, what, help)) => {
+                    let place = self.out.within(&rewrite.span, &rewrite.value, &at);
+                    self.out.bad_rewrite(&place, &what, help);
+                    None
+                }
+            }
+        });
+        let forward = Forward {
+            upstream: self.route_upstream(text, raw, around),
+            rewrite,
+            timeout: raw.timeout.get().map(|timeout| timeout.value),
+            body_max: raw.body_max.get().map(|size| size.value.0),
+            forward_token: raw.forward_token().value,
+        };
+        Route {
+            id: text.value.clone(),
+            index: 0,
+            pattern,
+            requirement,
+            claims,
+            preflight: raw.preflight().value,
+            action: Action::Forward(forward),
+        }
+    }
+
+    fn requirement(&mut self, text: &Spanned<String>, raw: &RawRoute, here: &Span) -> Requirement {
+        if raw.policy.is_missing() {
+            let at = format!("routes.\"{}\"", text.value);
+            self.out.missing_key(here, &at, "policy", "policy = \"access-required\"");
+        }
+        // Where there is none, that was reported: deny is what nothing can hide behind.
+        let policy = raw.policy.get().map_or(Policy::Deny, |policy| policy.value);
+        let max_age = raw.max_age.get();
+        let requirement = match policy {
+            Policy::Public => Requirement::Public,
+            Policy::Optional => Requirement::Optional,
+            Policy::Access => Requirement::Access,
+            Policy::Fresh => Requirement::Fresh { max_age: max_age.map(|age| age.value) },
+            Policy::Refresh => Requirement::Refresh,
+            Policy::Deny => Requirement::Deny,
+        };
+        let known = raw.policy.get().is_some();
+        if let (Some(age), true) = (max_age, known && policy != Policy::Fresh) {
+            let help =
+                "only \"fresh-required\" looks at the age: use that policy, or remove `max_age`";
+            self.out.ignored_by_policy(&age.span, "max_age", requirement.name(), help);
+        }
+        let deaf = matches!(policy, Policy::Public | Policy::Deny);
+        if let (Some(claims), true) = (raw.claims.get(), known && deaf) {
+            let help = "it never looks at a token: use \"access-required\", or remove `claims`";
+            self.out.ignored_by_policy(&claims.span, "claims", requirement.name(), help);
+        }
+        requirement
+    }
+
+    fn methods(&mut self, text: &Spanned<String>, pattern: &mut Pattern, raw: &RawRoute) {
+        let Some(methods) = raw.methods.get() else { return };
+        if !pattern.methods.is_empty() {
+            self.out.methods_twice(&methods.span, &text.span);
+            return;
+        }
+        if methods.value.is_empty() {
+            self.out.no_methods(&methods.span);
+        }
+        for method in &methods.value {
+            // The same parser as for a method in front of a pattern, which takes several with commas.
+            match Pattern::parse(&format!("{} /", method.value)) {
+                Ok(Pattern { methods, .. }) if methods.len() == 1 => {
+                    if !pattern.methods.contains(&methods[0]) {
+                        pattern.methods.extend(methods);
+                    }
+                }
+                Ok(_) => self.out.bad_method(&method.span, "it is not one method"),
+                Err(fault) => self.out.bad_method(&method.span, &fault.what),
+            }
+        }
+    }
+
+    fn claims(
+        &mut self,
+        text: &Spanned<String>,
+        pattern: &Pattern,
+        raw: &RawRoute,
+    ) -> Vec<ClaimRule> {
+        let mut rules = Vec::new();
+        for (claim, values) in raw.claims.get().iter().flat_map(|claims| &claims.value.0) {
+            if claim.value.is_empty() {
+                self.out.empty_claim(&claim.span);
+            }
+            let mut wanted = Vec::new();
+            for value in values {
+                let Some(name) = capture_name(&value.value) else {
+                    wanted.push(Wanted::Value(value.value.clone()));
+                    continue;
+                };
+                match pattern.named(name) {
+                    Some(index) => wanted.push(Wanted::Capture(index)),
+                    None => {
+                        let known = names(pattern);
+                        self.out.unknown_capture(&value.span, name, &text.span, &known);
+                    }
+                }
+            }
+            rules.push(ClaimRule { claim: claim.value.clone(), wanted });
+        }
+        rules
+    }
+
+    /// The index of the route's upstream; 0 after a mistake.
+    fn route_upstream(
+        &mut self,
+        text: &Spanned<String>,
+        raw: &RawRoute,
+        around: &mut Around<'_>,
+    ) -> usize {
+        let names = || -> Vec<&str> { around.upstreams.iter().map(|one| &*one.name).collect() };
+        let find = |name: &str| around.upstreams.iter().position(|one| &*one.name == name);
+        if let Some(name) = raw.upstream.get() {
+            return find(&name.value).unwrap_or_else(|| {
+                self.out.unknown_upstream(&name.span, &name.value, &names());
+                0
+            });
+        }
+        if !raw.upstream.is_missing() || around.upstreams.len() == 1 {
+            return 0;
+        }
+        // Nothing is ever sent by a route that denies: any upstream will do.
+        let denies = raw.policy.get().is_some_and(|policy| policy.value == Policy::Deny);
+        if denies && !around.upstreams.is_empty() {
+            return 0;
+        }
+        find(DEFAULT_UPSTREAM).unwrap_or_else(|| {
+            if !around.told_no_upstream {
+                self.out.no_upstream(&text.span, &names());
+                around.told_no_upstream = true;
+            }
+            0
+        })
+    }
+}
+
+/// A host that looks like a path whose slash was forgotten.
+fn is_odd_host(host: &str) -> bool {
+    host != "localhost" && !host.contains(['.', ':', '['])
+}
+
+/// `{name}` and nothing else.
+fn capture_name(value: &Value) -> Option<&str> {
+    let name = value.as_str()?.strip_prefix('{')?.strip_suffix('}')?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    (!name.is_empty() && name.chars().all(plain)).then_some(name)
+}
+
+fn names(pattern: &Pattern) -> Vec<&str> {
+    let named = pattern.segments.iter().filter_map(|segment| match segment {
+        Segment::Named(name) => Some(name.as_str()),
+        _ => None,
+    });
+    named.collect()
+}
+
+/// Our own URLs, as routes with a requirement like any other.
+fn endpoints(login: Option<&Login>, has_keys: bool) -> Vec<(String, Requirement, Endpoint)> {
+    let mut endpoints = Vec::new();
+    if let Some(Login { at, .. }) = login {
+        endpoints.extend([
+            (format!("POST {at}/login"), Requirement::Public, Endpoint::Login),
+            (format!("POST {at}/refresh"), Requirement::Refresh, Endpoint::Refresh),
+            (format!("POST {at}/reauth"), Requirement::Access, Endpoint::Reauth),
+            (format!("POST {at}/logout"), Requirement::AnyToken, Endpoint::Logout),
+            (format!("GET {at}/me"), Requirement::Access, Endpoint::Me),
+        ]);
+    }
+    if login.is_some() || has_keys {
+        endpoints.push((format!("GET {JWKS_PATH}"), Requirement::Public, Endpoint::Jwks));
+    }
+    endpoints
+}
+
+fn endpoint_route(
+    id: String,
+    pattern: Pattern,
+    requirement: Requirement,
+    endpoint: Endpoint,
+) -> Route {
+    Route {
+        id,
+        index: 0,
+        pattern,
+        requirement,
+        claims: Vec::new(),
+        preflight: false,
+        action: Action::Endpoint(endpoint),
+    }
+}

@@ -1,0 +1,246 @@
+//! `[login]`, `[identity]`, `[limits]`, `[paths]`, `[state]` and `[log]`.
+
+use std::path::{Path, PathBuf};
+
+use http::HeaderName;
+use tracing_subscriber::EnvFilter;
+
+use super::Lowering;
+use super::keys::reason;
+use crate::config::raw::{RawLimits, RawLog, RawLogin, RawPaths, RawState};
+use crate::config::read::{Field, Named, Spanned};
+use crate::config::values::{MaybeZero, Size};
+use crate::config::words::{DotSegments, DoubleSlash, Format, Spelling};
+use crate::config::{IdentityHeader, Limits, Log, LogFormat, Login, UsersSource};
+use crate::policy::path::PathRules;
+use crate::policy::pattern::{Pattern, Segment};
+
+/// Headers that HTTP or the gateway uses itself (RFC 9110 §7.6.1 and others).
+const RESERVED_HEADERS: [&str; 18] = [
+    "host",
+    "connection",
+    "content-length",
+    "transfer-encoding",
+    "te",
+    "trailer",
+    "upgrade",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authorization",
+    "authorization",
+    "cookie",
+    "expect",
+    "via",
+    "forwarded",
+    "x-request-id",
+    "date",
+    "content-type",
+];
+
+/// Every header that begins so is rebuilt by the gateway.
+const RESERVED_PREFIX: &str = "x-forwarded-";
+
+impl Lowering<'_> {
+    pub(super) fn state(&mut self, raw: Option<&Spanned<RawState>>) -> PathBuf {
+        let dir = raw.map(|raw| raw.value.clone()).unwrap_or_default().dir();
+        if dir.value.is_empty() {
+            self.out.empty_text(&dir.span, "state.dir", "a directory, such as dir = \"data\"");
+        }
+        self.path(&dir.value)
+    }
+
+    pub(super) fn login(
+        &mut self,
+        raw: Option<&Spanned<RawLogin>>,
+        state_dir: &Path,
+    ) -> Option<Login> {
+        let raw = raw.map(|raw| raw.value.clone()).unwrap_or_default();
+        let at = self.login_path(&raw.at());
+        let enabled = raw.enabled().value;
+        let users = match raw.users.get() {
+            Some(users) => match users.value.file.get() {
+                Some(file) => UsersSource::File(self.users_file(file, enabled)),
+                None => {
+                    if users.value.file.is_missing() {
+                        let example = "file = \"users.toml\"";
+                        self.out.missing_key(&users.span, "login.users", "file", example);
+                    }
+                    return None;
+                }
+            },
+            None => UsersSource::Default(state_dir.join(USERS_FILE)),
+        };
+        enabled.then_some(Login { at, users })
+    }
+
+    fn users_file(&mut self, file: &Spanned<String>, enabled: bool) -> PathBuf {
+        let path = self.path(&file.value);
+        let why = match std::fs::metadata(&path) {
+            Ok(about) if about.is_file() => None,
+            Ok(_) => Some("is not a regular file".to_owned()),
+            Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => {
+                Some("does not exist".to_owned())
+            }
+            Err(fault) => Some(format!("cannot be read: {}", reason(&fault))),
+        };
+        if let (Some(why), true) = (why, enabled) {
+            self.out.users_file(&file.span, &path, &why);
+        }
+        path
+    }
+
+    /// A plain path, without the slash at the end.
+    fn login_path(&mut self, at: &Spanned<String>) -> String {
+        let path = at.value.trim_end_matches('/');
+        let why = if !at.value.starts_with('/') {
+            Some("it does not begin with `/`".to_owned())
+        } else if path.is_empty() {
+            Some("it is the root of everything".to_owned())
+        } else {
+            match Pattern::parse(path) {
+                Err(fault) => Some(fault.what),
+                Ok(pattern) => {
+                    let plain = |segment: &Segment| matches!(segment, Segment::Literal(_));
+                    (!pattern.segments.iter().all(plain)).then(|| "it has a wildcard".to_owned())
+                }
+            }
+        };
+        if let Some(why) = why {
+            self.out.bad_login_path(&at.span, &why);
+        }
+        path.to_owned()
+    }
+
+    pub(super) fn identity(&mut self, raw: &Spanned<Named<String>>) -> Vec<IdentityHeader> {
+        let mut headers: Vec<IdentityHeader> = Vec::new();
+        let mut folded: Vec<(String, &Spanned<String>)> = Vec::new();
+        for (name, claim) in &raw.value.0 {
+            let Ok(header) = name.value.parse::<HeaderName>() else {
+                self.out.bad_header_name(&name.span, &name.value);
+                continue;
+            };
+            let fold = fold(&name.value);
+            if RESERVED_HEADERS.contains(&fold.as_str()) || fold.starts_with(RESERVED_PREFIX) {
+                self.out.reserved_header(&name.span, &name.value);
+            } else if let Some((_, first)) = folded.iter().find(|(other, _)| *other == fold) {
+                self.out.header_collision(&name.span, &first.span, &name.value, &first.value);
+            }
+            folded.push((fold, name));
+            let Some(claim) = claim.get() else { continue };
+            if claim.value.is_empty() {
+                self.out.empty_claim(&claim.span);
+            }
+            headers.push(IdentityHeader { name: header, claim: claim.value.clone() });
+        }
+        headers
+    }
+
+    pub(super) fn limits(&mut self, raw: Option<&Spanned<RawLimits>>) -> Limits {
+        let raw = raw.map(|raw| raw.value.clone()).unwrap_or_default();
+        let (target, header) = (raw.target_max(), raw.header_max());
+        self.size_between(&target, "limits.target_max", 64, TARGET_BYTES_MAX);
+        self.size_between(&header, "limits.header_max", HEADER_BYTES_MIN, HEADER_BYTES_MAX);
+        if target.value.0 > header.value.0 && target.value.0 <= TARGET_BYTES_MAX {
+            let span = if target.span.is_empty() { &header.span } else { &target.span };
+            let why = "leaves no room: the target is part of the head";
+            self.out.limit_out_of_range(span, "limits.target_max", why, HEAD_HELP);
+        }
+        for (field, at, low, high) in [
+            (&raw.header_count, "limits.header_count", 1, HEADER_COUNT_MAX),
+            (&raw.connections_max, "limits.connections_max", 1, usize::MAX),
+            (&raw.login_queue, "limits.login_queue", 1, usize::MAX),
+            (&raw.threads, "limits.threads", 0, THREADS_MAX),
+        ] {
+            self.count_between(field, at, low, high);
+        }
+        let MaybeZero(drain) = raw.drain().value;
+        Limits {
+            target_max: target.value.0 as usize,
+            header_max: header.value.0 as usize,
+            header_count: raw.header_count().value,
+            header_timeout: raw.header_timeout().value,
+            keep_alive: raw.keep_alive().value,
+            body_max: raw.body_max().value.0,
+            body_idle: raw.body_idle().value,
+            connections_max: raw.connections_max().value,
+            drain,
+            login_queue: raw.login_queue().value,
+            token_cache: raw.token_cache().value,
+            threads: raw.threads().value,
+        }
+    }
+
+    fn size_between(&mut self, size: &Spanned<Size>, at: &str, low: u64, high: u64) {
+        if !(low..=high).contains(&size.value.0) {
+            let help = format!(
+                "write a size from {} to {}",
+                bytesize::ByteSize(low),
+                bytesize::ByteSize(high)
+            );
+            self.out.limit_out_of_range(&size.span, at, "cannot work", &help);
+        }
+    }
+
+    fn count_between(&mut self, field: &Field<usize>, at: &str, low: usize, high: usize) {
+        if let Some(count) = field.get().filter(|count| !(low..=high).contains(&count.value)) {
+            let help = match high {
+                usize::MAX => format!("write {low} or more"),
+                _ => format!("write a number from {low} to {high}"),
+            };
+            self.out.limit_out_of_range(&count.span, at, "cannot work", &help);
+        }
+    }
+
+    pub(super) fn paths(&mut self, raw: Option<&Spanned<RawPaths>>) -> PathRules {
+        let raw = raw.map(|raw| raw.value.clone()).unwrap_or_default();
+        PathRules {
+            resolve_dot_segments: raw.dot_segments().value == DotSegments::Resolve,
+            merge_slashes: raw.double_slash().value == DoubleSlash::Merge,
+            pass_encoded_slash: raw.encoded_slash().value == Spelling::Pass,
+            pass_backslash: raw.backslash().value == Spelling::Pass,
+            pass_semicolon: raw.semicolon().value == Spelling::Pass,
+            pass_double_encoding: raw.double_encoding().value == Spelling::Pass,
+            pass_non_utf8: raw.non_utf8().value == Spelling::Pass,
+        }
+    }
+
+    pub(super) fn log(&mut self, raw: Option<&Spanned<RawLog>>) -> Log {
+        let raw = raw.map(|raw| raw.value.clone()).unwrap_or_default();
+        let level = raw.level();
+        // A lone word that is no level would be taken for the name of a part of the program.
+        let lone = !level.value.contains(['=', ',']);
+        let known = ["error", "warn", "info", "debug", "trace", "off"];
+        let good = !level.value.is_empty()
+            && EnvFilter::try_new(&level.value).is_ok()
+            && (!lone || known.contains(&level.value.to_ascii_lowercase().as_str()));
+        if !good {
+            self.out.bad_log_level(&level.span, &level.value);
+        }
+        let format = raw.format.get().map(|format| match format.value {
+            Format::Text => LogFormat::Text,
+            Format::Json => LogFormat::Json,
+        });
+        Log { access: raw.access().value, format, level: level.value }
+    }
+}
+
+/// The spelling in which many backends (CGI, WSGI, PHP) see a header.
+fn fold(name: &str) -> String {
+    let fold = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    name.chars().map(fold).collect()
+}
+
+/// In the state directory, where no users are named.
+const USERS_FILE: &str = "users.toml";
+/// The HTTP library cannot read heads into less.
+const HEADER_BYTES_MIN: u64 = 8 * 1024;
+/// Memory that each connection may take.
+const HEADER_BYTES_MAX: u64 = 1024 * 1024;
+/// No server or browser takes longer ones (RFC 9110 §4.1 asks for 8000 octets).
+const TARGET_BYTES_MAX: u64 = 64 * 1024;
+/// What the HTTP library's header map holds comfortably.
+const HEADER_COUNT_MAX: usize = 1000;
+/// More threads than any machine has cores are a slip of the pen.
+const THREADS_MAX: usize = 1024;
+const HEAD_HELP: &str =
+    "make `target_max` smaller than `header_max`: usual are \"8KiB\" and \"32KiB\"";

@@ -1,0 +1,115 @@
+//! Two values that have a form of their own: a reference to a secret, and the wanted values of claims.
+//! A secret written into the file itself is refused, and hidden wherever its line is shown.
+
+use serde_json::Value;
+use toml::de::{DeTable, DeValue};
+
+use super::diagnostic::{Diagnostics, Span};
+use super::read::{FromToml, Spanned};
+
+/// Where a secret is: never the secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretRef {
+    /// `{ env = "NAME" }`
+    Env(String),
+    /// `{ file = "PATH" }`
+    File(String),
+}
+
+impl FromToml for SecretRef {
+    fn type_name() -> String {
+        "`{ env = \"NAME\" }` or `{ file = \"PATH\" }`".to_owned()
+    }
+
+    fn read(
+        value: &DeValue<'_>,
+        span: &Span,
+        at: &str,
+        out: &mut Diagnostics,
+    ) -> Option<SecretRef> {
+        let read = value.as_table().and_then(reference);
+        if read.is_none() {
+            // Whatever stands here may be the secret itself.
+            out.hide(span);
+            out.bad_secret_reference(span, at, value.is_str());
+        }
+        read
+    }
+}
+
+fn reference(table: &DeTable<'_>) -> Option<SecretRef> {
+    let mut entries = table.iter();
+    let (Some((key, value)), None) = (entries.next(), entries.next()) else { return None };
+    let text = value.get_ref().as_str()?;
+    match key.get_ref().as_ref() {
+        "env" if is_variable_name(text) => Some(SecretRef::Env(text.to_owned())),
+        "file" if !text.is_empty() && !text.contains(['\n', '\0']) => {
+            Some(SecretRef::File(text.to_owned()))
+        }
+        _ => None,
+    }
+}
+
+/// What no variable name looks like may be a secret that slipped in.
+fn is_variable_name(text: &str) -> bool {
+    !text.starts_with(|first: char| first.is_ascii_digit())
+        && !text.is_empty()
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+/// `{ roles = ["admin", "editor"], tenant = "{tenant}" }`, as written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClaimWants(pub Vec<(Spanned<String>, Vec<Spanned<Value>>)>);
+
+impl FromToml for ClaimWants {
+    fn type_name() -> String {
+        "table of claims".to_owned()
+    }
+
+    fn read(
+        value: &DeValue<'_>,
+        span: &Span,
+        at: &str,
+        out: &mut Diagnostics,
+    ) -> Option<ClaimWants> {
+        let wanted = "a table of claims such as { roles = \"admin\" }";
+        let table = super::read::table(value, span, at, wanted, out)?;
+        let claims = table.iter().map(|(key, value)| {
+            let name = Spanned { value: key.get_ref().to_string(), span: key.span() };
+            let wanted = match value.get_ref() {
+                DeValue::Array(list) => {
+                    list.iter().filter_map(|one| scalar(one, &name.value, out)).collect()
+                }
+                _ => Vec::from_iter(scalar(value, &name.value, out)),
+            };
+            if value.get_ref().as_array().is_some_and(|list| list.is_empty()) {
+                out.no_wanted_values(&value.span(), &name.value);
+            }
+            (name, wanted)
+        });
+        Some(ClaimWants(claims.collect()))
+    }
+}
+
+fn scalar(
+    value: &toml::Spanned<DeValue<'_>>,
+    claim: &str,
+    out: &mut Diagnostics,
+) -> Option<Spanned<Value>> {
+    let read = match value.get_ref() {
+        DeValue::String(text) => Some(Value::from(text.as_ref())),
+        DeValue::Boolean(flag) => Some(Value::from(*flag)),
+        DeValue::Integer(number) => {
+            i64::from_str_radix(number.as_str(), number.radix()).ok().map(Value::from)
+        }
+        DeValue::Float(number) => {
+            let number = number.as_str().parse().ok();
+            number.and_then(serde_json::Number::from_f64).map(Value::Number)
+        }
+        DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => None,
+    };
+    if read.is_none() {
+        out.bad_wanted_value(&value.span(), claim, value.get_ref().type_str());
+    }
+    read.map(|read| Spanned { value: read, span: value.span() })
+}

@@ -1,0 +1,233 @@
+//! One data thread: its own runtime, its own connections to backends, its own verified tokens. It takes the
+//! connections that the acceptor hands it and serves them until it is told to drain.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::wire::{InFlight, Verdict, Verdicts, Wire, WireLimits};
+use crate::config::Limits;
+use crate::gateway::answer::Answer;
+use crate::gateway::{self, Data, Snapshot};
+use crate::proxy::body::BodyFault;
+use crate::telemetry::Metrics;
+
+/// The acceptor's end of a data thread.
+#[derive(Debug)]
+pub struct Worker {
+    connections: mpsc::UnboundedSender<(TcpStream, SocketAddr)>,
+    open: Arc<AtomicUsize>,
+    thread: JoinHandle<()>,
+}
+
+/// What every data thread is started with.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// The world, swapped whole on reload.
+    pub world: Arc<ArcSwap<Snapshot>>,
+    /// The process's metrics.
+    pub metrics: Arc<Metrics>,
+    /// Turns true once: stop taking connections, finish what is in flight.
+    pub draining: watch::Receiver<bool>,
+}
+
+impl Worker {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When the system gives no thread or no event queue.
+    pub fn start(index: usize, shared: Shared) -> io::Result<Worker> {
+        // The queue is bounded by `connections_max`: the acceptor counts before it hands over.
+        let (connections, queue) = mpsc::unbounded_channel();
+        let open = Arc::new(AtomicUsize::new(0));
+        let data = Data::new(Arc::clone(&shared.world), shared.metrics.thread(index));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let lane = Lane { data, shared, open: Arc::clone(&open) };
+        let thread = std::thread::Builder::new()
+            .name(format!("data-{index}"))
+            .spawn(move || runtime.block_on(lane.run(queue)))?;
+        Ok(Worker { connections, open, thread })
+    }
+
+    /// How many connections it has now.
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Hands it a connection.
+    pub fn take(&self, stream: TcpStream, address: SocketAddr) {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        // It fails only when the thread has ended: then the process is ending too.
+        let _ended = self.connections.send((stream, address));
+    }
+
+    /// Closes its queue and gives the handle to wait for.
+    pub fn retire(self) -> JoinHandle<()> {
+        self.thread
+    }
+}
+
+struct Lane {
+    data: Arc<Data>,
+    shared: Shared,
+    open: Arc<AtomicUsize>,
+}
+
+impl Lane {
+    async fn run(self, mut queue: mpsc::UnboundedReceiver<(TcpStream, SocketAddr)>) {
+        let mut serving = JoinSet::new();
+        loop {
+            tokio::select! {
+                arrived = queue.recv() => match arrived {
+                    None => break,
+                    Some((stream, address)) => {
+                        let guard = Open::new(&self.open, &self.shared.metrics);
+                        let serve = serve(
+                            stream,
+                            address.ip(),
+                            Arc::clone(&self.data),
+                            self.shared.draining.clone(),
+                        );
+                        serving.spawn(async move {
+                            let _guard = guard;
+                            serve.await;
+                        });
+                    }
+                },
+                Some(ended) = serving.join_next() => report_panic(ended),
+            }
+        }
+        while let Some(ended) = serving.join_next().await {
+            report_panic(ended);
+        }
+    }
+}
+
+/// A panic ends the connection it happened on, and only that one.
+fn report_panic(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a connection ended in a panic");
+    }
+}
+
+/// Counts a connection for as long as it lives.
+struct Open {
+    open: Arc<AtomicUsize>,
+    metrics: Arc<Metrics>,
+}
+
+impl Open {
+    fn new(open: &Arc<AtomicUsize>, metrics: &Arc<Metrics>) -> Open {
+        metrics.connections.inc();
+        Open { open: Arc::clone(open), metrics: Arc::clone(metrics) }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+        self.metrics.connections.dec();
+    }
+}
+
+async fn serve(
+    stream: TcpStream,
+    address: IpAddr,
+    data: Arc<Data>,
+    mut draining: watch::Receiver<bool>,
+) {
+    let stream = match tokio::net::TcpStream::from_std(stream) {
+        Ok(stream) => stream,
+        Err(error) => {
+            tracing::warn!(%error, "a connection could not be taken over");
+            return;
+        }
+    };
+    // A small answer is one write: waiting for more of it only adds delay.
+    let _best_effort = stream.set_nodelay(true);
+    let snapshot = data.snapshot();
+    let verdicts = Verdicts::new();
+    let wire = Wire::new(stream, wire_limits(&snapshot.config.limits), verdicts.clone());
+    let header_count = snapshot.config.limits.header_count;
+    drop(snapshot);
+    let service = service_fn(move |request| {
+        let (verdict, in_flight) = verdicts.take();
+        let head = match verdict {
+            Verdict::Good => Ok(()),
+            Verdict::Refused { refusal, .. } => Err(refusal),
+        };
+        let answered = gateway::handle(Arc::clone(&data), address, head, request);
+        async move {
+            let kept = answered.await.map(|answer| Kept { answer, _in_flight: in_flight });
+            Ok::<_, Infallible>(kept)
+        }
+    });
+    let mut builder = http1::Builder::new();
+    // The wire guard keeps the time and the limits; hyper's own would answer without our words.
+    builder.header_read_timeout(None::<Duration>).max_headers(header_count + 1);
+    let connection = builder.serve_connection(TokioIo::new(wire), service);
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        ended = connection.as_mut() => return report_end(ended),
+        _ = draining.wait_for(|draining| *draining) => connection.as_mut().graceful_shutdown(),
+    }
+    report_end(connection.await);
+}
+
+/// An answer that tells the wire guard when its last byte has been handed over.
+struct Kept {
+    answer: Answer,
+    _in_flight: InFlight,
+}
+
+impl Body for Kept {
+    type Data = Bytes;
+    type Error = BodyFault;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        Pin::new(&mut self.get_mut().answer).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.answer.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.answer.size_hint()
+    }
+}
+
+/// How a connection ended matters only to who is looking for a fault.
+fn report_end(ended: Result<(), hyper::Error>) {
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+fn wire_limits(limits: &Limits) -> WireLimits {
+    WireLimits {
+        target_max: limits.target_max,
+        header_max: limits.header_max,
+        header_count: limits.header_count,
+        header_timeout: limits.header_timeout,
+        keep_alive: limits.keep_alive,
+    }
+}

@@ -1,0 +1,22 @@
+//! The one integration binary: the real program, started as a process, spoken to over real sockets.
+//!
+//! A test reads in three lines (`harness` has the details):
+//!
+//! ```ignore
+//! let upstream = Upstream::echo();
+//! let gateway = Gateway::in_front_of(&upstream, "[routes]\n\"/\" = \"public\"");
+//! gateway.client().get("/").header("X-User-Id", "root").send().expect(200);
+//! assert!(!upstream.last().has("x-user-id"));
+//! ```
+//!
+//! A module per capability, each with one line on what belongs there. Names of tests are facts.
+
+mod harness;
+
+/// The harness itself, without a gateway: what it sends, records and parses.
+mod harness_works;
+
+/// Real input: an unmodified Flask-JWT-Extended application behind the gateway, sharing its HS256 secret.
+mod flask;
+/// Real input: a legacy application that knows no tokens (DokuWiki, Apache, PHP) behind the gateway.
+mod legacy;
