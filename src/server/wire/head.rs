@@ -148,7 +148,11 @@ fn why_unreadable(bytes: &[u8]) -> Refusal {
 fn check_method(method: &[u8]) -> Result<(), Refusal> {
     let is_token = method.iter().all(|byte| byte.is_ascii_uppercase() || *byte == b'-');
     let good = is_token && !method.is_empty() && method.len() <= METHOD_BYTES_MAX;
-    if good && method != b"CONNECT" && method != b"TRACE" { Ok(()) } else { Err(Refusal::BadMethod) }
+    if good && method != b"CONNECT" && method != b"TRACE" {
+        Ok(())
+    } else {
+        Err(Refusal::BadMethod)
+    }
 }
 
 /// Origin-form alone (RFC 9112 §3.2.1), without fragment (CVE-2026-41059) and in ASCII.

@@ -69,9 +69,8 @@ fn serve(delay: Duration) -> (DuplexStream, Seen) {
     tokio::spawn(async move {
         let verdicts = Verdicts::new();
         let wire = Wire::new(server, LIMITS, verdicts.clone());
-        let service = service_fn(move |request| {
-            answer(request, verdicts.clone(), Arc::clone(&kept), delay)
-        });
+        let service =
+            service_fn(move |request| answer(request, verdicts.clone(), Arc::clone(&kept), delay));
         let _ = hyper::server::conn::http1::Builder::new()
             .half_close(true)
             .serve_connection(TokioIo::new(wire), service)
@@ -148,9 +147,11 @@ async fn heads_that_two_readers_would_split_differently_are_refused() {
         "content-type: a/b\r\ncontent-type: c/d",
         "host: h",
     ] {
-        refused(format!("POST / HTTP/1.1\r\nhost: h\r\n{fields}\r\n\r\nhello"), Refusal::BadHeader).await;
+        refused(format!("POST / HTTP/1.1\r\nhost: h\r\n{fields}\r\n\r\nhello"), Refusal::BadHeader)
+            .await;
     }
-    refused("POST / HTTP/1.0\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", Refusal::BadHeader).await;
+    refused("POST / HTTP/1.0\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", Refusal::BadHeader)
+        .await;
     refused("GET / HTTP/1.1\nhost: h\n\n", Refusal::BadHeader).await;
     refused("GET / HTTP/1.1\r\nhost: h\r\n\n", Refusal::BadHeader).await;
     refused("\nGET / HTTP/1.1\r\nhost: h\r\n\r\n", Refusal::BadHeader).await;
@@ -205,16 +206,19 @@ async fn a_request_line_is_exact() {
 
 #[tokio::test]
 async fn what_is_too_long_is_told_as_that() {
-    let target = |length: usize| format!("GET /{} HTTP/1.1\r\nhost: h\r\n\r\n", "a".repeat(length - 1));
+    let target =
+        |length: usize| format!("GET /{} HTTP/1.1\r\nhost: h\r\n\r\n", "a".repeat(length - 1));
     passed(target(100), &[&format!("[GET /{} +0]", "a".repeat(99))]).await;
     refused(target(101), Refusal::TargetTooLong).await;
     refused("G".repeat(5000), Refusal::TargetTooLong).await;
     refused(format!("GET /{}", "a".repeat(5000)), Refusal::TargetTooLong).await;
-    let field = |length: usize| format!("GET / HTTP/1.1\r\nhost: h\r\na: {}\r\n\r\n", "b".repeat(length));
+    let field =
+        |length: usize| format!("GET / HTTP/1.1\r\nhost: h\r\na: {}\r\n\r\n", "b".repeat(length));
     passed(field(984), &["[GET / +0]"]).await;
     refused(field(985), Refusal::HeaderTooLarge).await;
     refused(format!("GET / HTTP/1.1\r\na: {}", "b".repeat(5000)), Refusal::HeaderTooLarge).await;
-    let fields = |count: usize| format!("GET / HTTP/1.1\r\nhost: h\r\n{}\r\n", "a: b\r\n".repeat(count - 1));
+    let fields =
+        |count: usize| format!("GET / HTTP/1.1\r\nhost: h\r\n{}\r\n", "a: b\r\n".repeat(count - 1));
     passed(fields(20), &["[GET / +0]"]).await;
     refused(fields(21), Refusal::HeaderTooLarge).await;
 }
@@ -418,4 +422,34 @@ async fn an_idle_connection_holds_no_big_buffer() {
         () = tokio::task::yield_now() => {}
     }
     assert!(wire.is_idle() && wire.buffer.capacity() <= BUFFER_BYTES);
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_bytes_make_the_reading_panic(
+        pieces in proptest::collection::vec(
+            proptest::sample::select(vec![
+                "GET ", "HEAD ", "/", " HTTP/1.1", "\r\n", "\r\n\r\n", "\n", "\r", "host: h", "a: b", ":",
+                "content-length: 5", "transfer-encoding: chunked", "0", "5", "f", ";", "\0", "\u{e9}", " ",
+            ]),
+            0..24,
+        ),
+    ) {
+        let bytes = pieces.concat().into_bytes();
+        let mut scan = Scan::default();
+        let whole = scan.look(&bytes, &LIMITS);
+        if let Ok(Found::Head(length)) = whole {
+            let _ = head::check(&bytes[..length], &LIMITS);
+        }
+        // Seen in two parts, a head is found at the same place.
+        for cut in 0..bytes.len() {
+            let mut scan = Scan::default();
+            let found = match scan.look(&bytes[..cut], &LIMITS) {
+                Ok(Found::More) => scan.look(&bytes, &LIMITS),
+                early => early,
+            };
+            proptest::prop_assert_eq!(found, whole);
+        }
+        let _ = Chunked::new().follow(&bytes);
+    }
 }
