@@ -15,7 +15,7 @@ use crate::proxy::headers::Firewall;
 use crate::server::build;
 use crate::telemetry;
 use crate::token::extract::Presented;
-use crate::token::{Claims, Standing, TokenFault, UnixTime, json, verify};
+use crate::token::{self, Claims, Standing, TokenFault, UnixTime, verify};
 
 /// Say what would happen to a request, and why.
 #[derive(Debug, Args)]
@@ -101,7 +101,7 @@ impl Explain {
         let Some(text) = &self.as_claims else {
             return Ok(None);
         };
-        let given = json::object(text.as_bytes())
+        let given = token::json::object(text.as_bytes())
             .map_err(|error| Failure(format!("--as is not a JSON object: {error}")))?;
         let mut all: Map<String, Value> = match json!({
             "sub": "someone", "type": "access", "fresh": true, "jti": "assumed",

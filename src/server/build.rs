@@ -9,7 +9,8 @@ use crate::gateway::answer::PASS;
 use crate::policy::Refusal;
 use crate::proxy::headers::Firewall;
 use crate::store::embedded::Embedded;
-use crate::store::file::{self, UsersFile};
+use crate::store::file::{UsersFile, edit};
+use crate::store::watch::Watch;
 use crate::store::{CredentialStore, keyfile, password};
 use crate::telemetry::Metrics;
 use crate::token::Secret;
@@ -47,11 +48,22 @@ pub static DECISIONS: [&str; Refusal::CODES.len() + 1] = {
     all
 };
 
+/// A world and what came with making it.
+#[derive(Debug)]
+pub struct Built {
+    /// The world.
+    pub snapshot: Snapshot,
+    /// The user made on first run.
+    pub first_user: Option<FirstUser>,
+    /// Rereads the users when their file changes, for as long as it is kept.
+    pub watch: Option<Watch>,
+}
+
 /// Builds the first world of a process.
 ///
 /// # Errors
 /// [`StartFault`]: a store, key or users file that cannot be used, with the remedy where there is one.
-pub fn world(config: Config, metrics: Arc<Metrics>) -> Result<(Snapshot, Option<FirstUser>), StartFault> {
+pub fn world(config: Config, metrics: Arc<Metrics>) -> Result<Built, StartFault> {
     // The store comes first: it holds the lock that keeps a second gateway out of this directory.
     let state = Embedded::open(&config.state_dir).map_err(|fault| StartFault(fault.to_string()))?;
     let ring = key_ring(&config)?;
@@ -62,12 +74,10 @@ pub fn world(config: Config, metrics: Arc<Metrics>) -> Result<(Snapshot, Option<
                 .to_owned(),
         ));
     }
-    let (credentials, first_user) = match &config.login {
-        None => (None, None),
-        Some(login) => {
-            let (users, first) = users(login, config.limits.login_queue)?;
-            (Some(users), first)
-        }
+    let login = config.login.as_ref().map(|login| users(login, config.limits.login_queue));
+    let (credentials, first_user, watch) = match login.transpose()? {
+        None => (None, None, None),
+        Some(users) => (Some(users.credentials), users.first, Some(users.watch)),
     };
     let routes = config.routes.routes();
     let meters = routes
@@ -84,7 +94,7 @@ pub fn world(config: Config, metrics: Arc<Metrics>) -> Result<(Snapshot, Option<
         meters,
         metrics,
     };
-    Ok((snapshot, first_user))
+    Ok(Built { snapshot, first_user, watch })
 }
 
 /// The keys of the configuration, or the one made on first run.
@@ -109,17 +119,22 @@ pub fn key_ring(config: &Config) -> Result<KeyRing, StartFault> {
     Ok(KeyRing::new(keys))
 }
 
-type Users = (Arc<dyn CredentialStore>, Option<FirstUser>);
+struct Users {
+    credentials: Arc<dyn CredentialStore>,
+    first: Option<FirstUser>,
+    watch: Watch,
+}
 
 fn users(login: &Login, queue_max: usize) -> Result<Users, StartFault> {
     let fault = |error: &dyn fmt::Display| StartFault(error.to_string());
     let first = match &login.users {
         UsersSource::File(_) => None,
-        UsersSource::Default(path) => file::first_run(path).map_err(|error| fault(&error))?,
+        UsersSource::Default(path) => edit::first_run(path).map_err(|error| fault(&error))?,
     };
     let pool = password::Pool::start(queue_max).map_err(|error| fault(&error))?;
     let users = UsersFile::open(login.users.path(), pool).map_err(|error| fault(&error))?;
-    users.watch().map_err(|error| fault(&error))?;
+    let users = Arc::new(users);
+    let watch = users.watch().map_err(|error| fault(&error))?;
     let first = first.map(|(name, password)| FirstUser { name, password });
-    Ok((Arc::new(users), first))
+    Ok(Users { credentials: users, first, watch })
 }

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use crate::config::{Config, LogFormat};
 use crate::telemetry::{self, Metrics};
 use admin::Admin;
-use build::StartFault;
+use build::{Built, StartFault};
 use worker::{Shared, Worker};
 
 /// Connections that the kernel keeps for us until we take them.
@@ -42,7 +42,7 @@ pub fn run(config: Config) -> Result<(), StartFault> {
     let listener = bind("listen", config.listen)?;
     let admin_listener = config.admin.map(|address| bind("admin", address)).transpose()?;
     let metrics = Arc::new(Metrics::new());
-    let (snapshot, first_user) = build::world(config, Arc::clone(&metrics))?;
+    let Built { snapshot, first_user, watch: _watch } = build::world(config, Arc::clone(&metrics))?;
     let listen = local(&listener)?;
     let admin = admin_listener.as_ref().map(local).transpose()?;
     let greeting = banner::text(&snapshot.config, listen, admin, first_user.as_ref());

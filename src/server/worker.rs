@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::wire::{Wire, WireLimits};
+use super::wire::{WireLimits, guard};
 use crate::config::Limits;
 use crate::gateway::{self, Data, Snapshot};
 use crate::telemetry::Metrics;
@@ -154,7 +154,7 @@ async fn serve(
     // A small answer is one write: waiting for more of it only adds delay.
     let _best_effort = stream.set_nodelay(true);
     let snapshot = data.snapshot();
-    let (wire, verdicts) = Wire::new(stream, wire_limits(&snapshot.config.limits));
+    let (wire, verdicts) = guard(stream, wire_limits(&snapshot.config.limits));
     let header_count = snapshot.config.limits.header_count;
     drop(snapshot);
     let service = service_fn(move |request| {
