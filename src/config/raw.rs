@@ -8,11 +8,11 @@ use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Diagnostics, Span};
-use super::macros::{section, words};
-use super::read::{
-    Field, FromToml, Key, Many, MaybeZero, Named, Shape, Size, Spanned, Table, field, join, table,
-};
+use super::macros::section;
+use super::read::{Field, FromToml, Key, Many, Named, Shape, Spanned, Table, field, join, table};
 use super::secret::{ClaimWants, SecretRef};
+use super::values::{MaybeZero, Size};
+use super::words::{DotSegments, DoubleSlash, Format, KeyAlg, Policy, Spelling};
 
 section! {
     /// These stand at the top of the file, before the first `[table]`.
@@ -119,16 +119,6 @@ section! {
     }
 }
 
-words! {
-    /// The algorithm of a key.
-    pub enum KeyAlg {
-        /// HMAC with SHA-256.
-        Hs256 = "HS256",
-        /// ECDSA on P-256 with SHA-256.
-        Es256 = "ES256",
-    }
-}
-
 section! {
     /// The endpoints of the gateway itself: login, refresh, reauth, logout and me.
     pub struct RawLogin {
@@ -181,24 +171,6 @@ section! {
     }
 }
 
-words! {
-    /// The policies.
-    pub enum Policy {
-        /// Everybody.
-        Public = "public",
-        /// Nobody in particular, or a good token.
-        Optional = "optional",
-        /// A good access token.
-        Access = "access-required",
-        /// A good access token from a recent credential check.
-        Fresh = "fresh-required",
-        /// A good refresh token.
-        Refresh = "refresh-only",
-        /// Nobody.
-        Deny = "deny",
-    }
-}
-
 /// The right side of a route line: a policy, or the long form.
 #[derive(Clone, Debug)]
 pub struct RouteLine(pub RawRoute);
@@ -212,7 +184,12 @@ impl FromToml for RouteLine {
         Some(&RawRoute::TABLE)
     }
 
-    fn read(value: &DeValue<'_>, span: &Span, at: &str, out: &mut Diagnostics) -> Option<RouteLine> {
+    fn read(
+        value: &DeValue<'_>,
+        span: &Span,
+        at: &str,
+        out: &mut Diagnostics,
+    ) -> Option<RouteLine> {
         match value {
             DeValue::String(_) => {
                 let value = Policy::read(value, span, at, out)?;
@@ -261,36 +238,6 @@ section! {
     }
 }
 
-words! {
-    /// What happens to dot segments.
-    pub enum DotSegments {
-        /// 400.
-        Refuse = "refuse",
-        /// Removed before judging.
-        Resolve = "resolve",
-    }
-}
-
-words! {
-    /// What happens to runs of slashes.
-    pub enum DoubleSlash {
-        /// 400.
-        Refuse = "refuse",
-        /// One slash.
-        Merge = "merge",
-    }
-}
-
-words! {
-    /// What happens to a spelling that backends read in more than one way.
-    pub enum Spelling {
-        /// 400.
-        Refuse = "refuse",
-        /// Sent on as it is.
-        Pass = "pass",
-    }
-}
-
 section! {
     /// Paths that can be read in two ways are refused with 400, because the gateway would judge one reading and the backend
     /// might serve the other. Open a knob only for a backend that needs it, after reading its danger.
@@ -326,16 +273,6 @@ section! {
         /// The directory of `state.db` (sessions and revocations), `keys/`, and `users.toml` where no users are named. Made if it is
         /// not there, for its owner only. One gateway at a time.
         dir: String = "data",
-    }
-}
-
-words! {
-    /// How log lines look.
-    pub enum Format {
-        /// For people.
-        Text = "text",
-        /// One JSON object a line.
-        Json = "json",
     }
 }
 

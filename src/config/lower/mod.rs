@@ -111,7 +111,8 @@ fn parse(text: &str, out: &mut Diagnostics) -> Option<RawFile> {
         let line_start = text.get(..span.start).unwrap_or(text).rfind('\n').map_or(0, |at| at + 1);
         if fault.message() == "duplicate key" {
             let key = text.get(span.clone()).unwrap_or_default().trim_matches(['"', '\'']);
-            out.duplicate(&span, key, first_place(table, text, &span, key));
+            let first = if out.is_full() { None } else { first_place(table, text, &span, key) };
+            out.duplicate(&span, key, first);
         } else {
             first_fault = Some(first_fault.map_or(line_start, |first| first.min(line_start)));
             // One slip of the pen makes several faults on its line: the first says it.
@@ -138,7 +139,10 @@ fn first_place(root: &DeTable<'_>, text: &str, again: &Span, key: &str) -> Optio
         for (name, value) in table.iter() {
             let span = name.span();
             let before = span.end <= again.start;
-            if before && name.get_ref() == key && found.as_ref().is_none_or(|f| f.start < span.start) {
+            if before
+                && name.get_ref() == key
+                && found.as_ref().is_none_or(|f| f.start < span.start)
+            {
                 found = Some(span);
             }
             push_tables(value.get_ref(), &mut tables);
@@ -234,7 +238,9 @@ impl Lowering<'_> {
 
     fn networks(&mut self, list: &Spanned<Vec<Spanned<String>>>) -> Vec<IpNet> {
         let read = |text: &str| {
-            text.parse::<IpNet>().or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from)).ok()
+            text.parse::<IpNet>()
+                .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from))
+                .ok()
         };
         let mut networks = Vec::new();
         for one in &list.value {
