@@ -307,6 +307,23 @@ fn a_file_that_cannot_be_read_is_told_clearly() {
 }
 
 #[test]
+fn a_users_file_is_named_before_it_is_there() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("gateway.toml");
+    let unresolved = "[[tokens.key]]\nid='a'\nalg='HS256'\nsecret={file='none'}\n";
+    fs::write(&path, format!("{unresolved}[login]\nusers = {{ file = 'u.toml' }}"))
+        .expect("written");
+    let codes = Config::load(&path).expect_err("mistakes");
+    let codes: Vec<&str> = codes.list().iter().map(|one| one.code).collect();
+    assert_eq!(codes, ["secret-unresolved", "users-file", "no-routes"]);
+    let users = Config::users_path(Some(&path)).expect("no mistakes");
+    assert_eq!(users, Some(dir.path().join("u.toml")));
+    assert_eq!(Config::users_path(None).expect("no mistakes"), Some("data/users.toml".into()));
+    fs::write(&path, "[login]\nenabled = false").expect("written");
+    assert_eq!(Config::users_path(Some(&path)).expect("no mistakes"), None);
+}
+
+#[test]
 fn warnings_do_not_stop_a_start() {
     let config = good("admin = '0.0.0.0:8081'\n[routes]\n");
     let codes: Vec<&str> = config.warnings.list().iter().map(|one| one.code).collect();
