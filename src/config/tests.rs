@@ -284,6 +284,9 @@ fn a_secret_comes_from_its_variable_or_file() {
     assert_eq!(mistakes.list()[0].code, "secret-readable");
     let remedy = format!("run: chmod 600 {}", file.path().display());
     assert_eq!(mistakes.list()[0].help.as_deref(), Some(remedy.as_str()));
+    // A public key is no secret: others may read it, and it is only refused for what it says.
+    let public = text(file.path()).replace("HS256", "ES256").replace("secret=", "public=");
+    assert_eq!(codes(&public), ["key-refused"]);
     // Cargo sets this one; the secret is too short, which proves that it was read.
     let env = "[[tokens.key]]\nid='a'\nalg='HS256'\nsecret={env='CARGO_PKG_NAME'}";
     assert_eq!(codes(env), ["weak-secret"]);
