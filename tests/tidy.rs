@@ -82,10 +82,8 @@ fn report(mistakes: &[String]) {
 #[test]
 fn lib_declares_the_floors_from_the_top_down() {
     let text = include_str!("../src/lib.rs");
-    let declared: Vec<&str> = text
-        .lines()
-        .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'))
-        .collect();
+    let declared: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
     let wanted: Vec<&str> = FLOORS.iter().flat_map(|names| names.iter().copied()).collect();
     assert_eq!(declared, wanted, "src/lib.rs lists the floors in the order of tests/tidy.rs");
 }
@@ -221,7 +219,8 @@ fn the_words_are_ours_and_nothing_is_left_for_later() {
             }
             let in_product = path.starts_with("src") && !is_test(&path);
             if in_product && line.contains(".unwrap()") && !in_test_module(&text, number) {
-                mistakes.push(format!("{place}: `.unwrap()`: return the error, or `expect` why not"));
+                mistakes
+                    .push(format!("{place}: `.unwrap()`: return the error, or `expect` why not"));
             }
         }
     }
@@ -264,7 +263,8 @@ fn docs_link_to_what_is_there() {
             let outside = target.is_empty() || target.contains("://");
             let folder = page.parent().unwrap_or(Path::new(""));
             if !outside && !root.join(folder).join(target).exists() {
-                mistakes.push(format!("{}: links to `{target}`, which is not there", page.display()));
+                mistakes
+                    .push(format!("{}: links to `{target}`, which is not there", page.display()));
             }
         }
     }
