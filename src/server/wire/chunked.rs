@@ -156,7 +156,7 @@ mod tests {
         for (body, wanted) in [
             (&b"0\r\n\r\nGET"[..], 5),
             (b"5\r\nhello\r\n0\r\n\r\nX", 15),
-            (b"A;x=\"y\"\r\n0123456789\r\n000\r\nA: b\r\nC:\r\n\r\n", 40),
+            (b"A;x=\"y\"\r\n0123456789\r\n000\r\nA: b\r\nC:\r\n\r\n", 38),
             (b"0000000000000001\r\n\r\r\n0\r\n\r\n", 26),
         ] {
             assert_eq!(follow(body), Ok((wanted, true)), "{}", body.escape_ascii());

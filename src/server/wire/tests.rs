@@ -423,3 +423,33 @@ async fn an_idle_connection_holds_no_big_buffer() {
     }
     assert!(wire.is_idle() && wire.buffer.capacity() <= BUFFER_BYTES);
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_bytes_make_the_reading_panic(
+        pieces in proptest::collection::vec(
+            proptest::sample::select(vec![
+                "GET ", "HEAD ", "/", " HTTP/1.1", "\r\n", "\r\n\r\n", "\n", "\r", "host: h", "a: b", ":",
+                "content-length: 5", "transfer-encoding: chunked", "0", "5", "f", ";", "\0", "\u{e9}", " ",
+            ]),
+            0..24,
+        ),
+    ) {
+        let bytes = pieces.concat().into_bytes();
+        let mut scan = Scan::default();
+        let whole = scan.look(&bytes, &LIMITS);
+        if let Ok(Found::Head(length)) = whole {
+            let _ = head::check(&bytes[..length], &LIMITS);
+        }
+        // Seen in two parts, a head is found at the same place.
+        for cut in 0..bytes.len() {
+            let mut scan = Scan::default();
+            let found = match scan.look(&bytes[..cut], &LIMITS) {
+                Ok(Found::More) => scan.look(&bytes, &LIMITS),
+                early => early,
+            };
+            proptest::prop_assert_eq!(found, whole);
+        }
+        let _ = Chunked::new().follow(&bytes);
+    }
+}
