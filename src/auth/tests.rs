@@ -1,3 +1,5 @@
+//! Each endpoint on real stores, with the policy in front as `gateway` has it; time is an argument.
+
 use std::sync::Arc;
 
 use http::Request;

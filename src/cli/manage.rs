@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use super::Failure;
 use crate::store::file::{UsersFault, edit};
 use crate::store::password::{Hash, PASSWORD_MAX_BYTES, PasswordFault};
-use crate::token::Secret;
+use crate::token::{Secret, json};
 
 /// What can be done with users.
 #[derive(Debug, Subcommand)]
@@ -26,9 +26,9 @@ pub enum UserCommand {
         /// A role, for the claim `roles`; repeat for several
         #[arg(long = "role", value_name = "ROLE")]
         roles: Vec<String>,
-        /// Another claim: KEY=JSON, such as level=3 or team='"red"'; repeat for several
-        #[arg(long = "claim", value_name = "KEY=JSON", value_parser = claim)]
-        claims: Vec<(String, Value)>,
+        /// More claims, as a JSON object: '{"team":"red","level":3}'
+        #[arg(long, value_name = "JSON", default_value = "{}", value_parser = claims_object)]
+        claims: Claims,
         /// Where the password comes from
         #[command(flatten)]
         source: PasswordSource,
@@ -73,7 +73,7 @@ pub enum ManageFault {
     /// More than a password on standard input.
     #[error("standard input holds more than one line; give the password alone")]
     Lines,
-    /// A claim is given twice, or roles in both ways.
+    /// Roles are given in both ways.
     #[error("the claim {0:?} is given twice")]
     Twice(String),
     /// The terminal, standard input or standard output failed.
@@ -133,28 +133,20 @@ fn list(users: &Path, out: &mut dyn Write) -> Result<(), ManageFault> {
 /// `--role` is short for the claim `roles`.
 fn all_claims(
     roles: Vec<String>,
-    claims: Vec<(String, Value)>,
+    Claims(mut all): Claims,
 ) -> Result<Map<String, Value>, ManageFault> {
-    let roles = (!roles.is_empty()).then(|| ("roles".to_owned(), Value::from(roles)));
-    let mut all = Map::new();
-    for (key, value) in roles.into_iter().chain(claims) {
-        if all.contains_key(&key) {
-            return Err(ManageFault::Twice(key));
-        }
-        all.insert(key, value);
+    if !roles.is_empty() && all.insert("roles".to_owned(), Value::from(roles)).is_some() {
+        return Err(ManageFault::Twice("roles".to_owned()));
     }
     Ok(all)
 }
 
-/// `KEY=JSON`.
-fn claim(text: &str) -> Result<(String, Value), String> {
-    let (key, json) = text.split_once('=').ok_or("a claim is written KEY=JSON")?;
-    if key.is_empty() {
-        return Err("the claim has no name".into());
-    }
-    let value = serde_json::from_str(json)
-        .map_err(|error| format!("not JSON: {error}; a text needs quotes: {key}='\"{json}\"'"))?;
-    Ok((key.to_owned(), value))
+/// A user's own claims, from the command line.
+#[derive(Clone, Debug)]
+pub struct Claims(Map<String, Value>);
+
+fn claims_object(text: &str) -> Result<Claims, String> {
+    json::object(text.as_bytes()).map(Claims).map_err(|error| format!("not a JSON object: {error}"))
 }
 
 fn new_password(source: PasswordSource) -> Result<Secret, ManageFault> {
@@ -208,9 +200,9 @@ mod tests {
     fn user_is_added_listed_changed_and_removed() {
         let dir = tempfile::tempdir().unwrap();
         let users = dir.path().join("users.toml");
-        let add = ["add", "bob", "--role", "a", "--role", "b", "--claim", "level=3"];
+        let add = ["add", "bob", "--role", "a", "--role", "b", "--claims", r#"{"level":3}"#];
         assert!(run(&users, "first", &add).unwrap().starts_with("added bob to "));
-        run(&users, "other", &["add", "alice", "--claim", "team=\"red\""]).unwrap();
+        run(&users, "other", &["add", "alice", "--claims", r#"{"team":"red"}"#]).unwrap();
         let listed = "alice  {\"team\":\"red\"}\nbob    {\"roles\":[\"a\",\"b\"],\"level\":3}\n";
         let sorted =
             listed.replace(r#""roles":["a","b"],"level":3"#, r#""level":3,"roles":["a","b"]"#);
@@ -234,9 +226,11 @@ mod tests {
         };
         assert!(fault("", &["add", "a"]).contains("empty"));
         assert!(fault(&"x".repeat(4097), &["add", "a"]).contains("4096"));
-        let twice = ["add", "a", "--role", "x", "--claim", "roles=[]"];
+        let twice = ["add", "a", "--role", "x", "--claims", r#"{"roles":[]}"#];
         assert!(fault("p", &twice).contains("\"roles\" is given twice"));
-        assert!(fault("p", &["add", "a", "--claim", "sub=\"root\""]).contains("gateway only"));
+        assert!(
+            fault("p", &["add", "a", "--claims", r#"{"sub":"root"}"#]).contains("gateway only")
+        );
         assert!(fault("p", &["remove", "a"]).contains("users.toml"));
         assert!(fault("p", &["list"]).contains("users.toml"));
         assert!(!users.exists());
@@ -251,10 +245,11 @@ mod tests {
     }
 
     #[test]
-    fn claims_are_json_and_say_so() {
-        assert_eq!(claim("a={\"b\":[1]}").unwrap(), ("a".into(), json!({"b": [1]})));
-        assert!(claim("a=red").unwrap_err().contains("a='\"red\"'"));
-        assert!(claim("a").is_err() && claim("=1").is_err());
+    fn claims_are_one_json_object() {
+        assert!(claims_object(r#"{"a":{"b":[1]}}"#).is_ok());
+        for bad in ["a=1", "[]", "{", r#"{"a":1,"a":2}"#] {
+            assert!(claims_object(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

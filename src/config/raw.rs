@@ -126,16 +126,16 @@ section! {
         enabled: bool = true,
         /// The path they are under. No other route may have one of their paths.
         at: String = "/auth",
-        /// `{ file = "users.toml" }`: where the users are. The file must exist; `freshgate user add NAME` writes it. Without
-        /// this key it is `users.toml` in the state directory, made on the first run with a user `admin`.
+        /// See `[login.users]`.
         users: RawUsers,
     }
 }
 
 section! {
-    /// Where the users are.
+    /// Where the users are: `users = { file = "users.toml" }` in `[login]`. Without it, in `users.toml` of the state directory,
+    /// which the first run makes with a user `admin` and a random password, printed once.
     pub struct RawUsers {
-        /// A file that `freshgate user` writes, with passwords as argon2id hashes.
+        /// Required. The file must exist: `freshgate user add NAME` makes it. It is read again when it changes. It holds passwords as argon2id hashes.
         file: String,
     }
 }

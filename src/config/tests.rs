@@ -284,6 +284,9 @@ fn a_secret_comes_from_its_variable_or_file() {
     assert_eq!(mistakes.list()[0].code, "secret-readable");
     let remedy = format!("run: chmod 600 {}", file.path().display());
     assert_eq!(mistakes.list()[0].help.as_deref(), Some(remedy.as_str()));
+    // A public key is no secret: others may read it, and it is only refused for what it says.
+    let public = text(file.path()).replace("HS256", "ES256").replace("secret=", "public=");
+    assert_eq!(codes(&public), ["key-refused"]);
     // Cargo sets this one; the secret is too short, which proves that it was read.
     let env = "[[tokens.key]]\nid='a'\nalg='HS256'\nsecret={env='CARGO_PKG_NAME'}";
     assert_eq!(codes(env), ["weak-secret"]);
@@ -304,6 +307,23 @@ fn a_file_that_cannot_be_read_is_told_clearly() {
     let config = Config::load(&path).expect("no mistakes");
     assert_eq!(config.state_dir, dir.path().join("s"));
     assert_eq!(config.file, Some(path));
+}
+
+#[test]
+fn a_users_file_is_named_before_it_is_there() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("gateway.toml");
+    let unresolved = "[[tokens.key]]\nid='a'\nalg='HS256'\nsecret={file='none'}\n";
+    fs::write(&path, format!("{unresolved}[login]\nusers = {{ file = 'u.toml' }}"))
+        .expect("written");
+    let codes = Config::load(&path).expect_err("mistakes");
+    let codes: Vec<&str> = codes.list().iter().map(|one| one.code).collect();
+    assert_eq!(codes, ["secret-unresolved", "users-file", "no-routes"]);
+    let users = Config::users_path(Some(&path)).expect("no mistakes");
+    assert_eq!(users, Some(dir.path().join("u.toml")));
+    assert_eq!(Config::users_path(None).expect("no mistakes"), Some("data/users.toml".into()));
+    fs::write(&path, "[login]\nenabled = false").expect("written");
+    assert_eq!(Config::users_path(Some(&path)).expect("no mistakes"), None);
 }
 
 #[test]

@@ -129,7 +129,7 @@ impl Diagnostics {
 
     /// The users file is named and not there.
     pub(crate) fn users_file(&mut self, span: &Span, path: &Path, why: &str) {
-        let help = format!("make it with: freshgate user add NAME --users {}", path.display());
+        let help = format!("make it with: freshgate user add NAME --config {}", self.name);
         self.error(
             "users-file",
             span,

@@ -83,7 +83,7 @@ impl Lowering<'_> {
             }
             Err(fault) => Some(format!("cannot be read: {}", reason(&fault))),
         };
-        if let (Some(why), true) = (why, enabled) {
+        if let (Some(why), true) = (why, enabled && self.users_must_exist) {
             self.out.users_file(&file.span, &path, &why);
         }
         path

@@ -1,3 +1,5 @@
+//! How the store behaves when it is opened, damaged, full, killed or old; the contract itself is in `store::contract`.
+
 use std::io::{BufRead as _, BufReader, Seek as _, SeekFrom};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};

@@ -1,3 +1,5 @@
+//! Users as they are read, checked, edited and reread; nothing here needs a network.
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::time::{Duration, Instant};
