@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 
 use super::{ConfigArg, Failure};
 use crate::gateway::judge::{Asked, Judged, View, judge};
-use crate::policy::{Permit, Refusal, host};
 use crate::policy::route::Action;
+use crate::policy::{Permit, Refusal, host};
 use crate::proxy::headers::Firewall;
 use crate::server::build;
 use crate::telemetry;
@@ -76,7 +76,9 @@ impl Explain {
         };
         let host = match authority {
             "" => String::new(),
-            authority => host::canonical(authority).map_err(|fault| Failure(fault.0.to_owned()))?.into_owned(),
+            authority => host::canonical(authority)
+                .map_err(|fault| Failure(fault.0.to_owned()))?
+                .into_owned(),
         };
         let target = if target.is_empty() { "/" } else { target };
         if target.contains('#') || target.parse::<Uri>().is_err() {

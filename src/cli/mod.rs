@@ -113,9 +113,9 @@ impl ConfigArg {
 
     fn load_users(&self) -> Result<PathBuf, Failure> {
         let login = self.load()?.login;
-        login
-            .map(|login| login.users.path().clone())
-            .ok_or_else(|| Failure("login is off in this configuration: it has no users".to_owned()))
+        login.map(|login| login.users.path().clone()).ok_or_else(|| {
+            Failure("login is off in this configuration: it has no users".to_owned())
+        })
     }
 }
 

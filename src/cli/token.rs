@@ -62,7 +62,9 @@ pub fn run(command: TokenCommand, config: &ConfigArg) -> Result<(), Failure> {
     let now = UnixTime::of(telemetry::clock());
     match command {
         TokenCommand::Mint(args) => println!("{}", args.mint(&config, &ring, now)?),
-        TokenCommand::Inspect { token } => print!("{}", inspect(&given(token)?, &config, &ring, now)?),
+        TokenCommand::Inspect { token } => {
+            print!("{}", inspect(&given(token)?, &config, &ring, now)?)
+        }
     }
     Ok(())
 }
@@ -108,7 +110,9 @@ impl MintArgs {
         let claims = json::object(self.claims.as_bytes())
             .map_err(|error| Failure(format!("--claims is not a JSON object: {error}")))?;
         match claims.keys().find(|name| RESERVED_CLAIMS.contains(&name.as_str())) {
-            Some(name) => Err(Failure(format!("--claims: `{name}` is written by freshgate itself"))),
+            Some(name) => {
+                Err(Failure(format!("--claims: `{name}` is written by freshgate itself")))
+            }
             None => Ok(claims),
         }
     }
@@ -128,18 +132,15 @@ fn given(token: Option<String>) -> Result<String, Failure> {
 }
 
 /// Header and claims as they stand, then our verdict.
-fn inspect(
-    token: &str,
-    config: &Config,
-    ring: &KeyRing,
-    now: UnixTime,
-) -> Result<String, Failure> {
+fn inspect(token: &str, config: &Config, ring: &KeyRing, now: UnixTime) -> Result<String, Failure> {
     let part = |index: usize| {
         let text = token.split('.').nth(index)?;
         json::object(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()
     };
     let (Some(header), Some(payload)) = (part(0), part(1)) else {
-        return Err(Failure("not a token: it has no three base64url parts holding JSON".to_owned()));
+        return Err(Failure(
+            "not a token: it has no three base64url parts holding JSON".to_owned(),
+        ));
     };
     let mut text = format!(
         "header  {}\nclaims  {}\n",
@@ -149,7 +150,8 @@ fn inspect(
     if let Ok(claims) = Claims::from_json(payload) {
         text.push_str(&times(&claims, now));
     }
-    let verdict = match verify::read(token, ring).map(|signed| signed.standing(&config.tokens, now)) {
+    let verdict = match verify::read(token, ring).map(|signed| signed.standing(&config.tokens, now))
+    {
         Err(fault) | Ok(Standing::Unproven(fault)) => {
             format!("refused: {}", crate::policy::Refusal::from(fault).code())
         }
@@ -157,17 +159,16 @@ fn inspect(
         Ok(Standing::Access(token)) if token.claims().is_fresh(now) => "good, fresh".to_owned(),
         Ok(_) => "good, stale".to_owned(),
     };
-    text.push_str(&format!("verdict {verdict} (revocation is known to the running gateway only)\n"));
+    text.push_str(&format!(
+        "verdict {verdict} (revocation is known to the running gateway only)\n"
+    ));
     Ok(text)
 }
 
 fn times(claims: &Claims, now: UnixTime) -> String {
     let phrase = |name: &str, moment: UnixTime| {
-        let (distance, word) = if moment > now {
-            (moment.since(now), "from now")
-        } else {
-            (now.since(moment), "ago")
-        };
+        let (distance, word) =
+            if moment > now { (moment.since(now), "from now") } else { (now.since(moment), "ago") };
         format!("{name:<8}{} {word}\n", humantime::format_duration(distance))
     };
     let mut text = phrase("issued", claims.issued_at);

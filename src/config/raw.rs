@@ -212,7 +212,12 @@ impl FromToml for RouteLine {
         Some(&RawRoute::TABLE)
     }
 
-    fn read(value: &DeValue<'_>, span: &Span, at: &str, out: &mut Diagnostics) -> Option<RouteLine> {
+    fn read(
+        value: &DeValue<'_>,
+        span: &Span,
+        at: &str,
+        out: &mut Diagnostics,
+    ) -> Option<RouteLine> {
         match value {
             DeValue::String(_) => {
                 let value = Policy::read(value, span, at, out)?;

@@ -150,7 +150,8 @@ pub fn table<'t, 'i>(
 
 /// The dotted name of `key` inside `at`.
 pub fn join(at: &str, key: &str) -> String {
-    let bare = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+    let bare =
+        !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
     let key = if bare { key.to_owned() } else { format!("\"{key}\"") };
     if at.is_empty() { key } else { format!("{at}.{key}") }
 }
@@ -230,7 +231,12 @@ impl FromToml for MaybeZero {
         "duration".to_owned()
     }
 
-    fn read(value: &DeValue<'_>, span: &Span, at: &str, out: &mut Diagnostics) -> Option<MaybeZero> {
+    fn read(
+        value: &DeValue<'_>,
+        span: &Span,
+        at: &str,
+        out: &mut Diagnostics,
+    ) -> Option<MaybeZero> {
         match value {
             DeValue::String(text) => match humantime::parse_duration(text) {
                 Ok(duration) if duration > DURATION_MAX => {
@@ -266,7 +272,9 @@ impl FromToml for Size {
 
     fn read(value: &DeValue<'_>, span: &Span, at: &str, out: &mut Diagnostics) -> Option<Size> {
         match value {
-            DeValue::String(text) if text.trim().bytes().all(|b| b.is_ascii_digit() || b == b'.') => {
+            DeValue::String(text)
+                if text.trim().bytes().all(|b| b.is_ascii_digit() || b == b'.') =>
+            {
                 out.missing_unit(span, at, "KiB");
                 None
             }

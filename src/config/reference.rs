@@ -27,7 +27,8 @@ Every table is optional. An unknown key is an error, and every mistake is report
 /// The tables that the keys of `table` open, each followed by those inside it.
 fn tables(out: &mut String, table: &Table, prefix: &str) {
     for key in table.keys {
-        let path = if prefix.is_empty() { key.name.to_owned() } else { format!("{prefix}.{}", key.name) };
+        let path =
+            if prefix.is_empty() { key.name.to_owned() } else { format!("{prefix}.{}", key.name) };
         let heading = match key.shape {
             Shape::Value => continue,
             Shape::Section | Shape::Lines => format!("`[{path}]`"),

@@ -21,7 +21,12 @@ impl FromToml for SecretRef {
         "`{ env = \"NAME\" }` or `{ file = \"PATH\" }`".to_owned()
     }
 
-    fn read(value: &DeValue<'_>, span: &Span, at: &str, out: &mut Diagnostics) -> Option<SecretRef> {
+    fn read(
+        value: &DeValue<'_>,
+        span: &Span,
+        at: &str,
+        out: &mut Diagnostics,
+    ) -> Option<SecretRef> {
         let read = value.as_table().and_then(reference);
         if read.is_none() {
             // Whatever stands here may be the secret itself.
@@ -61,7 +66,12 @@ impl FromToml for ClaimWants {
         "table of claims".to_owned()
     }
 
-    fn read(value: &DeValue<'_>, span: &Span, at: &str, out: &mut Diagnostics) -> Option<ClaimWants> {
+    fn read(
+        value: &DeValue<'_>,
+        span: &Span,
+        at: &str,
+        out: &mut Diagnostics,
+    ) -> Option<ClaimWants> {
         let wanted = "a table of claims such as { roles = \"admin\" }";
         let table = super::read::table(value, span, at, wanted, out)?;
         let claims = table.iter().map(|(key, value)| {

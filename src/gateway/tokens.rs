@@ -7,9 +7,9 @@ use quick_cache::unsync::Cache;
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, UnitWeighter};
 
 use crate::telemetry::ThreadMeter;
+use crate::token::TokenFault;
 use crate::token::keys::KeyRing;
 use crate::token::verify::{self, SignedClaims};
-use crate::token::TokenFault;
 
 /// The verified tokens of one data thread: bounded, keyed by the whole token, dead with its key ring.
 /// Bad tokens are never kept, so a flood of them pushes no good one out.
@@ -53,9 +53,7 @@ impl TokenCache {
     }
 }
 
-fn empty(
-    capacity: usize,
-) -> Cache<Box<str>, SignedClaims, UnitWeighter, DefaultHashBuilder> {
+fn empty(capacity: usize) -> Cache<Box<str>, SignedClaims, UnitWeighter, DefaultHashBuilder> {
     let options = OptionsBuilder::new()
         .estimated_items_capacity(capacity)
         .weight_capacity(capacity as u64)

@@ -111,7 +111,12 @@ pub struct Streamed {
 
 impl RequestBody {
     /// Lets at most `max` bytes through, with pauses of at most `idle`.
-    pub fn streamed(body: Incoming, max: u64, idle: Duration, watch: Arc<BodyWatch>) -> RequestBody {
+    pub fn streamed(
+        body: Incoming,
+        max: u64,
+        idle: Duration,
+        watch: Arc<BodyWatch>,
+    ) -> RequestBody {
         RequestBody::Streamed(Streamed { body, left: max, idle: Idle::new(idle), watch })
     }
 }
@@ -158,7 +163,9 @@ impl Streamed {
         self.watch.moved();
         let data = match frame {
             None => return Poll::Ready(None),
-            Some(Err(_)) => return Poll::Ready(Some(Err(self.watch.failed(BodyFault::ClientGone)))),
+            Some(Err(_)) => {
+                return Poll::Ready(Some(Err(self.watch.failed(BodyFault::ClientGone))));
+            }
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) => data,
                 // Trailers: the body ends here for the backend.
@@ -200,7 +207,12 @@ impl ResponseBody {
     }
 
     /// A body that arrives with pauses of at most `idle`.
-    pub fn streamed(body: Incoming, idle: Duration, sender: Sender, pool: Arc<Pool>) -> ResponseBody {
+    pub fn streamed(
+        body: Incoming,
+        idle: Duration,
+        sender: Sender,
+        pool: Arc<Pool>,
+    ) -> ResponseBody {
         if body.is_end_stream() {
             pool.give_back(sender);
             return ResponseBody::Full(None);

@@ -148,7 +148,9 @@ impl Firewall {
     pub fn identity_fields(&self, claims: &Claims) -> Vec<(HeaderName, HeaderValue)> {
         self.identity
             .iter()
-            .filter_map(|line| Some((line.name.clone(), field_value(claims.all.get(&line.claim)?)?)))
+            .filter_map(|line| {
+                Some((line.name.clone(), field_value(claims.all.get(&line.claim)?)?))
+            })
             .collect()
     }
 

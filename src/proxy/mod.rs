@@ -143,7 +143,8 @@ fn backend_uri(
         None => path.to_owned(),
         Some(query) => format!("{path}?{query}"),
     };
-    let target = PathAndQuery::try_from(target).map_err(|_| UpstreamError::Rewrite("not a path"))?;
+    let target =
+        PathAndQuery::try_from(target).map_err(|_| UpstreamError::Rewrite("not a path"))?;
     Ok(Uri::from(target))
 }
 

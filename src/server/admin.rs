@@ -72,7 +72,11 @@ impl Admin {
         const JSON: &str = "application/json";
         const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
         if request.method() != Method::GET && request.method() != Method::HEAD {
-            return reply(StatusCode::METHOD_NOT_ALLOWED, JSON, json!({"error": "GET only"}).to_string());
+            return reply(
+                StatusCode::METHOD_NOT_ALLOWED,
+                JSON,
+                json!({"error": "GET only"}).to_string(),
+            );
         }
         match request.uri().path() {
             "/healthz" => reply(StatusCode::OK, JSON, json!({"status": "ok"}).to_string()),
@@ -80,7 +84,11 @@ impl Admin {
             "/metrics" => reply(StatusCode::OK, OPENMETRICS, self.world.load().metrics.render()),
             _ => {
                 let paths = ["/healthz", "/readyz", "/metrics"];
-                reply(StatusCode::NOT_FOUND, JSON, json!({"error": "no such page", "pages": paths}).to_string())
+                reply(
+                    StatusCode::NOT_FOUND,
+                    JSON,
+                    json!({"error": "no such page", "pages": paths}).to_string(),
+                )
             }
         }
     }

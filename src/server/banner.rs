@@ -48,9 +48,8 @@ pub fn routes_line(config: &Config) -> String {
         .routes()
         .iter()
         .partition(|route| matches!(route.action, Action::Endpoint(_)));
-    let count = |policy: &str| {
-        routes.iter().filter(|route| route.requirement.name() == policy).count()
-    };
+    let count =
+        |policy: &str| routes.iter().filter(|route| route.requirement.name() == policy).count();
     let each: Vec<String> = POLICIES
         .iter()
         .map(|policy| (policy, count(policy)))
@@ -69,9 +68,8 @@ fn try_next(config: &Config, listen: SocketAddr, first_user: Option<&FirstUser>)
     let mut text = format!("\ntry next:\n  curl -i {base}{}\n", open.as_deref().unwrap_or("/"));
     if let Some(login) = &config.login {
         let name = first_user.map_or("NAME", |first| first.name.as_str());
-        let password = first_user.map_or("PASSWORD".into(), |first| {
-            String::from_utf8_lossy(first.password.expose())
-        });
+        let password = first_user
+            .map_or("PASSWORD".into(), |first| String::from_utf8_lossy(first.password.expose()));
         text.push_str(&format!(
             "  TOKEN=$(curl -s {base}{}/login -d username={name} -d 'password={password}' | \
              sed 's/.*\"access_token\":\"\\([^\"]*\\)\".*/\\1/')\n",

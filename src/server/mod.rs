@@ -62,7 +62,8 @@ pub fn run(config: Config) -> Result<(), StartFault> {
         let stop = stop_signal()?;
         let listener = tokio::net::TcpListener::from_std(listener).map_err(cannot_listen)?;
         if let Some(admin_listener) = admin_listener {
-            let listener = tokio::net::TcpListener::from_std(admin_listener).map_err(cannot_listen)?;
+            let listener =
+                tokio::net::TcpListener::from_std(admin_listener).map_err(cannot_listen)?;
             tokio::spawn(Admin { world: Arc::clone(&world), draining }.run(listener));
         }
         greet(&greeting);

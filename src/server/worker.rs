@@ -160,7 +160,9 @@ async fn serve(
     let service = service_fn(move |request| {
         let head = verdicts.next();
         let data = Arc::clone(&data);
-        async move { Ok::<_, std::convert::Infallible>(gateway::handle(data, address, head, request).await) }
+        async move {
+            Ok::<_, std::convert::Infallible>(gateway::handle(data, address, head, request).await)
+        }
     });
     let mut builder = http1::Builder::new();
     // The wire guard keeps the time and the limits; hyper's own would answer without our words.

@@ -20,3 +20,10 @@ mod harness_works;
 mod flask;
 /// Real input: a legacy application that knows no tokens (DokuWiki, Apache, PHP) behind the gateway.
 mod legacy;
+
+/// Requests out, responses in: what passes unchanged, connections kept and reused, upstreams, rewrites.
+mod proxying;
+/// Bodies streamed both ways.
+mod streaming;
+/// Backends that are down, slow or broken.
+mod timeouts;

@@ -93,7 +93,8 @@ impl Diagnostics {
     /// Puts them in the order of the file.
     pub fn sort(&mut self) {
         let place = |one: &Diagnostic| one.primary.as_ref().map(|label| label.span.start);
-        self.list.sort_by(|a, b| (place(a), a.severity, a.code).cmp(&(place(b), b.severity, b.code)));
+        self.list
+            .sort_by(|a, b| (place(a), a.severity, a.code).cmp(&(place(b), b.severity, b.code)));
         self.list.dedup();
     }
 
@@ -164,9 +165,9 @@ impl Diagnostics {
                         labels.into_iter().map(|(kind, span, text)| kind.span(span).label(text)),
                     ))
                 }
-                Excerpt::Place { line, column } => group.element(
-                    Origin::path(self.name.as_str()).line(line).char_column(column),
-                ),
+                Excerpt::Place { line, column } => {
+                    group.element(Origin::path(self.name.as_str()).line(line).char_column(column))
+                }
             };
         }
         if let Some(help) = &one.help {
@@ -268,7 +269,10 @@ impl std::error::Error for Diagnostics {}
 pub(super) const SYNTAX: &str = "syntax";
 
 /// The candidate that was probably meant.
-pub(super) fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+pub(super) fn nearest<'c>(
+    word: &str,
+    candidates: impl IntoIterator<Item = &'c str>,
+) -> Option<&'c str> {
     let lower = word.to_ascii_lowercase();
     candidates
         .into_iter()

@@ -138,7 +138,10 @@ fn first_place(root: &DeTable<'_>, text: &str, again: &Span, key: &str) -> Optio
         for (name, value) in table.iter() {
             let span = name.span();
             let before = span.end <= again.start;
-            if before && name.get_ref() == key && found.as_ref().is_none_or(|f| f.start < span.start) {
+            if before
+                && name.get_ref() == key
+                && found.as_ref().is_none_or(|f| f.start < span.start)
+            {
                 found = Some(span);
             }
             push_tables(value.get_ref(), &mut tables);
@@ -234,7 +237,9 @@ impl Lowering<'_> {
 
     fn networks(&mut self, list: &Spanned<Vec<Spanned<String>>>) -> Vec<IpNet> {
         let read = |text: &str| {
-            text.parse::<IpNet>().or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from)).ok()
+            text.parse::<IpNet>()
+                .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from))
+                .ok()
         };
         let mut networks = Vec::new();
         for one in &list.value {

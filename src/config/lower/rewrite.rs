@@ -42,7 +42,11 @@ pub(super) fn parse(
             }
             if pattern.segments.last() != Some(&Segment::Rest) {
                 let what = "the pattern has no `**` that it could stand for".to_owned();
-                return Err(RewriteFault::Bad(at, what, "end the pattern in `/**`, or remove it here"));
+                return Err(RewriteFault::Bad(
+                    at,
+                    what,
+                    "end the pattern in `/**`, or remove it here",
+                ));
             }
             segments.push(RewriteSegment::Rest);
         } else if segment.is_empty() && !last {
@@ -101,14 +105,17 @@ fn canonical(
     }
     let prefix = if whole { "/" } else { "/x" };
     // Patterns and rewrites may be written with any letters; on the wire those are escapes.
-    let escaped: String = literal.chars().map(|c| match c {
-        c if c.is_ascii_graphic() => c.to_string(),
-        c => percent_encoding::utf8_percent_encode(
-            c.encode_utf8(&mut [0; 4]),
-            percent_encoding::NON_ALPHANUMERIC,
-        )
-        .to_string(),
-    }).collect();
+    let escaped: String = literal
+        .chars()
+        .map(|c| match c {
+            c if c.is_ascii_graphic() => c.to_string(),
+            c => percent_encoding::utf8_percent_encode(
+                c.encode_utf8(&mut [0; 4]),
+                percent_encoding::NON_ALPHANUMERIC,
+            )
+            .to_string(),
+        })
+        .collect();
     let path = format!("{prefix}{escaped}");
     match CanonicalPath::parse(&path, &strict) {
         Ok(path) => Ok(path.as_str()[prefix.len()..].to_owned()),
@@ -116,5 +123,4 @@ fn canonical(
     }
 }
 
-const REST_OR_ESCAPE: &str =
-    "captures are written `{name}`, the rest `**` as a segment of its own; escape other signs, such as %2A";
+const REST_OR_ESCAPE: &str = "captures are written `{name}`, the rest `**` as a segment of its own; escape other signs, such as %2A";

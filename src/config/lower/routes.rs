@@ -154,7 +154,8 @@ impl Lowering<'_> {
         };
         let known = raw.policy.get().is_some();
         if let (Some(age), true) = (max_age, known && policy != Policy::Fresh) {
-            let help = "only \"fresh-required\" looks at the age: use that policy, or remove `max_age`";
+            let help =
+                "only \"fresh-required\" looks at the age: use that policy, or remove `max_age`";
             self.out.ignored_by_policy(&age.span, "max_age", requirement.name(), help);
         }
         let deaf = matches!(policy, Policy::Public | Policy::Deny);

@@ -242,4 +242,5 @@ const TARGET_BYTES_MAX: u64 = 64 * 1024;
 const HEADER_COUNT_MAX: usize = 1000;
 /// More threads than any machine has cores are a slip of the pen.
 const THREADS_MAX: usize = 1024;
-const HEAD_HELP: &str = "make `target_max` smaller than `header_max`: usual are \"8KiB\" and \"32KiB\"";
+const HEAD_HELP: &str =
+    "make `target_max` smaller than `header_max`: usual are \"8KiB\" and \"32KiB\"";

@@ -65,7 +65,8 @@ impl Lowering<'_> {
     }
 
     fn target(&mut self, url: &Spanned<String>) -> Option<Target> {
-        const EXAMPLE: &str = "write \"http://127.0.0.1:9000\", or \"builtin:whoami\" to try things out";
+        const EXAMPLE: &str =
+            "write \"http://127.0.0.1:9000\", or \"builtin:whoami\" to try things out";
         if url.value == "builtin:whoami" {
             return Some(Target::Whoami);
         }
@@ -115,7 +116,8 @@ impl Lowering<'_> {
             "keep" => HostRule::Keep,
             "upstream" => HostRule::Upstream,
             fixed => {
-                let good = fixed.parse::<Authority>().is_ok_and(|host| !host.as_str().contains('@'));
+                let good =
+                    fixed.parse::<Authority>().is_ok_and(|host| !host.as_str().contains('@'));
                 if !good {
                     self.out.bad_host(&text.span, fixed);
                 }
