@@ -27,3 +27,8 @@ mod proxying;
 mod streaming;
 /// Backends that are down, slow or broken.
 mod timeouts;
+
+/// Which pattern wins.
+mod patterns;
+/// Every policy against every kind of token, claim rules, challenges, preflights.
+mod policies;
