@@ -1,29 +1,177 @@
-//! (being written)
+//! Our own endpoints: login, refresh, step-up, logout, who am I, and the public keys.
+//!
+//! They are routes like any other: [`answer`] takes the [`Permit`] that the policy gave. `session` holds what
+//! a session goes through, `body` reads what clients send. Never forwards anything, and never writes a
+//! password or a token to a log. Called by `gateway`.
+
+mod body;
+mod session;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderValue, Response, StatusCode, header};
+use http_body::Body;
+use serde_json::{Map, Value, json};
+
+pub use body::{BODY_MAX_BYTES, BODY_TIMEOUT};
+
 use crate::policy::route::Endpoint;
 use crate::policy::{Permit, Refusal};
-use crate::store::{CredentialStore, StateStore};
-use crate::token::UnixTime;
+use crate::store::{CheckFault, CredentialStore, StateStore, StoreFault};
 use crate::token::keys::KeyRing;
 use crate::token::verify::TokenRules;
-use bytes::Bytes;
-use http::Response;
-use http::request::Parts;
-use std::time::Duration;
-/// Borrowed
+use crate::token::{Claims, RESERVED_CLAIMS, UnixTime, jwks};
+
+/// What the endpoints work with.
+#[derive(Clone, Copy)]
 pub struct AuthContext<'a> {
+    /// The keys that sign.
     pub ring: &'a KeyRing,
+    /// What our tokens say and how long they live.
     pub rules: &'a TokenRules,
+    /// The users; `None` when login is switched off.
     pub credentials: Option<&'a dyn CredentialStore>,
+    /// Sessions and revocations.
     pub state: &'a dyn StateStore,
+    /// How long a client may pause inside a body.
     pub body_idle: Duration,
+    /// For the log: the request.
+    pub request_id: &'a str,
+    /// For the log: who asked.
+    pub address: Option<IpAddr>,
 }
-/// x
-pub async fn answer<B>(
-    _permit: Permit,
-    _endpoint: Endpoint,
-    _request: (Parts, B),
-    _context: &AuthContext<'_>,
-    _now: UnixTime,
+
+impl fmt::Debug for AuthContext<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthContext").field("request_id", &self.request_id).finish_non_exhaustive()
+    }
+}
+
+/// Answers a request to one of our endpoints.
+///
+/// # Errors
+/// The [`Refusal`] that the client is told; then nothing was changed, except that a store that failed
+/// during a logout may have ended the session all the same.
+pub async fn answer<B: Body<Data = Bytes>>(
+    permit: Permit,
+    endpoint: Endpoint,
+    request: (Parts, B),
+    context: &AuthContext<'_>,
+    now: UnixTime,
 ) -> Result<Response<Bytes>, Refusal> {
-    todo!()
+    let (parts, body) = request;
+    // An endpoint that needs a token has a route that demands one.
+    let claims = || permit.claims().ok_or(Refusal::TokenMissing);
+    match endpoint {
+        Endpoint::Login => session::login(&parts.headers, body, context, now).await,
+        Endpoint::Reauth => session::reauth(claims()?, &parts.headers, body, context, now).await,
+        Endpoint::Refresh => session::refresh(claims()?, context, now).await,
+        Endpoint::Logout => session::logout(claims()?, context, now).await,
+        Endpoint::Me => Ok(me(claims()?, now)),
+        Endpoint::Jwks => Ok(public_keys(context.ring)),
+    }
+}
+
+fn me(claims: &Claims, now: UnixTime) -> Response<Bytes> {
+    let own = claims.all.iter().filter(|(name, _)| !RESERVED_CLAIMS.contains(&name.as_str()));
+    let own: Map<String, Value> = own.map(|(name, value)| (name.clone(), value.clone())).collect();
+    private_json(&json!({
+        "sub": claims.subject,
+        "claims": own,
+        "fresh": claims.is_fresh(now),
+        "auth_time": claims.auth_time.map(|time| time.0),
+        "expires_at": claims.expires_at.0,
+        "session": claims.session,
+    }))
+}
+
+/// The only answer that may be kept by others.
+fn public_keys(ring: &KeyRing) -> Response<Bytes> {
+    let mut response = json_text(jwks::document(ring));
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+    response
+}
+
+fn private_json(body: &Value) -> Response<Bytes> {
+    let mut response = json_text(body.to_string());
+    keep_nowhere(&mut response);
+    response
+}
+
+fn no_content() -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    keep_nowhere(&mut response);
+    response
+}
+
+fn json_text(text: String) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(text));
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
+}
+
+/// RFC 6749 §5.1.
+fn keep_nowhere(response: &mut Response<Bytes>) {
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+}
+
+/// Writes what happened at an endpoint: one event, whatever the outcome. The names of users come from
+/// strangers, so they are cut and escaped.
+fn audit(event: &'static str, user: &str, outcome: Result<(), Refusal>, context: &AuthContext<'_>) {
+    let user = Escaped(user);
+    let request_id = context.request_id;
+    let address = context.address.map(tracing::field::display);
+    match outcome {
+        Ok(()) => {
+            tracing::info!(event, %user, result = "ok", request_id, address, "{event}");
+        }
+        Err(refusal) => {
+            let result = refusal.code();
+            tracing::warn!(event, %user, result, request_id, address, "{event} refused");
+        }
+    }
+}
+
+/// Text from outside on one line of a log, at most [`Escaped::CHARS_MAX`] characters of it.
+struct Escaped<'a>(&'a str);
+
+impl Escaped<'_> {
+    const CHARS_MAX: usize = 64;
+}
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for character in self.0.chars().take(Escaped::CHARS_MAX) {
+            write!(f, "{}", character.escape_debug())?;
+        }
+        match self.0.chars().nth(Escaped::CHARS_MAX) {
+            Some(_) => f.write_str("…"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The client learns that a store is away; the operator learns why.
+fn away(fault: &StoreFault) -> Refusal {
+    tracing::error!(event = "store_unavailable", error = %fault, "a store is away");
+    Refusal::StoreUnavailable
+}
+
+fn refusal_of(fault: &CheckFault) -> Refusal {
+    match fault {
+        CheckFault::Invalid => Refusal::CredentialsInvalid,
+        CheckFault::Overloaded => Refusal::Overloaded,
+        CheckFault::Away(fault) => away(fault),
+    }
 }

@@ -102,30 +102,48 @@ impl ConfigArg {
     /// # Errors
     /// Every mistake in it, drawn for a person.
     pub fn load(&self) -> Result<Config, Failure> {
-        let colour = std::io::IsTerminal::is_terminal(&std::io::stderr());
-        let loaded = match &self.config {
+        let loaded = match self.file() {
             Some(file) => Config::load(file),
-            None if Path::new(DEFAULT_FILE).exists() => Config::load(Path::new(DEFAULT_FILE)),
             None => Config::embedded(),
         };
-        loaded.map_err(|diagnostics| Failure(diagnostics.render(colour)))
+        loaded.map_err(|diagnostics| Failure(diagnostics.render(is_terminal())))
+    }
+
+    /// The file that is asked for; `None` for the built-in one.
+    fn file(&self) -> Option<&Path> {
+        let there = Path::new(DEFAULT_FILE).exists().then_some(Path::new(DEFAULT_FILE));
+        self.config.as_deref().or(there)
     }
 
     fn load_users(&self) -> Result<PathBuf, Failure> {
-        let login = self.load()?.login;
-        login.map(|login| login.users.path().clone()).ok_or_else(|| {
-            Failure("login is off in this configuration: it has no users".to_owned())
-        })
+        // The file may not be there yet, nor the secrets: `user add` comes before both.
+        Config::users_path(self.file())
+            .map_err(|diagnostics| Failure(diagnostics.render(is_terminal())))?
+            .ok_or_else(|| {
+                Failure("login is off in this configuration: it has no users".to_owned())
+            })
+    }
+}
+
+fn is_terminal() -> bool {
+    std::io::IsTerminal::is_terminal(&std::io::stderr())
+}
+
+fn warn(config: &Config) {
+    if !config.warnings.is_empty() {
+        eprintln!("{}", config.warnings.render(is_terminal()));
     }
 }
 
 fn run(arg: &ConfigArg) -> Result<(), Failure> {
     let config = arg.load()?;
+    warn(&config);
     server::run(config).map_err(|fault| Failure(format!("error: {fault}")))
 }
 
 fn check(arg: &ConfigArg) -> Result<(), Failure> {
     let config = arg.load()?;
+    warn(&config);
     let json = config.log.format.map(|format| format == LogFormat::Json);
     telemetry::start_logging(json, &config.log.level).map_err(Failure)?;
     println!("ok: {}", server::banner::routes_line(&config));

@@ -69,7 +69,8 @@ macro_rules! section {
             }
 
             fn read(value: &DeValue<'_>, span: &Span, at: &str, out: &mut Diagnostics) -> Option<Self> {
-                let table = table(value, span, at, "a table", out)?;
+                let first = Self::TABLE.keys.first().map_or("key", |key| key.name);
+                let table = table(value, span, at, &format!("a table: {{ {first} = … }}"), out)?;
                 Some(Self::read_table(table, at, out))
             }
         }
@@ -98,11 +99,14 @@ macro_rules! words {
             }
 
             fn read(value: &DeValue<'_>, span: &Span, at: &str, out: &mut Diagnostics) -> Option<Self> {
-                let text = String::read(value, span, at, out)?;
+                let words: Vec<&str> = Self::WORDS.iter().map(|(word, _)| *word).collect();
+                let Some(text) = value.as_str() else {
+                    out.wrong_type(span, at, &format!("\"{}\"", words.join("\" or \"")), value.type_str());
+                    return None;
+                };
                 let found = Self::WORDS.iter().find(|(word, _)| *word == text);
                 if found.is_none() {
-                    let words: Vec<&str> = Self::WORDS.iter().map(|(word, _)| *word).collect();
-                    out.unknown_word(span, at, &text, &words);
+                    out.unknown_word(span, at, text, &words);
                 }
                 found.map(|(_, word)| *word)
             }

@@ -13,6 +13,8 @@ pub mod reference;
 pub mod secret;
 #[cfg(test)]
 mod tests;
+pub mod values;
+pub mod words;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

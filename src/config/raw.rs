@@ -8,11 +8,11 @@ use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Diagnostics, Span};
-use super::macros::{section, words};
-use super::read::{
-    Field, FromToml, Key, Many, MaybeZero, Named, Shape, Size, Spanned, Table, field, join, table,
-};
+use super::macros::section;
+use super::read::{Field, FromToml, Key, Many, Named, Shape, Spanned, Table, field, join, table};
 use super::secret::{ClaimWants, SecretRef};
+use super::values::{MaybeZero, Size};
+use super::words::{DotSegments, DoubleSlash, Format, KeyAlg, Policy, Spelling};
 
 section! {
     /// These stand at the top of the file, before the first `[table]`.
@@ -119,16 +119,6 @@ section! {
     }
 }
 
-words! {
-    /// The algorithm of a key.
-    pub enum KeyAlg {
-        /// HMAC with SHA-256.
-        Hs256 = "HS256",
-        /// ECDSA on P-256 with SHA-256.
-        Es256 = "ES256",
-    }
-}
-
 section! {
     /// The endpoints of the gateway itself: login, refresh, reauth, logout and me.
     pub struct RawLogin {
@@ -136,16 +126,16 @@ section! {
         enabled: bool = true,
         /// The path they are under. No other route may have one of their paths.
         at: String = "/auth",
-        /// `{ file = "users.toml" }`: where the users are. The file must exist; `freshgate user add NAME` writes it. Without
-        /// this key it is `users.toml` in the state directory, made on the first run with a user `admin`.
+        /// See `[login.users]`.
         users: RawUsers,
     }
 }
 
 section! {
-    /// Where the users are.
+    /// Where the users are: `users = { file = "users.toml" }` in `[login]`. Without it, in `users.toml` of the state directory,
+    /// which the first run makes with a user `admin` and a random password, printed once.
     pub struct RawUsers {
-        /// A file that `freshgate user` writes, with passwords as argon2id hashes.
+        /// Required. The file must exist: `freshgate user add NAME` makes it. It is read again when it changes. It holds passwords as argon2id hashes.
         file: String,
     }
 }
@@ -178,24 +168,6 @@ section! {
         forward_token: bool = false,
         /// Whether a CORS preflight (`OPTIONS` with `Origin` and `Access-Control-Request-Method`) passes without a token. The backend must answer it.
         preflight: bool = false,
-    }
-}
-
-words! {
-    /// The policies.
-    pub enum Policy {
-        /// Everybody.
-        Public = "public",
-        /// Nobody in particular, or a good token.
-        Optional = "optional",
-        /// A good access token.
-        Access = "access-required",
-        /// A good access token from a recent credential check.
-        Fresh = "fresh-required",
-        /// A good refresh token.
-        Refresh = "refresh-only",
-        /// Nobody.
-        Deny = "deny",
     }
 }
 
@@ -266,36 +238,6 @@ section! {
     }
 }
 
-words! {
-    /// What happens to dot segments.
-    pub enum DotSegments {
-        /// 400.
-        Refuse = "refuse",
-        /// Removed before judging.
-        Resolve = "resolve",
-    }
-}
-
-words! {
-    /// What happens to runs of slashes.
-    pub enum DoubleSlash {
-        /// 400.
-        Refuse = "refuse",
-        /// One slash.
-        Merge = "merge",
-    }
-}
-
-words! {
-    /// What happens to a spelling that backends read in more than one way.
-    pub enum Spelling {
-        /// 400.
-        Refuse = "refuse",
-        /// Sent on as it is.
-        Pass = "pass",
-    }
-}
-
 section! {
     /// Paths that can be read in two ways are refused with 400, because the gateway would judge one reading and the backend
     /// might serve the other. Open a knob only for a backend that needs it, after reading its danger.
@@ -331,16 +273,6 @@ section! {
         /// The directory of `state.db` (sessions and revocations), `keys/`, and `users.toml` where no users are named. Made if it is
         /// not there, for its owner only. One gateway at a time.
         dir: String = "data",
-    }
-}
-
-words! {
-    /// How log lines look.
-    pub enum Format {
-        /// For people.
-        Text = "text",
-        /// One JSON object a line.
-        Json = "json",
     }
 }
 

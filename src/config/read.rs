@@ -3,8 +3,6 @@
 //! `section!` makes three things of one list of keys: the struct, its reader, and the [`Table`] that the
 //! documentation is printed from. Nothing here knows what a key means; `lower` does.
 
-use std::time::Duration;
-
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Diagnostics, Span};
@@ -19,20 +17,15 @@ pub struct Spanned<T> {
 }
 
 /// One key of a table.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub enum Field<T> {
     /// The file does not have it.
+    #[default]
     Missing,
     /// The file has it, it could not be read, and that was reported.
     Broken,
     /// The file has it.
     Here(Spanned<T>),
-}
-
-impl<T> Default for Field<T> {
-    fn default() -> Field<T> {
-        Field::Missing
-    }
 }
 
 impl<T> Field<T> {
@@ -156,147 +149,6 @@ pub fn join(at: &str, key: &str) -> String {
     if at.is_empty() { key } else { format!("{at}.{key}") }
 }
 
-impl FromToml for String {
-    fn type_name() -> String {
-        "text".to_owned()
-    }
-
-    fn read(value: &DeValue<'_>, span: &Span, at: &str, out: &mut Diagnostics) -> Option<String> {
-        let text = value.as_str();
-        if text.is_none() {
-            out.wrong_type(span, at, "text in quotes", value.type_str());
-        }
-        text.map(str::to_owned)
-    }
-}
-
-impl FromToml for bool {
-    fn type_name() -> String {
-        "`true` or `false`".to_owned()
-    }
-
-    fn read(value: &DeValue<'_>, span: &Span, at: &str, out: &mut Diagnostics) -> Option<bool> {
-        let flag = value.as_bool();
-        if flag.is_none() {
-            out.wrong_type(span, at, "`true` or `false`, without quotes", value.type_str());
-        }
-        flag
-    }
-}
-
-impl FromToml for usize {
-    fn type_name() -> String {
-        "number".to_owned()
-    }
-
-    fn read(value: &DeValue<'_>, span: &Span, at: &str, out: &mut Diagnostics) -> Option<usize> {
-        let Some(number) = value.as_integer() else {
-            out.wrong_type(span, at, "a whole number, without quotes", value.type_str());
-            return None;
-        };
-        // Half the range keeps sums of limits from overflowing.
-        let read = u32::from_str_radix(number.as_str(), number.radix()).ok();
-        if read.is_none() {
-            out.number_out_of_range(span, at);
-        }
-        read.map(|number| number as usize)
-    }
-}
-
-/// A span of time that is not zero.
-impl FromToml for Duration {
-    fn type_name() -> String {
-        "duration".to_owned()
-    }
-
-    fn read(value: &DeValue<'_>, span: &Span, at: &str, out: &mut Diagnostics) -> Option<Duration> {
-        let MaybeZero(duration) = MaybeZero::read(value, span, at, out)?;
-        if duration.is_zero() {
-            out.zero_duration(span, at);
-            return None;
-        }
-        Some(duration)
-    }
-}
-
-/// A span of time that may be zero.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MaybeZero(pub Duration);
-
-/// No span of time in the file is longer: sums of them and dates stay in range.
-const DURATION_MAX: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
-
-impl FromToml for MaybeZero {
-    fn type_name() -> String {
-        "duration".to_owned()
-    }
-
-    fn read(
-        value: &DeValue<'_>,
-        span: &Span,
-        at: &str,
-        out: &mut Diagnostics,
-    ) -> Option<MaybeZero> {
-        match value {
-            DeValue::String(text) => match humantime::parse_duration(text) {
-                Ok(duration) if duration > DURATION_MAX => {
-                    out.duration_too_long(span, at);
-                    None
-                }
-                Ok(duration) => Some(MaybeZero(duration)),
-                Err(fault) => {
-                    out.bad_duration(span, at, text, &fault);
-                    None
-                }
-            },
-            DeValue::Integer(_) | DeValue::Float(_) => {
-                out.missing_unit(span, at, "s");
-                None
-            }
-            other => {
-                out.wrong_type(span, at, "a duration such as \"15s\"", other.type_str());
-                None
-            }
-        }
-    }
-}
-
-/// A number of bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Size(pub u64);
-
-impl FromToml for Size {
-    fn type_name() -> String {
-        "size".to_owned()
-    }
-
-    fn read(value: &DeValue<'_>, span: &Span, at: &str, out: &mut Diagnostics) -> Option<Size> {
-        match value {
-            DeValue::String(text)
-                if text.trim().bytes().all(|b| b.is_ascii_digit() || b == b'.') =>
-            {
-                out.missing_unit(span, at, "KiB");
-                None
-            }
-            DeValue::String(text) => {
-                let size = text.trim().parse::<bytesize::ByteSize>().ok();
-                if size.is_none() {
-                    out.bad_size(span, at, text);
-                }
-                size.map(|size| Size(size.as_u64()))
-            }
-            DeValue::Integer(_) | DeValue::Float(_) => {
-                out.missing_unit(span, at, "KiB");
-                None
-            }
-            other => {
-                out.wrong_type(span, at, "a size such as \"1MiB\"", other.type_str());
-                None
-            }
-        }
-    }
-}
-
 /// A list. A single value is not a list.
 impl<T: FromToml> FromToml for Vec<Spanned<T>> {
     fn type_name() -> String {
@@ -357,7 +209,7 @@ impl<T: FromToml> FromToml for Named<T> {
     }
 
     fn read(value: &DeValue<'_>, span: &Span, at: &str, out: &mut Diagnostics) -> Option<Self> {
-        let table = table(value, span, at, "a table", out)?;
+        let table = table(value, span, at, &format!("a table: [{at}]"), out)?;
         let lines = table.iter().map(|(key, value)| {
             let name = Spanned { value: key.get_ref().to_string(), span: key.span() };
             let read = field(value, &join(at, &name.value), out);

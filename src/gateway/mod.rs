@@ -232,6 +232,8 @@ impl Scene<'_> {
             credentials: self.snapshot.credentials.as_deref(),
             state: self.snapshot.state.as_ref(),
             body_idle: self.snapshot.config.limits.body_idle,
+            request_id: self.client.request_id.to_str().unwrap_or_default(),
+            address: Some(self.client.address),
         };
         let answer = auth::answer(permit, endpoint, (parts, body), &context, self.now).await?;
         let mut response = answer.map(ResponseBody::full);

@@ -1,23 +1,30 @@
 //! One data thread: its own runtime, its own connections to backends, its own verified tokens. It takes the
 //! connections that the acceptor hands it and serves them until it is told to drain.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::wire::{WireLimits, guard};
+use super::wire::{InFlight, Verdict, Verdicts, Wire, WireLimits};
 use crate::config::Limits;
+use crate::gateway::answer::Answer;
 use crate::gateway::{self, Data, Snapshot};
+use crate::proxy::body::BodyFault;
 use crate::telemetry::Metrics;
 
 /// The acceptor's end of a data thread.
@@ -154,14 +161,20 @@ async fn serve(
     // A small answer is one write: waiting for more of it only adds delay.
     let _best_effort = stream.set_nodelay(true);
     let snapshot = data.snapshot();
-    let (wire, verdicts) = guard(stream, wire_limits(&snapshot.config.limits));
+    let verdicts = Verdicts::new();
+    let wire = Wire::new(stream, wire_limits(&snapshot.config.limits), verdicts.clone());
     let header_count = snapshot.config.limits.header_count;
     drop(snapshot);
     let service = service_fn(move |request| {
-        let head = verdicts.next();
-        let data = Arc::clone(&data);
+        let (verdict, in_flight) = verdicts.take();
+        let head = match verdict {
+            Verdict::Good => Ok(()),
+            Verdict::Refused { refusal, .. } => Err(refusal),
+        };
+        let answered = gateway::handle(Arc::clone(&data), address, head, request);
         async move {
-            Ok::<_, std::convert::Infallible>(gateway::handle(data, address, head, request).await)
+            let kept = answered.await.map(|answer| Kept { answer, _in_flight: in_flight });
+            Ok::<_, Infallible>(kept)
         }
     });
     let mut builder = http1::Builder::new();
@@ -174,6 +187,32 @@ async fn serve(
         _ = draining.wait_for(|draining| *draining) => connection.as_mut().graceful_shutdown(),
     }
     report_end(connection.await);
+}
+
+/// An answer that tells the wire guard when its last byte has been handed over.
+struct Kept {
+    answer: Answer,
+    _in_flight: InFlight,
+}
+
+impl Body for Kept {
+    type Data = Bytes;
+    type Error = BodyFault;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        Pin::new(&mut self.get_mut().answer).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.answer.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.answer.size_hint()
+    }
 }
 
 /// How a connection ended matters only to who is looking for a fault.

@@ -32,3 +32,8 @@ mod timeouts;
 mod patterns;
 /// Every policy against every kind of token, claim rules, challenges, preflights.
 mod policies;
+
+/// One canonical path, judged and forwarded.
+mod paths;
+/// Heads and framings with two readings.
+mod smuggling;

@@ -1,10 +1,11 @@
 //! Everything wrong with one file: collected, put in the order of the file, drawn like a compiler's messages.
 //!
-//! `wording` and `wording_routes` hold a method for each mistake, and are the only place with such sentences.
+//! The files `wording…` hold a method for each mistake, and are the only place with such sentences.
 //! A secret that stands in the file is hidden in every excerpt.
 
 mod wording;
 mod wording_routes;
+mod wording_tokens;
 
 use std::fmt;
 use std::ops::Range;
@@ -58,10 +59,16 @@ pub struct Diagnostics {
     text: Arc<str>,
     list: Vec<Diagnostic>,
     hidden: Vec<Span>,
+    /// How many were not kept, and whether an error was among them.
+    dropped: usize,
+    dropped_error: bool,
+    last_dropped: bool,
 }
 
 /// More are counted, not drawn: nobody reads them, and a hostile file must not cost minutes.
 const DRAWN_MAX: usize = 100;
+/// More are counted, not kept: a wrong file of 10 MiB has millions.
+const KEPT_MAX: usize = 1000;
 /// Longer lines are not shown, only their place.
 const LINE_MAX: usize = 2048;
 /// Two places at most this many lines apart are drawn in one excerpt.
@@ -72,7 +79,15 @@ const SECRET_KEYS: [&str; 4] = ["secret", "private", "password", "token"];
 impl Diagnostics {
     /// No mistakes yet, in the file `name` that says `text`.
     pub fn new(name: impl Into<String>, text: impl Into<Arc<str>>) -> Diagnostics {
-        Diagnostics { name: name.into(), text: text.into(), list: Vec::new(), hidden: Vec::new() }
+        Diagnostics {
+            name: name.into(),
+            text: text.into(),
+            list: Vec::new(),
+            hidden: Vec::new(),
+            dropped: 0,
+            dropped_error: false,
+            last_dropped: false,
+        }
     }
 
     /// All of them, in the order of the file once [`Diagnostics::sort`] was called.
@@ -82,7 +97,7 @@ impl Diagnostics {
 
     /// Whether nothing can start.
     pub fn has_errors(&self) -> bool {
-        self.list.iter().any(|one| one.severity == Severity::Error)
+        self.dropped_error || self.list.iter().any(|one| one.severity == Severity::Error)
     }
 
     /// Whether there is nothing to say.
@@ -92,7 +107,9 @@ impl Diagnostics {
 
     /// Puts them in the order of the file.
     pub fn sort(&mut self) {
-        let place = |one: &Diagnostic| one.primary.as_ref().map(|label| label.span.start);
+        // What is about the file as a whole comes last.
+        let place =
+            |one: &Diagnostic| one.primary.as_ref().map_or(usize::MAX, |label| label.span.start);
         self.list
             .sort_by(|a, b| (place(a), a.severity, a.code).cmp(&(place(b), b.severity, b.code)));
         self.list.dedup();
@@ -126,7 +143,18 @@ impl Diagnostics {
     }
 
     pub(super) fn push(&mut self, diagnostic: Diagnostic) {
-        self.list.push(diagnostic);
+        self.last_dropped = self.is_full();
+        if self.last_dropped {
+            self.dropped += 1;
+            self.dropped_error |= diagnostic.severity == Severity::Error;
+        } else {
+            self.list.push(diagnostic);
+        }
+    }
+
+    /// Whether more mistakes are only counted.
+    pub(super) fn is_full(&self) -> bool {
+        self.list.len() >= KEPT_MAX
     }
 
     /// Draws all of them; `styled` for a terminal that knows colours.
@@ -135,8 +163,9 @@ impl Diagnostics {
         let renderer = renderer.decor_style(DecorStyle::Ascii);
         let mut drawn: Vec<String> =
             self.list.iter().take(DRAWN_MAX).map(|one| self.draw(one, &renderer)).collect();
-        if self.list.len() > DRAWN_MAX {
-            drawn.push(format!("… and {} more", self.list.len() - DRAWN_MAX));
+        let more = self.list.len().saturating_sub(DRAWN_MAX) + self.dropped;
+        if more > 0 {
+            drawn.push(format!("… and {more} more"));
         }
         drawn.join("\n\n") + "\n"
     }
@@ -273,13 +302,23 @@ pub(super) fn nearest<'c>(
     word: &str,
     candidates: impl IntoIterator<Item = &'c str>,
 ) -> Option<&'c str> {
-    let lower = word.to_ascii_lowercase();
+    let likeness = |candidate: &str| {
+        let (a, b) = (word.to_ascii_lowercase(), candidate.to_ascii_lowercase());
+        strsim::jaro_winkler(&a, &b).max(strsim::jaro_winkler(&sorted(&a), &sorted(&b)))
+    };
     candidates
         .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(&lower, &candidate.to_ascii_lowercase()), candidate))
+        .map(|candidate| (likeness(candidate), candidate))
         .filter(|(likeness, _)| *likeness > LIKENESS_MIN)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)
+}
+
+/// `max_body` is `body_max` with its words in another order.
+fn sorted(word: &str) -> String {
+    let mut words: Vec<&str> = word.split(['_', '-']).collect();
+    words.sort_unstable();
+    words.join("_")
 }
 
 /// Below this likeness (Jaro-Winkler, 0 to 1) a "did you mean" would only confuse.

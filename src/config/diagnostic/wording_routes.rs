@@ -149,6 +149,22 @@ impl Diagnostics {
         self.error("bad-pattern", span, format!("this pattern cannot be used: {what}"), "here", "a pattern is `[METHOD[,METHOD] ][host]/path`, such as \"/account/**\" or \"POST /login\"");
     }
 
+    /// `account/**`: a host, by the grammar, and probably a path.
+    pub(crate) fn path_like_host(&mut self, span: &Span, host: &str) {
+        let text = self.text.get(span.clone()).unwrap_or_default().trim_matches(['"', '\'']);
+        let help = format!(
+            "if a path is meant, write \"{}\"",
+            text.replacen(host, &format!("/{host}"), 1)
+        );
+        self.warning(
+            "path-like-host",
+            Some(span),
+            format!("`{host}` in front of the path is a host name"),
+            "matches only requests to that host",
+            &help,
+        );
+    }
+
     /// Two patterns that no request can tell apart.
     pub(crate) fn tie(&mut self, second: &Span, first: &Span) {
         self.error("tie", second, "two patterns tie: the same requests match both, and neither is more specific".to_owned(), "ties with the other", "remove one of the two, or make one more specific with a method, a host or a literal segment");

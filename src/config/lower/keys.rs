@@ -10,9 +10,11 @@ use std::time::Duration;
 use super::Lowering;
 use crate::config::Resolved;
 use crate::config::diagnostic::Span;
-use crate::config::raw::{KeyAlg, RawKey, RawTokens};
-use crate::config::read::{MaybeZero, Spanned};
+use crate::config::raw::{RawKey, RawTokens};
+use crate::config::read::Spanned;
 use crate::config::secret::SecretRef;
+use crate::config::values::MaybeZero;
+use crate::config::words::KeyAlg;
 use crate::token::Secret;
 use crate::token::keys::{Algorithm, HS256_SECRET_BYTES_MIN, Key, KeyMaterial, KeySpec};
 use crate::token::verify::TokenRules;
@@ -76,9 +78,8 @@ impl Lowering<'_> {
         if key.alg.is_missing() {
             self.out.missing_key(here, "tokens.key", "alg", "alg = \"HS256\" or alg = \"ES256\"");
         }
-        let (reference, wrap) = self.material(key, here)?;
-        let private = !std::ptr::fn_addr_eq(wrap, KeyMaterial::Public as Wrap);
-        let resolved = self.resolve(reference, private)?;
+        let (reference, kind) = self.material(key, here)?;
+        let resolved = self.resolve(reference, kind != Kind::Public)?;
         let (id, alg) = (key.id.get()?, key.alg.get()?);
         let algorithm = match alg.value {
             KeyAlg::Hs256 => Algorithm::Hs256,
@@ -89,7 +90,12 @@ impl Lowering<'_> {
             self.out.weak_secret(&reference.span, bytes, HS256_SECRET_BYTES_MIN);
             return None;
         }
-        let spec = KeySpec { id: id.value.clone(), algorithm, material: wrap(resolved.secret) };
+        let material = match kind {
+            Kind::Secret => KeyMaterial::Secret(resolved.secret),
+            Kind::Private => KeyMaterial::Private(resolved.secret),
+            Kind::Public => KeyMaterial::Public(resolved.secret),
+        };
+        let spec = KeySpec { id: id.value.clone(), algorithm, material };
         if let Err(fault) = Key::parse(&spec) {
             self.out.key_fault(&reference.span, &id.value, fault.0);
             return None;
@@ -102,11 +108,11 @@ impl Lowering<'_> {
         &mut self,
         key: &'k RawKey,
         here: &Span,
-    ) -> Option<(&'k Spanned<SecretRef>, Wrap)> {
-        let kinds: [(_, &str, Wrap); 3] = [
-            (&key.secret, "secret", KeyMaterial::Secret),
-            (&key.private, "private", KeyMaterial::Private),
-            (&key.public, "public", KeyMaterial::Public),
+    ) -> Option<(&'k Spanned<SecretRef>, Kind)> {
+        let kinds = [
+            (&key.secret, "secret", Kind::Secret),
+            (&key.private, "private", Kind::Private),
+            (&key.public, "public", Kind::Public),
         ];
         let given: Vec<_> = kinds.iter().filter(|(field, ..)| !field.is_missing()).collect();
         let alg = key.alg.get().map(|alg| alg.value);
@@ -115,7 +121,7 @@ impl Lowering<'_> {
             Some(KeyAlg::Es256) => "private = { file = \"PATH\" }, or public = { file = \"PATH\" }",
             None => "secret (HS256), private or public (ES256), as { file = \"PATH\" }",
         };
-        let [(field, name, wrap)] = given.as_slice() else {
+        let [(field, name, kind)] = given.as_slice() else {
             let why = match given.len() {
                 0 => "this key has no key material",
                 _ => "this key has more than one of `secret`, `private` and `public`",
@@ -124,8 +130,8 @@ impl Lowering<'_> {
             return None;
         };
         let wrong = match alg {
-            Some(KeyAlg::Hs256) => *name != "secret",
-            Some(KeyAlg::Es256) => *name == "secret",
+            Some(KeyAlg::Hs256) => *kind != Kind::Secret,
+            Some(KeyAlg::Es256) => *kind == Kind::Secret,
             None => false,
         };
         let reference = field.get();
@@ -135,7 +141,7 @@ impl Lowering<'_> {
             self.out.key_material(span, &why, &format!("write {fitting}, or change `alg`"));
             return None;
         }
-        reference.map(|reference| (reference, *wrap))
+        reference.map(|reference| (reference, *kind))
     }
 
     /// Reads a secret from where it is kept. Never says a byte of it.
@@ -203,8 +209,13 @@ impl Lowering<'_> {
     }
 }
 
-/// What a reference's bytes become.
-type Wrap = fn(Secret) -> KeyMaterial;
+/// Which of the three a reference stands for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Secret,
+    Private,
+    Public,
+}
 
 /// Any right of the group or of others.
 const READABLE_BY_OTHERS: u32 = 0o077;

@@ -34,12 +34,28 @@ impl Config {
     /// # Errors
     /// Every mistake, also that there is no such file, that it is a directory, too large or not UTF-8.
     pub fn load(path: &Path) -> Result<Config, Diagnostics> {
-        let text = read_file(path).map_err(|(why, help)| {
-            let mut out = Diagnostics::new(path.display().to_string(), "");
-            out.unreadable_file(&why, help);
-            out
-        })?;
-        lower(&text, Some(path), path.parent().unwrap_or(Path::new("")))
+        lower(&text_of(path)?, Some(path), base_of(path))
+    }
+
+    /// The users file that a configuration names, there or not yet: for the commands that make it. Judges no
+    /// more than that needs, so that a user can be added before the secrets are in place. `None` when login is
+    /// off; `file` as for [`Config::load`], without one as for [`Config::embedded`].
+    ///
+    /// # Errors
+    /// Every mistake of TOML and of types, and those in `[state]` and `[login]`.
+    pub fn users_path(file: Option<&Path>) -> Result<Option<PathBuf>, Diagnostics> {
+        let (text, base) = match file {
+            Some(path) => (text_of(path)?, base_of(path)),
+            None => (DEFAULT.to_owned(), Path::new("")),
+        };
+        let mut out = diagnostics(&text, file);
+        let login = parse(&text, &mut out).and_then(|raw| {
+            let mut lowering = Lowering { base, out: &mut out, users_must_exist: false };
+            let state_dir = lowering.state(raw.state.get());
+            lowering.login(raw.login.get(), &state_dir)
+        });
+        out.sort();
+        if out.has_errors() { Err(out) } else { Ok(login.map(|login| login.users.path().clone())) }
     }
 
     /// The built-in configuration, for a start without a file; paths are relative to the working directory.
@@ -49,6 +65,24 @@ impl Config {
     pub fn embedded() -> Result<Config, Diagnostics> {
         lower(DEFAULT, None, Path::new(""))
     }
+}
+
+fn text_of(path: &Path) -> Result<String, Diagnostics> {
+    read_file(path).map_err(|(why, help)| {
+        let mut out = Diagnostics::new(path.display().to_string(), "");
+        out.unreadable_file(&why, help);
+        out
+    })
+}
+
+/// Relative paths in the file are relative to it.
+fn base_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new(""))
+}
+
+fn diagnostics(text: &str, file: Option<&Path>) -> Diagnostics {
+    let name = file.map_or(BUILT_IN.to_owned(), |path| path.display().to_string());
+    Diagnostics::new(name, text)
 }
 
 /// The text of a configuration file, or what is wrong and what to do.
@@ -88,10 +122,10 @@ fn read_file(path: &Path) -> Result<String, (String, &'static str)> {
 /// # Errors
 /// Every mistake, in the order of the file.
 pub fn lower(text: &str, file: Option<&Path>, base: &Path) -> Result<Config, Diagnostics> {
-    let name = file.map_or(BUILT_IN.to_owned(), |path| path.display().to_string());
-    let mut out = Diagnostics::new(name, text);
+    let mut out = diagnostics(text, file);
     let raw = parse(text, &mut out);
-    let config = raw.and_then(|raw| Lowering { base, out: &mut out }.file(&raw, file));
+    let config = raw
+        .and_then(|raw| Lowering { base, out: &mut out, users_must_exist: true }.file(&raw, file));
     out.sort();
     match config {
         Some(config) if !out.has_errors() => Ok(Config { warnings: out, ..config }),
@@ -111,7 +145,8 @@ fn parse(text: &str, out: &mut Diagnostics) -> Option<RawFile> {
         let line_start = text.get(..span.start).unwrap_or(text).rfind('\n').map_or(0, |at| at + 1);
         if fault.message() == "duplicate key" {
             let key = text.get(span.clone()).unwrap_or_default().trim_matches(['"', '\'']);
-            out.duplicate(&span, key, first_place(table, text, &span, key));
+            let first = if out.is_full() { None } else { first_place(table, text, &span, key) };
+            out.duplicate(&span, key, first);
         } else {
             first_fault = Some(first_fault.map_or(line_start, |first| first.min(line_start)));
             // One slip of the pen makes several faults on its line: the first says it.
@@ -175,6 +210,8 @@ fn push_tables<'t, 'i>(value: &'t DeValue<'i>, tables: &mut Vec<&'t DeTable<'i>>
 struct Lowering<'a> {
     base: &'a Path,
     out: &'a mut Diagnostics,
+    /// Whether a users file that is named must be there.
+    users_must_exist: bool,
 }
 
 impl Lowering<'_> {

@@ -6,8 +6,9 @@ use super::Lowering;
 use super::rewrite::{self, RewriteFault};
 use super::upstreams::DEFAULT_UPSTREAM;
 use crate::config::diagnostic::Span;
-use crate::config::raw::{Policy, RawFile, RawRoute};
+use crate::config::raw::{RawFile, RawRoute};
 use crate::config::read::Spanned;
+use crate::config::words::Policy;
 use crate::config::{Login, Upstream};
 use crate::policy::Requirement;
 use crate::policy::path::PathRules;
@@ -82,7 +83,12 @@ impl Lowering<'_> {
 
     fn pattern(&mut self, text: &Spanned<String>) -> Option<Pattern> {
         match Pattern::parse(&text.value) {
-            Ok(pattern) => Some(pattern),
+            Ok(pattern) => {
+                if let Some(host) = pattern.host.as_deref().filter(|host| is_odd_host(host)) {
+                    self.out.path_like_host(&text.span, host);
+                }
+                Some(pattern)
+            }
             Err(fault) => {
                 let place = self.out.within(&text.span, &text.value, &fault.at);
                 self.out.bad_pattern(&place, &fault.what);
@@ -237,6 +243,11 @@ impl Lowering<'_> {
         if !raw.upstream.is_missing() || around.upstreams.len() == 1 {
             return 0;
         }
+        // Nothing is ever sent by a route that denies: any upstream will do.
+        let denies = raw.policy.get().is_some_and(|policy| policy.value == Policy::Deny);
+        if denies && !around.upstreams.is_empty() {
+            return 0;
+        }
         find(DEFAULT_UPSTREAM).unwrap_or_else(|| {
             if !around.told_no_upstream {
                 self.out.no_upstream(&text.span, &names());
@@ -245,6 +256,11 @@ impl Lowering<'_> {
             0
         })
     }
+}
+
+/// A host that looks like a path whose slash was forgotten.
+fn is_odd_host(host: &str) -> bool {
+    host != "localhost" && !host.contains(['.', ':', '['])
 }
 
 /// `{name}` and nothing else.

@@ -7,10 +7,10 @@ use tracing_subscriber::EnvFilter;
 
 use super::Lowering;
 use super::keys::reason;
-use crate::config::raw::{
-    DotSegments, DoubleSlash, Format, RawLimits, RawLog, RawLogin, RawPaths, RawState, Spelling,
-};
-use crate::config::read::{Field, MaybeZero, Named, Size, Spanned};
+use crate::config::raw::{RawLimits, RawLog, RawLogin, RawPaths, RawState};
+use crate::config::read::{Field, Named, Spanned};
+use crate::config::values::{MaybeZero, Size};
+use crate::config::words::{DotSegments, DoubleSlash, Format, Spelling};
 use crate::config::{IdentityHeader, Limits, Log, LogFormat, Login, UsersSource};
 use crate::policy::path::PathRules;
 use crate::policy::pattern::{Pattern, Segment};
@@ -83,7 +83,7 @@ impl Lowering<'_> {
             }
             Err(fault) => Some(format!("cannot be read: {}", reason(&fault))),
         };
-        if let (Some(why), true) = (why, enabled) {
+        if let (Some(why), true) = (why, enabled && self.users_must_exist) {
             self.out.users_file(&file.span, &path, &why);
         }
         path
@@ -140,7 +140,7 @@ impl Lowering<'_> {
         let (target, header) = (raw.target_max(), raw.header_max());
         self.size_between(&target, "limits.target_max", 64, TARGET_BYTES_MAX);
         self.size_between(&header, "limits.header_max", HEADER_BYTES_MIN, HEADER_BYTES_MAX);
-        if target.value.0 > header.value.0 {
+        if target.value.0 > header.value.0 && target.value.0 <= TARGET_BYTES_MAX {
             let span = if target.span.is_empty() { &header.span } else { &target.span };
             let why = "leaves no room: the target is part of the head";
             self.out.limit_out_of_range(span, "limits.target_max", why, HEAD_HELP);

@@ -16,7 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -49,11 +49,14 @@ impl Embedded {
     /// The directory cannot be written, another gateway uses it, or the file is damaged, of a newer
     /// version or not ours. The sentence names the directory or file and the remedy.
     pub fn open(state_dir: &Path) -> Result<Embedded, StoreFault> {
-        Embedded::open_at(state_dir, || UnixTime::of(SystemTime::now()))
+        Embedded::open_at(state_dir, || UnixTime::of(crate::telemetry::clock()))
     }
 
     /// As [`Embedded::open`], with the clock that purging reads.
-    fn open_at(state_dir: &Path, clock: fn() -> UnixTime) -> Result<Embedded, StoreFault> {
+    pub(crate) fn open_at(
+        state_dir: &Path,
+        clock: fn() -> UnixTime,
+    ) -> Result<Embedded, StoreFault> {
         make_dir(state_dir)?;
         let lock = take_lock(state_dir)?;
         let database = Database::open(&state_dir.join("state.db"))?;

@@ -1,3 +1,5 @@
+//! How the store behaves when it is opened, damaged, full, killed or old; the contract itself is in `store::contract`.
+
 use std::io::{BufRead as _, BufReader, Seek as _, SeekFrom};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
@@ -199,7 +201,7 @@ async fn child_that_writes_until_it_is_killed() {
         return;
     };
     let store = Arc::new(Embedded::open(Path::new(&dir)).unwrap());
-    let far = UnixTime(UnixTime::of(SystemTime::now()).0 + 10_000);
+    let far = UnixTime(UnixTime::of(crate::telemetry::clock()).0 + 10_000);
     for n in 0.. {
         let id = format!("{}-{n}", std::process::id());
         let living = Session { expires_at: far, ..session(&id) };
@@ -207,7 +209,7 @@ async fn child_that_writes_until_it_is_killed() {
         let ended = Revoked::Session(format!("ended-{id}"));
         let (a, b, c) =
             tokio::join!(store.start(living), store.revoke(token, far), store.revoke(ended, far));
-        (a.unwrap(), b.unwrap(), c.unwrap());
+        a.and(b).and(c).unwrap();
         println!("acknowledged {id}");
     }
 }

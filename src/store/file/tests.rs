@@ -1,3 +1,5 @@
+//! Users as they are read, checked, edited and reread; nothing here needs a network.
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::time::{Duration, Instant};
@@ -315,7 +317,7 @@ fn file_swapped_as_kubernetes_does_is_reread_each_time() {
     becomes(|| users.len() == 1);
     publish("..3", NOBODY);
     fs::remove_dir_all(at("..2")).unwrap();
-    becomes(|| users.len() == 0);
+    becomes(|| users.is_empty());
 }
 
 #[test]

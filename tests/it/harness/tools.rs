@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -77,7 +78,8 @@ impl Server {
 
 #[track_caller]
 fn spawn(command: &mut Command) -> Child {
-    command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}; run tests/run"))
+    // A group of its own: Apache signals its whole group when it is told to stop, and that would be us.
+    command.process_group(0).spawn().unwrap_or_else(|e| panic!("{command:?}: {e}; run tests/run"))
 }
 
 impl Drop for Server {

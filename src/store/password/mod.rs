@@ -1,25 +1,20 @@
-//! Passwords: argon2id hashes (RFC 9106), and the bounded pool that checks them.
+//! Passwords: argon2id hashes (RFC 9106) of ours and of other programs, and `pool`, which checks them.
 //!
-//! A check costs about 20 ms and 19 MiB, so it never runs on a data thread or on the runtime: a few threads
-//! of its own take jobs from a bounded queue, and a flood of logins waits there or is turned away.
-//! Nothing here knows users or prints a password. Called by `store::file` and the command line.
+//! A check costs about 20 ms and 19 MiB, so it never runs on a data thread or on the runtime. Nothing here
+//! knows users or prints a password. Called by `store::file` and the command line.
+
+mod pool;
 
 use std::fmt;
-use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, Version};
 use aws_lc_rs::{constant_time, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use tokio::sync::oneshot;
 
-use super::CheckFault;
 use crate::token::Secret;
+pub use pool::Pool;
 
 /// Memory of a hash that we make, in KiB (OWASP's first choice for argon2id).
 pub const MEMORY_KIB: u32 = 19_456;
@@ -195,73 +190,9 @@ impl fmt::Debug for Hash {
     }
 }
 
-/// A few threads that check passwords, and the bounded queue before them. Dropping it ends the threads.
-#[derive(Debug)]
-pub struct Pool {
-    queue: SyncSender<Job>,
-}
-
-struct Job {
-    hash: Hash,
-    password: Secret,
-    answer: oneshot::Sender<bool>,
-}
-
-impl Pool {
-    /// Starts half as many threads as there are cores, at least one, so that a flood of logins leaves
-    /// cores for proxying. `queue_max` checks may wait (`[limits] login_queue`).
-    ///
-    /// # Errors
-    /// The machine gives no thread.
-    pub fn start(queue_max: usize) -> io::Result<Arc<Pool>> {
-        let threads = thread::available_parallelism().map_or(1, usize::from) / 2;
-        Pool::start_with(threads.max(1), queue_max)
-    }
-
-    pub(super) fn start_with(threads: usize, queue_max: usize) -> io::Result<Arc<Pool>> {
-        let (queue, jobs) = sync_channel(queue_max.max(1));
-        let jobs = Arc::new(Mutex::new(jobs));
-        for index in 0..threads {
-            let jobs = Arc::clone(&jobs);
-            thread::Builder::new().name(format!("password-{index}")).spawn(move || work(&jobs))?;
-        }
-        Ok(Arc::new(Pool { queue }))
-    }
-
-    /// Waits for its turn and checks.
-    ///
-    /// # Errors
-    /// [`CheckFault::Overloaded`] when the queue is full or the pool is gone: nothing was checked.
-    pub async fn verify(&self, hash: Hash, password: Secret) -> Result<bool, CheckFault> {
-        let (answer, outcome) = oneshot::channel();
-        match self.queue.try_send(Job { hash, password, answer }) {
-            Ok(()) => outcome.await.map_err(|_| CheckFault::Overloaded),
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                Err(CheckFault::Overloaded)
-            }
-        }
-    }
-}
-
-fn work(jobs: &Mutex<Receiver<Job>>) {
-    loop {
-        // The lock is held while waiting, never while hashing.
-        let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(job) = next else { return };
-        // A caller that went away costs nothing.
-        if job.answer.is_closed() {
-            continue;
-        }
-        // A panic would take one of few threads with it: it counts as a wrong password instead.
-        let right = catch_unwind(AssertUnwindSafe(|| job.hash.verify(&job.password)));
-        let _ = job.answer.send(right.unwrap_or(false));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::{Duration, Instant};
 
     fn secret(text: &str) -> Secret {
         Secret::new(text)
@@ -319,58 +250,5 @@ mod tests {
         assert_eq!(Hash::parse("$2b$12$abc").unwrap_err(), PasswordFault::NotArgon2id);
         let no_output = Hash::parse("$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA");
         assert_eq!(no_output.unwrap_err(), PasswordFault::NotArgon2id);
-    }
-
-    #[tokio::test]
-    async fn full_queue_turns_away_at_once() {
-        let pool = Pool::start_with(1, 2).unwrap();
-        let hash = Hash::of(&secret("right")).unwrap();
-        let check = || pool.verify(hash.clone(), secret("right"));
-        let all: Vec<_> = (0..50).map(|_| check()).collect();
-        let mut right = 0;
-        let mut turned_away = 0;
-        for outcome in futures_join(all).await {
-            match outcome {
-                Ok(true) => right += 1,
-                Err(CheckFault::Overloaded) => turned_away += 1,
-                other => panic!("{other:?}"),
-            }
-        }
-        assert!((2..=4).contains(&right), "{right} were checked");
-        assert_eq!(right + turned_away, 50);
-    }
-
-    #[tokio::test]
-    async fn nobody_hashes_for_a_caller_that_went_away() {
-        let pool = Pool::start_with(1, 1000).unwrap();
-        let hash = Hash::of(&secret("right")).unwrap();
-        for _ in 0..500 {
-            let gone = pool.verify(hash.clone(), secret("right"));
-            let _ = tokio::time::timeout(Duration::ZERO, gone).await;
-        }
-        let begun = Instant::now();
-        assert!(pool.verify(hash, secret("right")).await.unwrap());
-        // 500 checks would take many seconds.
-        assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
-    }
-
-    /// Polls all of them together, without another crate.
-    async fn futures_join<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
-        let mut pinned: Vec<_> = futures.into_iter().map(|f| (Box::pin(f), None)).collect();
-        std::future::poll_fn(|context| {
-            for (future, outcome) in &mut pinned {
-                if outcome.is_none()
-                    && let std::task::Poll::Ready(value) = future.as_mut().poll(context)
-                {
-                    *outcome = Some(value);
-                }
-            }
-            match pinned.iter().all(|(_, outcome)| outcome.is_some()) {
-                true => std::task::Poll::Ready(()),
-                false => std::task::Poll::Pending,
-            }
-        })
-        .await;
-        pinned.into_iter().filter_map(|(_, outcome)| outcome).collect()
     }
 }

@@ -1,0 +1,239 @@
+//! What a session goes through: it starts with a login, gives stale tokens at a refresh and fresh ones at
+//! a reauth, and ends at a logout.
+//!
+//! Every change is in the store before the client hears of it, and no token outlives its session, so
+//! ending the session ends them all. Called by [`super::answer`].
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Response};
+use http_body::Body;
+use serde_json::{Map, Value, json};
+use zeroize::Zeroizing;
+
+use super::body::texts;
+use super::{AuthContext, audit, away, no_content, private_json, refusal_of};
+use crate::policy::Refusal;
+use crate::store::{Authenticated, Revoked, Session};
+use crate::token::mint::{Mint, NoSigner};
+use crate::token::{Claims, Secret, TokenKind, UnixTime};
+
+/// Name and password → a new session, a fresh access token and a refresh token.
+pub(super) async fn login<B: Body<Data = Bytes>>(
+    headers: &HeaderMap,
+    body: B,
+    context: &AuthContext<'_>,
+    now: UnixTime,
+) -> Result<Response<Bytes>, Refusal> {
+    let [name, password] =
+        texts(headers, body, context.body_idle, ["username", "password"]).await?;
+    let outcome = start(&name, password, context, now).await;
+    audit("login", &name, outcome.as_ref().map(drop).map_err(|refusal| *refusal), context);
+    outcome
+}
+
+async fn start(
+    name: &str,
+    password: Zeroizing<String>,
+    context: &AuthContext<'_>,
+    now: UnixTime,
+) -> Result<Response<Bytes>, Refusal> {
+    let user = check(name, password, context).await?;
+    let rules = context.rules;
+    let session = Session {
+        // 122 random bits; always a new one, so that nobody can fix it before (session fixation).
+        id: uuid::Uuid::new_v4().to_string(),
+        subject: user.subject().to_owned(),
+        started_at: now,
+        auth_time: now,
+        expires_at: now.plus(rules.refresh_ttl.max(rules.access_ttl)),
+    };
+    let mint = Mint {
+        subject: user.subject(),
+        kind: TokenKind::Access,
+        fresh: true,
+        auth_time: Some(now),
+        session: Some(&session.id),
+        claims: user.claims(),
+        ttl: rules.access_ttl,
+    };
+    let access = mint.sign(context.ring, rules, now).map_err(no_signer)?;
+    // The claims are asked again at each refresh: a refresh token carries none.
+    let none = Map::new();
+    let refresh = Mint {
+        kind: TokenKind::Refresh,
+        fresh: false,
+        claims: &none,
+        ttl: rules.refresh_ttl,
+        ..mint.clone()
+    };
+    let refresh = refresh.sign(context.ring, rules, now).map_err(no_signer)?;
+    let answer = tokens(&access.token, Some(&refresh.token), rules.access_ttl, true);
+    context.state.start(session.clone()).await.map_err(|fault| away(&fault))?;
+    Ok(answer)
+}
+
+/// A refresh token → a stale access token with the user's claims of today.
+pub(super) async fn refresh(
+    claims: &Claims,
+    context: &AuthContext<'_>,
+    now: UnixTime,
+) -> Result<Response<Bytes>, Refusal> {
+    let outcome = renew(claims, context, now).await;
+    let told = outcome.as_ref().map(drop).map_err(|refusal| *refusal);
+    audit("refresh", &claims.subject, told, context);
+    outcome
+}
+
+async fn renew(
+    claims: &Claims,
+    context: &AuthContext<'_>,
+    now: UnixTime,
+) -> Result<Response<Bytes>, Refusal> {
+    let session = living(claims, context, now).await?;
+    let credentials = context.credentials.ok_or(Refusal::StoreUnavailable)?;
+    let own = credentials.claims_of(&claims.subject).await.map_err(|fault| away(&fault))?;
+    // The user is gone or disabled.
+    let own = own.ok_or(Refusal::TokenRevoked)?;
+    let auth_time = session.as_ref().map_or(claims.auth_time, |session| Some(session.auth_time));
+    let token = Access { claims, session: session.as_ref(), own: &own, fresh: false, auth_time };
+    token.answer(context, now)
+}
+
+/// The password again → a fresh access token in the same session.
+pub(super) async fn reauth<B: Body<Data = Bytes>>(
+    claims: &Claims,
+    headers: &HeaderMap,
+    body: B,
+    context: &AuthContext<'_>,
+    now: UnixTime,
+) -> Result<Response<Bytes>, Refusal> {
+    let [password] = texts(headers, body, context.body_idle, ["password"]).await?;
+    let outcome = step_up(claims, password, context, now).await;
+    let told = outcome.as_ref().map(drop).map_err(|refusal| *refusal);
+    audit("reauth", &claims.subject, told, context);
+    outcome
+}
+
+async fn step_up(
+    claims: &Claims,
+    password: Zeroizing<String>,
+    context: &AuthContext<'_>,
+    now: UnixTime,
+) -> Result<Response<Bytes>, Refusal> {
+    let session = living(claims, context, now).await?;
+    let user = check(&claims.subject, password, context).await?;
+    let own = user.claims();
+    let token =
+        Access { claims, session: session.as_ref(), own, fresh: true, auth_time: Some(now) };
+    let answer = token.answer(context, now)?;
+    if let Some(session) = &session {
+        let stepped = context.state.step_up(&session.id, now).await;
+        // It may have ended while the password was checked.
+        if !stepped.map_err(|fault| away(&fault))? {
+            return Err(Refusal::TokenRevoked);
+        }
+    }
+    Ok(answer)
+}
+
+/// Ends the session: all its tokens are dead when this answers. A token without one dies alone.
+pub(super) async fn logout(
+    claims: &Claims,
+    context: &AuthContext<'_>,
+    now: UnixTime,
+) -> Result<Response<Bytes>, Refusal> {
+    let outcome = end(claims, context, now).await;
+    audit("logout", &claims.subject, outcome, context);
+    outcome.map(|()| no_content())
+}
+
+async fn end(claims: &Claims, context: &AuthContext<'_>, now: UnixTime) -> Result<(), Refusal> {
+    let rules = context.rules;
+    let (what, last) = match &claims.session {
+        None => (Revoked::Token(claims.id.clone()), claims.expires_at),
+        Some(id) => {
+            let session = context.state.session(id, now).await.map_err(|fault| away(&fault))?;
+            // Without a row nobody knows when its last token expires: as late as one could.
+            let longest = now.plus(rules.refresh_ttl.max(rules.access_ttl));
+            let last = session.map_or(longest, |session| session.expires_at);
+            (Revoked::Session(id.clone()), last.max(claims.expires_at))
+        }
+    };
+    // An expired token is still accepted for the leeway.
+    let until = last.plus(rules.leeway);
+    context.state.revoke(what, until).await.map_err(|fault| away(&fault))
+}
+
+/// The session of a token, which must live if the token names one. A token without one was minted by
+/// hand, or by another program with our key.
+async fn living(
+    claims: &Claims,
+    context: &AuthContext<'_>,
+    now: UnixTime,
+) -> Result<Option<Session>, Refusal> {
+    let Some(id) = &claims.session else { return Ok(None) };
+    let session = context.state.session(id, now).await.map_err(|fault| away(&fault))?;
+    match session {
+        Some(session) if session.subject == claims.subject => Ok(Some(session)),
+        _ => Err(Refusal::TokenRevoked),
+    }
+}
+
+async fn check(
+    name: &str,
+    mut password: Zeroizing<String>,
+    context: &AuthContext<'_>,
+) -> Result<Authenticated, Refusal> {
+    let credentials = context.credentials.ok_or(Refusal::StoreUnavailable)?;
+    let password = Secret::new(std::mem::take(&mut *password));
+    credentials.check(name, password).await.map_err(|fault| refusal_of(&fault))
+}
+
+/// An access token in a session that is under way.
+struct Access<'a> {
+    claims: &'a Claims,
+    session: Option<&'a Session>,
+    own: &'a Map<String, Value>,
+    fresh: bool,
+    auth_time: Option<UnixTime>,
+}
+
+impl Access<'_> {
+    fn answer(&self, context: &AuthContext<'_>, now: UnixTime) -> Result<Response<Bytes>, Refusal> {
+        let rules = context.rules;
+        let left = self.session.map(|session| session.expires_at.since(now));
+        let ttl = left.map_or(rules.access_ttl, |left| left.min(rules.access_ttl));
+        let mint = Mint {
+            subject: &self.claims.subject,
+            kind: TokenKind::Access,
+            fresh: self.fresh,
+            auth_time: self.auth_time,
+            session: self.session.map(|session| session.id.as_str()),
+            claims: self.own,
+            ttl,
+        };
+        let minted = mint.sign(context.ring, rules, now).map_err(no_signer)?;
+        Ok(tokens(&minted.token, None, ttl, self.fresh))
+    }
+}
+
+/// The OAuth names (RFC 6749 §5.1), and `fresh`.
+fn tokens(access: &str, refresh: Option<&str>, ttl: Duration, fresh: bool) -> Response<Bytes> {
+    let mut answer = json!({
+        "access_token": access,
+        "token_type": "Bearer",
+        "expires_in": ttl.as_secs(),
+        "fresh": fresh,
+    });
+    if let Some(refresh) = refresh {
+        answer["refresh_token"] = json!(refresh);
+    }
+    private_json(&answer)
+}
+
+fn no_signer(error: NoSigner) -> Refusal {
+    tracing::error!(event = "no_signer", %error, "no token can be signed");
+    Refusal::Internal
+}

@@ -1,0 +1,186 @@
+//! The words for what is wrong with tokens, keys, login and identity: one method for each mistake.
+//! Never says a byte of a secret.
+
+use std::path::Path;
+
+use super::{Diagnostics, Span};
+
+impl Diagnostics {
+    // Tokens.
+
+    /// `access_ttl` over `refresh_ttl`.
+    pub(crate) fn ttl_order(&mut self, access: &Span, refresh: &Span) {
+        let (span, other, label) = if access.is_empty() {
+            (refresh, access, "shorter than `access_ttl`")
+        } else {
+            (access, refresh, "longer than `refresh_ttl`")
+        };
+        self.error(
+            "ttl-order",
+            span,
+            "`access_ttl` is longer than `refresh_ttl`".to_owned(),
+            label,
+            "make `access_ttl` the shorter one: usual are \"15m\" and \"30d\"",
+        );
+        if !other.is_empty() {
+            self.beside(other, "the session ends after this");
+        }
+    }
+
+    /// More than five minutes of forgiveness.
+    pub(crate) fn leeway_too_long(&mut self, span: &Span) {
+        self.error(
+            "leeway-too-long",
+            span,
+            "`tokens.leeway` is longer than 5 minutes".to_owned(),
+            "an expired token would be good for this long",
+            "write at most \"5m\", and let the machines' clocks be set by NTP",
+        );
+    }
+
+    /// Two keys with one name.
+    pub(crate) fn duplicate_key_id(&mut self, span: &Span, first: &Span, id: &str) {
+        self.error(
+            "duplicate-key-id",
+            span,
+            format!("two keys have the id `{id}`"),
+            "the second one",
+            "give each key its own `id`: a token names its key by it",
+        );
+        self.beside(first, "the first one");
+    }
+
+    /// Not exactly one of `secret`, `private`, `public`, or not the one that fits.
+    pub(crate) fn key_material(&mut self, span: &Span, why: &str, help: &str) {
+        self.error("key-material", span, why.to_owned(), "this key", help);
+    }
+
+    /// A secret in the file, or something that is no reference.
+    pub(crate) fn bad_secret_reference(&mut self, span: &Span, at: &str, is_text: bool) {
+        let title = if is_text {
+            format!("`{at}` is a secret written into the file")
+        } else {
+            format!("`{at}` does not say where the secret is")
+        };
+        let label = if is_text {
+            "readable by whoever reads the file or its backups"
+        } else {
+            "not a reference to a secret"
+        };
+        self.error("secret-reference", span, title, label, "move it out and refer to it: { env = \"NAME\" } for an environment variable, { file = \"PATH\" } for a file with mode 0600");
+    }
+
+    /// The reference leads nowhere.
+    pub(crate) fn secret_unresolved(&mut self, span: &Span, why: &str, help: &str) {
+        self.error("secret-unresolved", span, why.to_owned(), "wanted here", help);
+    }
+
+    /// Others can read the file of a secret.
+    pub(crate) fn secret_readable(&mut self, span: &Span, path: &Path, mode: u32) {
+        let title = format!(
+            "the secret in {} can be read by others (mode {:04o})",
+            path.display(),
+            mode & 0o7777
+        );
+        self.error(
+            "secret-readable",
+            span,
+            title,
+            "wanted here",
+            &format!("run: chmod 600 {}", path.display()),
+        );
+    }
+
+    /// An HMAC secret that can be guessed.
+    pub(crate) fn weak_secret(&mut self, span: &Span, found: usize, wanted: usize) {
+        let help = "make one with `openssl rand -base64 48`, and give it to every backend that shares the key";
+        self.error(
+            "weak-secret",
+            span,
+            format!("the secret has {found} bytes, HS256 needs {wanted} or more"),
+            "too short: it could be guessed from one token",
+            help,
+        );
+    }
+
+    /// The key ring refuses the material.
+    pub(crate) fn key_fault(&mut self, span: &Span, id: &str, why: &str) {
+        self.error(
+            "key-refused",
+            span,
+            format!("the key `{id}` cannot be used: {why}"),
+            "read from here",
+            "",
+        );
+    }
+
+    // Login and identity.
+
+    /// Not a plain path.
+    pub(crate) fn bad_login_path(&mut self, span: &Span, why: &str) {
+        self.error(
+            "login-path",
+            span,
+            format!("`login.at` is not a path prefix: {why}"),
+            "here",
+            "write a plain path without wildcards, such as \"/auth\"",
+        );
+    }
+
+    /// The users file is named and not there.
+    pub(crate) fn users_file(&mut self, span: &Span, path: &Path, why: &str) {
+        let help = format!("make it with: freshgate user add NAME --config {}", self.name);
+        self.error(
+            "users-file",
+            span,
+            format!("the users file {} {why}", path.display()),
+            "named here",
+            &help,
+        );
+    }
+
+    /// Not the name of a header field.
+    pub(crate) fn bad_header_name(&mut self, span: &Span, name: &str) {
+        self.error(
+            "header-name",
+            span,
+            format!("`{name}` is not the name of a header"),
+            "here",
+            "use letters, digits and `-`, such as X-User-Id",
+        );
+    }
+
+    /// A header with a meaning of its own.
+    pub(crate) fn reserved_header(&mut self, span: &Span, name: &str) {
+        self.error(
+            "reserved-header",
+            span,
+            format!("`{name}` cannot carry a claim"),
+            "HTTP or the gateway uses this header itself",
+            "choose a name of your own, such as X-User-Id",
+        );
+    }
+
+    /// Two headers that some backend cannot tell apart.
+    pub(crate) fn header_collision(&mut self, span: &Span, first: &Span, name: &str, other: &str) {
+        self.error(
+            "header-collision",
+            span,
+            format!("`{name}` and `{other}` are one header to many backends"),
+            "the same but for case, `-`, `_` and `.`",
+            "rename one of the two",
+        );
+        self.beside(first, "already named here");
+    }
+
+    /// A claim without a name.
+    pub(crate) fn empty_claim(&mut self, span: &Span) {
+        self.error(
+            "empty-claim",
+            span,
+            "a claim needs a name".to_owned(),
+            "empty",
+            "write the name of a claim of the token, such as \"sub\"",
+        );
+    }
+}

@@ -1,0 +1,76 @@
+//! The closed lists of words in `gateway.toml`, each word with its type in Rust. An unknown word is told
+//! with the whole list.
+
+use toml::de::DeValue;
+
+use super::diagnostic::{Diagnostics, Span};
+use super::macros::words;
+use super::read::FromToml;
+
+words! {
+    /// The algorithm of a key.
+    pub enum KeyAlg {
+        /// HMAC with SHA-256.
+        Hs256 = "HS256",
+        /// ECDSA on P-256 with SHA-256.
+        Es256 = "ES256",
+    }
+}
+
+words! {
+    /// The policies.
+    pub enum Policy {
+        /// Everybody.
+        Public = "public",
+        /// Nobody in particular, or a good token.
+        Optional = "optional",
+        /// A good access token.
+        Access = "access-required",
+        /// A good access token from a recent credential check.
+        Fresh = "fresh-required",
+        /// A good refresh token.
+        Refresh = "refresh-only",
+        /// Nobody.
+        Deny = "deny",
+    }
+}
+
+words! {
+    /// What happens to dot segments.
+    pub enum DotSegments {
+        /// 400.
+        Refuse = "refuse",
+        /// Removed before judging.
+        Resolve = "resolve",
+    }
+}
+
+words! {
+    /// What happens to runs of slashes.
+    pub enum DoubleSlash {
+        /// 400.
+        Refuse = "refuse",
+        /// One slash.
+        Merge = "merge",
+    }
+}
+
+words! {
+    /// What happens to a spelling that backends read in more than one way.
+    pub enum Spelling {
+        /// 400.
+        Refuse = "refuse",
+        /// Sent on as it is.
+        Pass = "pass",
+    }
+}
+
+words! {
+    /// How log lines look.
+    pub enum Format {
+        /// For people.
+        Text = "text",
+        /// One JSON object a line.
+        Json = "json",
+    }
+}

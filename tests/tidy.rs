@@ -1,0 +1,272 @@
+//! The repository tests itself: floors, sizes, banned words. Every message says what to do about it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The floors, from the top down; those in one entry share a floor and never import each other.
+const FLOORS: [&[&str]; 9] = [
+    &["cli"],
+    &["server"],
+    &["gateway"],
+    &["auth", "proxy"],
+    &["store"],
+    &["config"],
+    &["policy"],
+    &["token"],
+    &["telemetry"],
+];
+
+/// Longest source file, in lines. Tests beside the code (`…tests.rs`, `contract.rs`) do not count.
+const FILE_LINES_MAX: usize = 350;
+
+/// Longest function, in lines, from `fn` to its brace.
+const FUNCTION_LINES_MAX: usize = 70;
+
+/// Modules that must stay pure: no I/O, no `async`, no clocks, no bodies.
+const PURE: [&str; 2] = ["policy", "token"];
+
+/// What a pure module never mentions.
+const IMPURE: [&str; 7] =
+    ["std::fs", "std::net::Tcp", "tokio::", "async fn", "SystemTime::now", "Instant", "http_body"];
+
+/// Second words for what has a name already, and names that say nothing.
+const BANNED: [(&str, &str); 6] = [
+    ("struct Middleware", "say which step of a request's life it is"),
+    ("Manager", "name what it holds or does"),
+    ("mod utils", "put each function beside its user"),
+    ("mod helpers", "put each function beside its user"),
+    ("fn get_", "drop the `get_`"),
+    ("fn is_valid", "parse into a type that can only be valid"),
+];
+
+/// Marks of work left for later.
+const LEFTOVERS: [&str; 5] = ["TODO", "FIXME", "XXX", "todo!(", "unimplemented!("];
+
+fn files(below: &str, ending: &str) -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    let mut folders = vec![root.join(below)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten() {
+            let path = entry.expect("a readable folder").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.to_string_lossy().ends_with(ending) {
+                let text = fs::read_to_string(&path).expect("UTF-8 text");
+                found.push((path.strip_prefix(root).expect("below the root").to_owned(), text));
+            }
+        }
+    }
+    assert!(!found.is_empty(), "no *{ending} below {below}: is this the whole repository?");
+    found
+}
+
+fn is_test(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.ends_with("tests.rs") || name == "contract.rs"
+}
+
+/// The floor of a source file, counted from the top; `None` for `lib.rs` and `main.rs`.
+fn floor_of(path: &Path) -> Option<(usize, String)> {
+    let second = path.components().nth(1)?.as_os_str().to_string_lossy().into_owned();
+    let name = second.trim_end_matches(".rs").to_owned();
+    let floor = FLOORS.iter().position(|names| names.contains(&name.as_str()))?;
+    Some((floor, name))
+}
+
+#[track_caller]
+fn report(mistakes: &[String]) {
+    assert!(mistakes.is_empty(), "\n{}\n", mistakes.join("\n"));
+}
+
+#[test]
+fn lib_declares_the_floors_from_the_top_down() {
+    let text = include_str!("../src/lib.rs");
+    let declared: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
+    let wanted: Vec<&str> = FLOORS.iter().flat_map(|names| names.iter().copied()).collect();
+    assert_eq!(declared, wanted, "src/lib.rs lists the floors in the order of tests/tidy.rs");
+}
+
+#[test]
+fn imports_point_down_the_floors_only() {
+    let mut mistakes = Vec::new();
+    for (path, text) in files("src", ".rs") {
+        let Some((floor, own)) = floor_of(&path) else { continue };
+        for (number, line) in text.lines().enumerate() {
+            let code = line.split("//").next().unwrap_or("");
+            for (at, _) in code.match_indices("crate::") {
+                let rest = &code[at + "crate::".len()..];
+                let end = rest.find(|sign: char| !sign.is_alphanumeric() && sign != '_');
+                let name = &rest[..end.unwrap_or(rest.len())];
+                let target = FLOORS.iter().position(|names| names.contains(&name));
+                let wrong = match target {
+                    Some(target) => target < floor || (target == floor && name != own),
+                    None => false,
+                };
+                if wrong {
+                    mistakes.push(format!(
+                        "{}:{}: `{own}` imports `{name}`, which is not below it: move what both need \
+                         down a floor, or pass it as an argument",
+                        path.display(),
+                        number + 1
+                    ));
+                }
+            }
+        }
+    }
+    report(&mistakes);
+}
+
+#[test]
+fn files_and_functions_stay_small() {
+    let mut mistakes = Vec::new();
+    for (path, text) in files("src", ".rs").into_iter().filter(|(path, _)| !is_test(path)) {
+        let lines: Vec<&str> = text.lines().collect();
+        if lines.len() > FILE_LINES_MAX {
+            mistakes.push(format!(
+                "{}: {} lines, at most {FILE_LINES_MAX}: split it by concern",
+                path.display(),
+                lines.len()
+            ));
+        }
+        for (start, length) in functions(&lines) {
+            if length > FUNCTION_LINES_MAX {
+                mistakes.push(format!(
+                    "{}:{}: a function of {length} lines, at most {FUNCTION_LINES_MAX}: let helpers \
+                     compute values and keep the branches here",
+                    path.display(),
+                    start + 1
+                ));
+            }
+        }
+    }
+    report(&mistakes);
+}
+
+/// Where each function starts and how many lines it has; the formatter puts its brace under its `fn`.
+fn functions(lines: &[&str]) -> Vec<(usize, usize)> {
+    let mut found = Vec::new();
+    for (start, line) in lines.iter().enumerate() {
+        let code = line.trim_start();
+        let indent = &line[..line.len() - code.len()];
+        let words: Vec<&str> = code.split(['(', ' ']).collect();
+        let leads = ["pub", "crate)", "in", "super)", "const", "async", "extern"];
+        let name_at = words.iter().position(|word| *word == "fn");
+        let is_function = name_at.is_some_and(|at| {
+            words[..at].iter().all(|word| leads.contains(word) || word.starts_with("crate::"))
+        });
+        if !is_function || code.ends_with(';') {
+            continue;
+        }
+        let close = format!("{indent}}}");
+        let length = lines[start..].iter().position(|line| *line == close);
+        found.push((start, length.map_or(1, |length| length + 1)));
+    }
+    found
+}
+
+#[test]
+fn every_file_says_what_it_is() {
+    let mut mistakes = Vec::new();
+    for (path, text) in files("src", ".rs") {
+        let notes = text.lines().take_while(|line| line.starts_with("//!")).count();
+        if notes == 0 {
+            mistakes.push(format!(
+                "{}: open with `//!` lines: what it is, what it never does, who calls it",
+                path.display()
+            ));
+        }
+    }
+    report(&mistakes);
+}
+
+#[test]
+fn pure_floors_stay_pure() {
+    let mut mistakes = Vec::new();
+    for (path, text) in files("src", ".rs") {
+        let Some((_, own)) = floor_of(&path) else { continue };
+        if !PURE.contains(&own.as_str()) || is_test(&path) {
+            continue;
+        }
+        for (number, line) in text.lines().enumerate() {
+            let code = line.split("//").next().unwrap_or("");
+            for word in IMPURE.iter().filter(|word| code.contains(*word)) {
+                mistakes.push(format!(
+                    "{}:{}: `{word}` in `{own}`, which does no I/O and reads no clock: take the value \
+                     as an argument",
+                    path.display(),
+                    number + 1
+                ));
+            }
+        }
+    }
+    report(&mistakes);
+}
+
+#[test]
+fn the_words_are_ours_and_nothing_is_left_for_later() {
+    let mut mistakes = Vec::new();
+    let all = ["src", "tests", "benches"].into_iter().flat_map(|folder| files(folder, ".rs"));
+    for (path, text) in all.filter(|(path, _)| path != Path::new("tests/tidy.rs")) {
+        for (number, line) in text.lines().enumerate() {
+            let place = format!("{}:{}", path.display(), number + 1);
+            for (word, remedy) in BANNED.iter().filter(|(word, _)| line.contains(word)) {
+                mistakes.push(format!("{place}: `{word}`: {remedy}"));
+            }
+            for mark in LEFTOVERS.iter().filter(|mark| line.contains(*mark)) {
+                mistakes.push(format!("{place}: `{mark}`: do it now, or leave it out"));
+            }
+            let in_product = path.starts_with("src") && !is_test(&path);
+            if in_product && line.contains(".unwrap()") && !in_test_module(&text, number) {
+                mistakes
+                    .push(format!("{place}: `.unwrap()`: return the error, or `expect` why not"));
+            }
+        }
+    }
+    report(&mistakes);
+}
+
+/// Whether a line is in the `mod tests` at the end of a file.
+fn in_test_module(text: &str, number: usize) -> bool {
+    text.lines().take(number).any(|line| line == "mod tests {")
+}
+
+#[test]
+fn no_test_is_switched_off() {
+    let mut mistakes = Vec::new();
+    let all = ["src", "tests"].into_iter().flat_map(|folder| files(folder, ".rs"));
+    for (path, text) in all.filter(|(path, _)| path != Path::new("tests/tidy.rs")) {
+        for (number, line) in text.lines().enumerate() {
+            if line.trim_start().starts_with("#[ignore") {
+                mistakes.push(format!(
+                    "{}:{}: a test that does not run: make it run, or delete it",
+                    path.display(),
+                    number + 1
+                ));
+            }
+        }
+    }
+    report(&mistakes);
+}
+
+#[test]
+fn docs_link_to_what_is_there() {
+    let mut mistakes = Vec::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let pages = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"].map(PathBuf::from);
+    let docs = files("docs", ".md").into_iter().map(|(path, _)| path);
+    for page in pages.into_iter().chain(docs) {
+        let text = fs::read_to_string(root.join(&page)).expect("a page");
+        for (at, _) in text.match_indices("](") {
+            let target = text[at + 2..].split([')', '#']).next().unwrap_or("");
+            let outside = target.is_empty() || target.contains("://");
+            let folder = page.parent().unwrap_or(Path::new(""));
+            if !outside && !root.join(folder).join(target).exists() {
+                mistakes
+                    .push(format!("{}: links to `{target}`, which is not there", page.display()));
+            }
+        }
+    }
+    report(&mistakes);
+}
