@@ -8,13 +8,58 @@ const ROUTES: &str = "[routes]\n\"/public/**\" = \"public\"\n\"/optional/**\" = 
 
 /// Appended to `/public`, `/admin` and so on: each has another reading.
 const AMBIGUOUS: [&str; 52] = [
-    "/../admin", "/..", "/.", "/./x", "/x/./y", "/x/../../admin", "/%2e%2e/admin", "/%2E%2E/admin",
-    "/.%2e/admin", "/%2e./admin", "/%2E/x", "/..%2fadmin", "/..%2Fadmin", "/x%2fy", "/x%2Fy",
-    "/%2f", "/..%5cadmin", "/..%5Cadmin", "/x%5cy", "/x\\y", "/..\\admin", "/;x", "/x;a=b",
-    "/..;/admin", "/x;/y", "/;jsessionid=1", "/x%3b/..", "//x", "/x//y", "/x//", "///", "/x%00",
-    "/%00", "/x%0a", "/x%0d%0aX-User-Id:%20root", "/x%09y", "/x%1f", "/x%7f", "/x%", "/x%2",
-    "/x%zz", "/x%u002e", "/%252e%252e/admin", "/%252fx", "/x%252Fy", "/x%255cy", "/x%2500",
-    "/%25252e", "/%c0%ae%c0%ae/x", "/%c0%afx", "/x%ff", "/%e0%80%af",
+    "/../admin",
+    "/..",
+    "/.",
+    "/./x",
+    "/x/./y",
+    "/x/../../admin",
+    "/%2e%2e/admin",
+    "/%2E%2E/admin",
+    "/.%2e/admin",
+    "/%2e./admin",
+    "/%2E/x",
+    "/..%2fadmin",
+    "/..%2Fadmin",
+    "/x%2fy",
+    "/x%2Fy",
+    "/%2f",
+    "/..%5cadmin",
+    "/..%5Cadmin",
+    "/x%5cy",
+    "/x\\y",
+    "/..\\admin",
+    "/;x",
+    "/x;a=b",
+    "/..;/admin",
+    "/x;/y",
+    "/;jsessionid=1",
+    "/x%3b/..",
+    "//x",
+    "/x//y",
+    "/x//",
+    "///",
+    "/x%00",
+    "/%00",
+    "/x%0a",
+    "/x%0d%0aX-User-Id:%20root",
+    "/x%09y",
+    "/x%1f",
+    "/x%7f",
+    "/x%",
+    "/x%2",
+    "/x%zz",
+    "/x%u002e",
+    "/%252e%252e/admin",
+    "/%252fx",
+    "/x%252Fy",
+    "/x%255cy",
+    "/x%2500",
+    "/%25252e",
+    "/%c0%ae%c0%ae/x",
+    "/%c0%afx",
+    "/x%ff",
+    "/%e0%80%af",
 ];
 
 #[test]
@@ -46,7 +91,8 @@ fn raw_controls_and_bytes_beyond_ascii_in_a_target_are_400() {
     let upstream = Upstream::echo();
     let gateway = Gateway::in_front_of(&upstream, ROUTES);
     for byte in (0x00..0x20).chain(0x7f..=0xff_u8).filter(|byte| !b"\r\n ".contains(byte)) {
-        let bytes = [b"GET /public/a", &[byte][..], b"b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"];
+        let bytes =
+            [b"GET /public/a", &[byte][..], b"b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"];
         let response = gateway.client().raw_one(bytes.concat());
         assert_eq!(response.status, 400, "byte {byte:#04x}");
     }
@@ -58,20 +104,37 @@ fn a_target_that_is_not_a_path_is_400() {
     let upstream = Upstream::echo();
     let gateway = Gateway::in_front_of(&upstream, &format!("{ROUTES}\"/**\" = \"public\"\n"));
     for target in [
-        "admin", "public/x", "*", "?x", "#", "/public#/admin", "/admin#/public", "/public/x#", "/x?y#z",
-        "http:http://x/admin", "http:/admin", "//x/admin", "ftp://x/admin", "x:80", "/public/a b",
-        "http://other/admin", "http://u@x/admin",
+        "admin",
+        "public/x",
+        "*",
+        "?x",
+        "#",
+        "/public#/admin",
+        "/admin#/public",
+        "/public/x#",
+        "/x?y#z",
+        "http:http://x/admin",
+        "http:/admin",
+        "//x/admin",
+        "ftp://x/admin",
+        "x:80",
+        "/public/a b",
+        "http://other/admin",
+        "http://u@x/admin",
     ] {
         for method in ["GET", "POST", "OPTIONS"] {
             if (method, target) == ("OPTIONS", "*") {
                 continue;
             }
-            let bytes = format!("{method} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+            let bytes =
+                format!("{method} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
             let response = gateway.client().raw_one(bytes);
             assert_eq!(response.status, 400, "{method} {target}: {}", response.text());
         }
     }
-    let tunnel = gateway.client().raw_one("CONNECT x:80 HTTP/1.1\r\nHost: x:80\r\nConnection: close\r\n\r\n");
+    let tunnel = gateway
+        .client()
+        .raw_one("CONNECT x:80 HTTP/1.1\r\nHost: x:80\r\nConnection: close\r\n\r\n");
     assert!(matches!(tunnel.status, 400 | 405 | 501), "{}", tunnel.status);
     assert_eq!(upstream.count(), 0);
 }
@@ -80,7 +143,8 @@ fn a_target_that_is_not_a_path_is_400() {
 #[track_caller]
 fn forwarded(paths: &str, pairs: &[(&str, &str)]) {
     let upstream = Upstream::echo();
-    let toml = format!("[paths]\n{paths}\n[routes]\n\"/**\" = \"public\"\n\"/admin/**\" = \"deny\"\n");
+    let toml =
+        format!("[paths]\n{paths}\n[routes]\n\"/**\" = \"public\"\n\"/admin/**\" = \"deny\"\n");
     let gateway = Gateway::in_front_of(&upstream, &toml);
     for (asked, sent) in pairs {
         let response = gateway.client().get(asked).send();
@@ -152,7 +216,13 @@ fn dot_segments_resolve_where_the_knob_says_so_before_judging() {
 fn slashes_merge_where_the_knob_says_so_before_judging() {
     forwarded(
         "double_slash = \"merge\"",
-        &[("//a///b", "/a/b"), ("//", "/"), ("//admin", "404"), ("/x/..//admin", "400"), ("//admin/x", "404")],
+        &[
+            ("//a///b", "/a/b"),
+            ("//", "/"),
+            ("//admin", "404"),
+            ("/x/..//admin", "400"),
+            ("//admin/x", "404"),
+        ],
     );
 }
 

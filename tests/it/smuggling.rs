@@ -11,10 +11,15 @@ fn refused(lines: &[&str]) {
     let gateway = Gateway::in_front_of(&upstream, OPEN);
     for line in lines {
         let hidden = "0\r\n\r\nGET /hidden HTTP/1.1\r\nHost: x\r\n\r\n";
-        let answer = gateway.client().raw(format!("POST / HTTP/1.1\r\nHost: x\r\n{line}\r\n\r\n{hidden}"));
+        let answer =
+            gateway.client().raw(format!("POST / HTTP/1.1\r\nHost: x\r\n{line}\r\n\r\n{hidden}"));
         let answer = String::from_utf8_lossy(&answer).into_owned();
         assert!(answer.starts_with("HTTP/1.1 400 "), "{line:?}: {answer}");
-        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{line:?}: more than one answer: {answer}");
+        assert_eq!(
+            answer.matches("HTTP/1.1 ").count(),
+            1,
+            "{line:?}: more than one answer: {answer}"
+        );
     }
     assert_eq!(upstream.count(), 0);
 }
@@ -88,7 +93,8 @@ fn the_unread_body_of_a_refused_request_is_never_the_next_request() {
     let upstream = Upstream::echo();
     let gateway = Gateway::in_front_of(&upstream, OPEN);
     let hidden = "GET /hidden HTTP/1.1\r\nHost: x\r\n\r\n".repeat(2000);
-    let head = format!("POST /shut HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", hidden.len());
+    let head =
+        format!("POST /shut HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", hidden.len());
     let answer = gateway.client().raw(format!("{head}{hidden}"));
     let answer = String::from_utf8_lossy(&answer).into_owned();
     assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
@@ -101,7 +107,9 @@ fn a_bad_chunk_never_becomes_a_whole_body_at_the_backend() {
     let upstream = Upstream::echo();
     let gateway = Gateway::in_front_of(&upstream, OPEN);
     for size in ["0x3", "+3", "-3", "3 3", "g", "3_", "fffffffffffffffff", ""] {
-        let bytes = format!("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{size}\r\nabc\r\n0\r\n\r\n");
+        let bytes = format!(
+            "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{size}\r\nabc\r\n0\r\n\r\n"
+        );
         let response = gateway.client().raw_one(bytes);
         assert!(matches!(response.status, 400 | 502), "{size:?}: {}", response.status);
     }
@@ -117,9 +125,14 @@ fn an_upgrade_is_not_forwarded() {
     for protocol in ["h2c", "websocket", "foo"] {
         let request = gateway.client().get("/").header("Upgrade", protocol);
         let request = request.header("HTTP2-Settings", "AAMAAABkAARAAAAAAAIAAAAA");
-        request.header("Connection", "Upgrade, HTTP2-Settings").send_on(&mut gateway.client().connect());
+        request
+            .header("Connection", "Upgrade, HTTP2-Settings")
+            .send_on(&mut gateway.client().connect());
         let seen = upstream.last();
-        assert!(!seen.has("upgrade") && !seen.has("connection") && !seen.has("http2-settings"), "{seen:?}");
+        assert!(
+            !seen.has("upgrade") && !seen.has("connection") && !seen.has("http2-settings"),
+            "{seen:?}"
+        );
     }
 }
 
@@ -133,7 +146,8 @@ fn a_head_beyond_its_limits_is_refused_with_its_own_status() {
     let large = "x".repeat(40 * 1024);
     assert_eq!(client.get("/").header("X-Large", &large).send().status, 431);
     let many = "X-A: b\r\n".repeat(101);
-    let many = client.raw_one(format!("GET / HTTP/1.1\r\nHost: x\r\n{many}Connection: close\r\n\r\n"));
+    let many =
+        client.raw_one(format!("GET / HTTP/1.1\r\nHost: x\r\n{many}Connection: close\r\n\r\n"));
     assert_eq!(many.status, 431);
     let almost = "x".repeat(7 * 1024);
     client.get(&format!("/{almost}")).header("X-A", &almost).send().expect(200);
@@ -143,7 +157,8 @@ fn a_head_beyond_its_limits_is_refused_with_its_own_status() {
 #[test]
 fn a_head_that_does_not_arrive_is_408_and_frees_its_connection() {
     let upstream = Upstream::echo();
-    let gateway = Gateway::in_front_of(&upstream, &format!("{OPEN}[limits]\nheader_timeout = \"300ms\"\n"));
+    let gateway =
+        Gateway::in_front_of(&upstream, &format!("{OPEN}[limits]\nheader_timeout = \"300ms\"\n"));
     let mut connection = gateway.client().connect();
     connection.write("GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ");
     connection.response().refused(408, "request-timeout");
