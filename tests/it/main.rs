@@ -37,3 +37,17 @@ mod policies;
 mod paths;
 /// Heads and framings with two readings.
 mod smuggling;
+
+/// Identity fields, hop-by-hop fields, and the token kept back.
+mod headers;
+/// The chain of proxies, `Host`, `Via`, the request id.
+mod forwarded;
+/// What is minted and what is verified.
+mod tokens;
+
+/// Login, refresh, reauth, logout, me, public keys.
+mod endpoints;
+/// What was acknowledged is kept.
+mod state;
+/// `users.toml` and `freshgate user`.
+mod users;
