@@ -51,3 +51,8 @@ mod endpoints;
 mod state;
 /// `users.toml` and `freshgate user`.
 mod users;
+
+/// The command line.
+mod command_line;
+/// Logs, access lines, metrics, and secrets that never print.
+mod visibility;
