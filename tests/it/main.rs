@@ -56,3 +56,8 @@ mod users;
 mod command_line;
 /// Logs, access lines, metrics, and secrets that never print.
 mod visibility;
+
+/// SIGTERM and SIGINT.
+mod shutdown;
+/// Bad input gets a clear error and loses nothing.
+mod bad_input;
