@@ -20,3 +20,44 @@ mod harness_works;
 mod flask;
 /// Real input: a legacy application that knows no tokens (DokuWiki, Apache, PHP) behind the gateway.
 mod legacy;
+
+/// Requests out, responses in: what passes unchanged, connections kept and reused, upstreams, rewrites.
+mod proxying;
+/// Bodies streamed both ways.
+mod streaming;
+/// Backends that are down, slow or broken.
+mod timeouts;
+
+/// Which pattern wins.
+mod patterns;
+/// Every policy against every kind of token, claim rules, challenges, preflights.
+mod policies;
+
+/// One canonical path, judged and forwarded.
+mod paths;
+/// Heads and framings with two readings.
+mod smuggling;
+
+/// Identity fields, hop-by-hop fields, and the token kept back.
+mod headers;
+/// The chain of proxies, `Host`, `Via`, the request id.
+mod forwarded;
+/// What is minted and what is verified.
+mod tokens;
+
+/// Login, refresh, reauth, logout, me, public keys.
+mod endpoints;
+/// What was acknowledged is kept.
+mod state;
+/// `users.toml` and `freshgate user`.
+mod users;
+
+/// The command line.
+mod command_line;
+/// Logs, access lines, metrics, and secrets that never print.
+mod visibility;
+
+/// SIGTERM and SIGINT.
+mod shutdown;
+/// Bad input gets a clear error and loses nothing.
+mod bad_input;

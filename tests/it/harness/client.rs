@@ -178,6 +178,12 @@ impl Connection {
         self.wire.chunk(&mut response.message).expect("a chunk")
     }
 
+    /// Reads this many bytes of a body and forgets them; how many came.
+    #[track_caller]
+    pub fn discard(&mut self, length: u64) -> u64 {
+        self.wire.discard(length).expect("bytes of a body")
+    }
+
     /// Everything up to the close, or to a moment of silence.
     pub fn rest(&mut self) -> Vec<u8> {
         self.wire.stream.set_read_timeout(Some(SILENCE)).expect("a timeout above zero");

@@ -12,6 +12,12 @@ use serde_json::{Value, json};
 /// A secret of 32 bytes for tests whose gateway and issuer share one.
 pub const SECRET: &str = "a shared secret for tests, 32 B+";
 
+/// The end of a gateway.toml whose gateway shares [`SECRET`] with the test, for [`Gateway::sharing`].
+///
+/// [`Gateway::sharing`]: super::Gateway::sharing
+pub const KEY: &str =
+    "\n[[tokens.key]]\nid = \"shared\"\nalg = \"HS256\"\nsecret = { env = \"SHARED\" }\n";
+
 /// Seconds since 1970, now.
 #[expect(clippy::disallowed_methods, reason = "a token is made for the clock of another process")]
 pub fn now() -> u64 {
@@ -22,6 +28,30 @@ pub fn now() -> u64 {
 pub fn claims(sub: &str) -> Value {
     let (now, jti) = (now(), uuid::Uuid::new_v4().to_string());
     json!({"sub": sub, "type": "access", "fresh": false, "jti": jti, "iat": now, "nbf": now, "exp": now + 3600})
+}
+
+/// A good, fresh access token of `sub`, its password checked just now.
+pub fn fresh(sub: &str) -> String {
+    with(sub, json!({"fresh": true, "auth_time": now()}))
+}
+
+/// A good, stale access token of `sub`.
+pub fn stale(sub: &str) -> String {
+    with(sub, json!({}))
+}
+
+/// A good refresh token of `sub`.
+pub fn refresh(sub: &str) -> String {
+    with(sub, json!({"type": "refresh"}))
+}
+
+/// A good, stale access token of `sub` that says these things besides, or instead.
+pub fn with(sub: &str, more: Value) -> String {
+    let mut all = claims(sub);
+    for (name, value) in more.as_object().expect("an object") {
+        all[name] = value.clone();
+    }
+    hs256(SECRET, &all)
 }
 
 /// Signs claims with HS256.

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::client::Client;
 use super::process::{Output, Running, signal};
-use super::{Upstream, eventually};
+use super::{Upstream, eventually, forge};
 
 /// What a gateway starts with. `Gateway::start(toml)` is the short way.
 #[derive(Debug)]
@@ -28,6 +28,12 @@ impl Setup {
         let setup = Setup { dir, env: Vec::new(), args: vec!["run".into()] };
         setup.write("gateway.toml", &on_free_ports(toml));
         setup
+    }
+
+    /// In front of this backend, with the key of [`forge`](super::forge).
+    pub fn sharing(upstream: &Upstream, toml: &str) -> Setup {
+        let toml = format!("upstream = \"{upstream}\"\n{toml}{}", forge::KEY);
+        Setup::new(&toml).env("SHARED", forge::SECRET)
     }
 
     /// Sets an environment variable of the gateway and of its command line.
@@ -128,6 +134,12 @@ impl Gateway {
         Gateway::start(&format!("upstream = \"{upstream}\"\n{toml}"))
     }
 
+    /// As [`Gateway::in_front_of`], and it accepts the tokens of [`forge`](super::forge).
+    #[track_caller]
+    pub fn sharing(upstream: &Upstream, toml: &str) -> Gateway {
+        Setup::sharing(upstream, toml).start()
+    }
+
     /// Speaks to the public listener.
     pub fn client(&self) -> Client {
         Client { address: self.running.public }
@@ -207,6 +219,16 @@ impl Gateway {
         eventually(&format!("a log line with {part:?}"), || {
             self.log().lines().find(|line| line.contains(part)).map(str::to_owned)
         })
+    }
+
+    /// The most memory it ever had resident, in KiB.
+    #[track_caller]
+    pub fn peak_memory_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
+        let status = status.expect("a process that runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        number.expect("VmHWM in KiB")
     }
 
     /// Process id.

@@ -138,6 +138,20 @@ impl<S: Read> Wire<S> {
         Ok(())
     }
 
+    /// Reads this many bytes and forgets them; the number that came before the end, if it ends early.
+    pub fn discard(&mut self, length: u64) -> io::Result<u64> {
+        let mut buffer = [0; 64 * 1024];
+        let mut got = self.ahead.len() as u64;
+        self.ahead.clear();
+        while got < length {
+            match self.stream.read(&mut buffer)? {
+                0 => break,
+                count => got += count as u64,
+            }
+        }
+        Ok(got)
+    }
+
     /// Whatever comes until the other side closes or the read timeout of the socket strikes.
     pub fn rest(&mut self) -> Vec<u8> {
         let mut all = std::mem::take(&mut self.ahead);

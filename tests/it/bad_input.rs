@@ -1,0 +1,249 @@
+//! Bad input gets a clear error and loses nothing.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::harness::{Gateway, Output, Setup, Upstream, forge};
+
+const OPEN: &str = "[routes]\n\"/**\" = \"public\"\n";
+const WHOAMI: &str = "upstream = \"builtin:whoami\"\n[routes]\n\"/**\" = \"public\"\n";
+
+/// What `run` says when it refuses to start: status 1, everything on standard error, each part in it.
+#[track_caller]
+fn says(output: &Output, parts: &[&str]) {
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert!(output.stdout.is_empty(), "{}", output.stdout);
+    for part in parts {
+        assert!(output.stderr.contains(part), "no {part:?} in:\n{}", output.stderr);
+    }
+    assert!(!output.stderr.contains("panicked"), "{}", output.stderr);
+}
+
+#[test]
+fn broken_toml_is_shown_where_it_breaks() {
+    for (toml, line) in [
+        ("upstream = \"x\n", 3),
+        ("upstream = \"builtin:whoami\"\n[routes\n", 4),
+        ("upstream = \n", 3),
+        ("[routes]\n\"/\" = \"public\"\n\"/\" = \"deny\"\n", 5),
+    ] {
+        let setup = Setup::new(toml);
+        let said = setup.cli(&["run"], "");
+        says(&said, &[&format!("gateway.toml:{line}:"), "error"]);
+        assert!(!setup.dir().join("data").exists(), "something was made");
+    }
+}
+
+#[test]
+fn an_unknown_key_is_an_error_with_did_you_mean() {
+    for (toml, meant) in [
+        ("upsteam = \"builtin:whoami\"\n[routes]\n\"/\" = \"public\"\n", "upstream"),
+        (
+            "upstream = \"builtin:whoami\"\n[limits]\nbody_mx = \"1MiB\"\n[routes]\n\"/\" = \"public\"\n",
+            "body_max",
+        ),
+        ("upstream = \"builtin:whoami\"\n[rotes]\n\"/\" = \"public\"\n", "routes"),
+        ("upstream = \"builtin:whoami\"\n[routes]\n\"/\" = \"publik\"\n", "public"),
+        (
+            "upstream = \"builtin:whoami\"\n[routes]\n\"/\" = { policy = \"public\", clams = {} }\n",
+            "claims",
+        ),
+    ] {
+        says(&Setup::new(toml).fails(), &["did you mean", meant]);
+    }
+}
+
+#[test]
+fn a_missing_users_file_is_named_with_the_remedy() {
+    let toml = format!("{WHOAMI}[login]\nusers = {{ file = \"people.toml\" }}\n");
+    says(&Setup::new(&toml).fails(), &["people.toml", "freshgate user add"]);
+    says(&Setup::new(&toml).file("people.toml", "broken [").fails(), &["people.toml"]);
+}
+
+#[test]
+fn a_missing_secret_is_named_and_nothing_starts() {
+    let key = |secret: &str| {
+        format!("{WHOAMI}[[tokens.key]]\nid = \"k\"\nalg = \"HS256\"\nsecret = {secret}\n")
+    };
+    says(&Setup::new(&key("{ env = \"NOT_SET_ANYWHERE\" }")).fails(), &["NOT_SET_ANYWHERE"]);
+    says(&Setup::new(&key("{ file = \"none.key\" }")).fails(), &["none.key"]);
+    says(
+        &Setup::new(&key("\"written-right-here-in-the-file-32-bytes\"")).fails(),
+        &["env", "file"],
+    );
+    let empty = Setup::new(&key("{ file = \"empty.key\" }")).file("empty.key", "");
+    says(&empty.fails(), &["empty.key"]);
+    let open = Setup::new(&key("{ file = \"open.key\" }")).file("open.key", forge::SECRET);
+    let path = open.dir().join("open.key");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("ours");
+    says(&open.fails(), &["open.key", "600"]);
+    let pem = format!(
+        "{WHOAMI}[[tokens.key]]\nid = \"k\"\nalg = \"ES256\"\nprivate = {{ file = \"k.pem\" }}\n"
+    );
+    let pem = Setup::new(&pem).file("k.pem", "not a key at all, canary");
+    let path = pem.dir().join("k.pem");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("ours");
+    let said = pem.fails();
+    says(&said, &["k"]);
+    assert!(!said.stderr.contains("canary"), "{}", said.stderr);
+}
+
+#[test]
+fn a_port_in_use_is_named_and_the_one_who_has_it_goes_on() {
+    let upstream = Upstream::echo();
+    let gateway = Gateway::in_front_of(&upstream, OPEN);
+    let address = gateway.client().address;
+    for taken in [
+        format!("listen = \"{address}\"\nadmin = \"off\"\n{WHOAMI}"),
+        format!("listen = \"127.0.0.1:0\"\nadmin = \"{address}\"\n{WHOAMI}"),
+    ] {
+        let setup =
+            Setup::new("").file("taken.toml", &taken).args(&["run", "--config", "taken.toml"]);
+        says(&setup.fails(), &[&address.to_string(), "in use"]);
+    }
+    gateway.client().get("/").send().expect(200);
+}
+
+#[test]
+fn a_state_directory_that_is_not_writable_is_named() {
+    // A file in its place; root may write anywhere, but not into a file.
+    let setup = Setup::new(WHOAMI).file("data", "a file");
+    says(&setup.fails(), &["data"]);
+    let setup = Setup::new(&format!("{WHOAMI}[state]\ndir = \"/proc/freshgate\"\n"));
+    says(&setup.fails(), &["/proc/freshgate"]);
+    // And a directory that its owner made read-only, for a user whom that binds.
+    let setup = Setup::new(WHOAMI);
+    let data = setup.dir().join("data");
+    std::fs::create_dir(&data).expect("a directory");
+    std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o555)).expect("ours");
+    std::fs::set_permissions(setup.dir(), std::fs::Permissions::from_mode(0o755)).expect("ours");
+    let nobody = Command::new("setpriv")
+        .args([
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+            env!("CARGO_BIN_EXE_freshgate"),
+            "run",
+        ])
+        .current_dir(setup.dir())
+        .output();
+    // Only root can become somebody else; for everybody else the directory binds already.
+    let output = match nobody {
+        Ok(output) if !String::from_utf8_lossy(&output.stderr).contains("setpriv:") => Output {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        },
+        _ => setup.cli(&["run"], ""),
+    };
+    says(&output, &["data", "ermission denied"]);
+}
+
+#[test]
+fn a_second_gateway_on_the_same_state_is_refused_and_the_first_goes_on() {
+    let upstream = Upstream::echo();
+    let toml = format!("{OPEN}\"/shut\" = \"access-required\"\n");
+    let mut gateway = Gateway::in_front_of(&upstream, &toml);
+    let tokens = gateway.login_first();
+    let said = gateway.cli(&["run"], "");
+    says(&said, &["data", "another"]);
+    assert!(!said.stderr.contains("password:"));
+    gateway.client().get("/shut").bearer(&tokens.access).send().expect(200);
+    gateway.client().post("/auth/logout").bearer(&tokens.access).send().expect(204);
+    // The lock goes with the process, however it ended.
+    gateway.kill();
+    gateway.restart();
+    gateway.client().get("/shut").bearer(&tokens.access).send().refused(401, "token-revoked");
+}
+
+#[test]
+fn a_state_file_that_is_not_one_is_refused_and_left_alone() {
+    let upstream = Upstream::echo();
+    let mut gateway = Gateway::in_front_of(&upstream, OPEN);
+    gateway.login_first();
+    gateway.terminate();
+    let path = gateway.path("data/state.db");
+    let junk = b"this is not a database, and it must not be overwritten".repeat(100);
+    std::fs::write(&path, &junk).expect("written");
+    for beside in ["data/state.db-wal", "data/state.db-shm"] {
+        let _none = std::fs::remove_file(gateway.path(beside));
+    }
+    says(&gateway.cli(&["run"], ""), &["state.db"]);
+    assert_eq!(std::fs::read(&path).expect("still there"), junk);
+}
+
+#[test]
+fn a_body_over_the_limit_is_413_however_it_is_framed() {
+    let upstream = Upstream::echo();
+    let toml = "[limits]\nbody_max = \"1KiB\"\n[routes]\n\"/**\" = \"public\"\n\
+                \"/large\" = { policy = \"public\", body_max = \"4KiB\" }\n";
+    let gateway = Gateway::in_front_of(&upstream, toml);
+    let post = |path: &str, size: usize| gateway.client().post(path).body("x".repeat(size)).send();
+    post("/", 1024).expect(200);
+    post("/large", 4096).expect(200);
+    upstream.forget();
+    post("/", 1025).refused(413, "body-too-large");
+    post("/large", 4097).refused(413, "body-too-large");
+    assert_eq!(
+        upstream.count(),
+        0,
+        "a length that is too large is refused before anything is sent"
+    );
+    let chunk = format!("400\r\n{}\r\n", "x".repeat(1024));
+    let chunked = format!(
+        "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}{chunk}0\r\n\r\n"
+    );
+    let response = gateway.client().raw_one(&chunked);
+    assert_eq!((response.status, &*response.code()), (413, "body-too-large"));
+    for seen in upstream.requests() {
+        assert!(!seen.raw.ends_with(b"0\r\n\r\n"), "a cut body was ended as if it were whole");
+    }
+    post("/", 10).expect(200);
+}
+
+#[test]
+fn odd_requests_end_only_themselves() {
+    let upstream = Upstream::echo();
+    let gateway = Gateway::in_front_of(&upstream, OPEN);
+    let pid = gateway.pid();
+    for bytes in [
+        &b"\r\n\r\n\r\n"[..],
+        b"\0\0\0\0",
+        b"GET",
+        b"GET /\r\n\r\n",
+        b"GET / HTTP/9.9\r\nHost: x\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"GET / HTTP/1.1\nHost: x\n\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+    ] {
+        let mut connection = gateway.client().connect();
+        connection.write(bytes);
+        connection.finish();
+        let answer = String::from_utf8_lossy(&connection.rest()).into_owned();
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1."), "{bytes:?}: {answer}");
+    }
+    gateway.client().get("/").send().expect(200);
+    assert_eq!(gateway.pid(), pid);
+    assert!(!gateway.log().contains("panic"), "{}", gateway.log());
+}
+
+#[test]
+fn a_login_without_users_or_keys_that_sign_is_told_at_start() {
+    let first = Gateway::in_front_of(&Upstream::echo(), OPEN);
+    let key =
+        first.client().get("/.well-known/jwks.json").send().expect(200).json()["keys"][0].clone();
+    assert_eq!(key["kty"], json!("EC"));
+    // A public key only checks: login could give no token.
+    let pem = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEEVs/o5+uQbTjL3chynL4wXgUg2R9\n\
+               q9UU8I5mEovUf86QZ7kOBIjJwqnzD1omageEHWwHdBO6B+dFabmdT9POxg==\n-----END PUBLIC KEY-----\n";
+    let toml = format!(
+        "{WHOAMI}[[tokens.key]]\nid = \"k\"\nalg = \"ES256\"\npublic = {{ file = \"k.pem\" }}\n"
+    );
+    says(&Setup::new(&toml).file("k.pem", pem).fails(), &["sign"]);
+    let off = format!("{toml}[login]\nenabled = false\n");
+    Setup::new(&off).file("k.pem", pem).start().client().get("/").send().expect(200);
+}

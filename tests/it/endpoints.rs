@@ -1,0 +1,390 @@
+//! The gateway's own endpoints: login, refresh, reauth, logout, me and the public keys.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::harness::{Client, Gateway, Response, Tokens, Upstream, eventually, forge};
+
+const SHUT: &str = "[routes]\n\"/fresh\" = \"fresh-required\"\n\"/refresh\" = \"refresh-only\"\n\
+    \"/public\" = \"public\"\n\"/**\" = \"access-required\"\n";
+
+/// A gateway with the user `ada`, whose password is `correct horse`.
+fn started(upstream: &Upstream, toml: &str) -> Gateway {
+    let gateway = Gateway::in_front_of(upstream, toml);
+    gateway.user("ada", "correct horse", r#"{"roles":["admin","user"],"team":"red"}"#);
+    eventually("the gateway to know ada", || {
+        let body = json!({"username": "ada", "password": "correct horse"});
+        (gateway.client().post("/auth/login").json(&body).send().status == 200).then_some(())
+    });
+    gateway
+}
+
+fn login(gateway: &Gateway) -> Tokens {
+    gateway.login("ada", "correct horse")
+}
+
+fn status(client: Client, path: &str, token: &str) -> u16 {
+    client.get(path).bearer(token).send().status
+}
+
+#[test]
+fn login_gives_a_fresh_access_token_and_a_refresh_token() {
+    let upstream = Upstream::echo();
+    let gateway = started(&upstream, SHUT);
+    let by_json = gateway.client().post("/auth/login");
+    let by_json = by_json.json(&json!({"username": "ada", "password": "correct horse"}));
+    let by_form = gateway.client().post("/auth/login");
+    let by_form = by_form.form(&[("username", "ada"), ("password", "correct horse")]);
+    for request in [by_json, by_form] {
+        let response = request.send().expect(200);
+        assert_eq!(response.header("cache-control"), Some("no-store"));
+        assert_eq!(response.header("content-type"), Some("application/json"));
+        let answer = response.json();
+        assert_eq!(
+            (&answer["token_type"], &answer["expires_in"], &answer["fresh"]),
+            (&json!("Bearer"), &json!(900), &json!(true))
+        );
+        let tokens = Tokens::of(&response);
+        let (access, refresh) = (forge::payload(&tokens.access), forge::payload(&tokens.refresh));
+        assert_eq!(
+            (&access["sub"], &access["team"], &access["roles"]),
+            (&json!("ada"), &json!("red"), &json!(["admin", "user"]))
+        );
+        assert_eq!(
+            (&access["type"], &access["fresh"], &refresh["type"], &refresh["fresh"]),
+            (&json!("access"), &json!(true), &json!("refresh"), &json!(false))
+        );
+        assert_eq!(access["sid"], refresh["sid"]);
+        assert_ne!(access["jti"], refresh["jti"]);
+        assert!(access["sid"].as_str().is_some_and(|sid| sid.len() >= 22));
+        assert_eq!(
+            refresh["exp"].as_u64().expect("a number") - refresh["iat"].as_u64().expect("a number"),
+            30 * 86400
+        );
+        let client = gateway.client();
+        assert_eq!(
+            [
+                status(client, "/fresh", &tokens.access),
+                status(client, "/x", &tokens.access),
+                status(client, "/refresh", &tokens.refresh)
+            ],
+            [200; 3]
+        );
+        assert_eq!(
+            [status(client, "/x", &tokens.refresh), status(client, "/refresh", &tokens.access)],
+            [401; 2]
+        );
+    }
+    gateway.client().get("/x").bearer(&login(&gateway).access).send().expect(200);
+    assert_eq!(upstream.last().header("x-user-id"), Some("ada"));
+}
+
+#[test]
+fn every_login_starts_a_session_of_its_own() {
+    let upstream = Upstream::echo();
+    let gateway = started(&upstream, SHUT);
+    let (one, two) = (login(&gateway), login(&gateway));
+    assert_ne!(forge::payload(&one.access)["sid"], forge::payload(&two.access)["sid"]);
+    gateway.client().post("/auth/logout").bearer(&one.access).send().expect(204);
+    assert_eq!(
+        (status(gateway.client(), "/x", &one.access), status(gateway.client(), "/x", &two.access)),
+        (401, 200)
+    );
+}
+
+#[test]
+fn refresh_gives_a_stale_token_and_reauth_a_fresh_one_in_the_same_session() {
+    let upstream = Upstream::echo();
+    let gateway = started(&upstream, SHUT);
+    let client = gateway.client();
+    let tokens = login(&gateway);
+    let answer = client.post("/auth/refresh").bearer(&tokens.refresh).send().expect(200);
+    assert_eq!(
+        (answer.json()["fresh"].clone(), answer.header("cache-control")),
+        (json!(false), Some("no-store"))
+    );
+    let stale = Tokens::of(&answer).access;
+    let said = forge::payload(&stale);
+    let first = forge::payload(&tokens.access);
+    assert_eq!(
+        (&said["fresh"], &said["sid"], &said["auth_time"]),
+        (&json!(false), &first["sid"], &first["auth_time"])
+    );
+    assert_eq!((status(client, "/x", &stale), status(client, "/fresh", &stale)), (200, 401));
+
+    let reauth = |token: &str, password: &str| {
+        client.post("/auth/reauth").bearer(token).json(&json!({"password": password})).send()
+    };
+    reauth(&stale, "wrong").refused(401, "credentials-invalid");
+    let answer = reauth(&stale, "correct horse").expect(200);
+    assert_eq!(answer.json()["fresh"], true);
+    let fresh = Tokens::of(&answer).access;
+    assert_eq!(forge::payload(&fresh)["sid"], first["sid"]);
+    assert_eq!(status(client, "/fresh", &fresh), 200);
+    // The stale one has not become fresh.
+    assert_eq!(status(client, "/fresh", &stale), 401);
+    // A form does as well.
+    client
+        .post("/auth/reauth")
+        .bearer(&stale)
+        .form(&[("password", "correct horse")])
+        .send()
+        .expect(200);
+}
+
+#[test]
+fn each_endpoint_takes_only_its_own_kind_of_token() {
+    let gateway = started(&Upstream::echo(), SHUT);
+    let client = gateway.client();
+    let tokens = login(&gateway);
+    for (request, right, wrong) in [
+        (client.post("/auth/refresh"), None, Some(&tokens.access)),
+        (
+            client.post("/auth/reauth").json(&json!({"password": "correct horse"})),
+            None,
+            Some(&tokens.refresh),
+        ),
+        (client.get("/auth/me"), None::<&String>, Some(&tokens.refresh)),
+        (client.post("/auth/logout"), None, None),
+    ] {
+        assert!(right.is_none());
+        request.clone().send().refused(401, "token-missing");
+        request.clone().bearer("junk").send().refused(401, "token-malformed");
+        if let Some(wrong) = wrong {
+            request.bearer(wrong).send().refused(401, "token-wrong-type");
+        }
+    }
+    // Only POST, and nothing beside them is there.
+    for (method, path) in [
+        ("GET", "/auth/refresh"),
+        ("PUT", "/auth/login"),
+        ("GET", "/auth/logout"),
+        ("POST", "/auth/me"),
+    ] {
+        let status = client.request(method, path).send().status;
+        assert!(matches!(status, 401 | 404), "{method} {path}: {status}");
+    }
+}
+
+#[test]
+fn me_says_who_is_asking_and_never_shows_a_token() {
+    let gateway = started(&Upstream::echo(), SHUT);
+    let tokens = login(&gateway);
+    let response = gateway.client().get("/auth/me").bearer(&tokens.access).send().expect(200);
+    let me = response.json();
+    let said = forge::payload(&tokens.access);
+    assert_eq!(
+        (&me["sub"], &me["fresh"], &me["expires_at"]),
+        (&json!("ada"), &json!(true), &said["exp"])
+    );
+    assert_eq!(me["claims"], json!({"roles": ["admin", "user"], "team": "red"}));
+    assert_eq!(response.header("cache-control"), Some("no-store"));
+    assert!(!response.text().contains(tokens.access.rsplit('.').next().expect("a signature")));
+}
+
+#[test]
+fn the_public_keys_check_our_tokens_and_hold_nothing_private() {
+    let upstream = Upstream::echo();
+    let gateway = Gateway::in_front_of(&upstream, SHUT);
+    let keys = gateway.client().get("/.well-known/jwks.json").send().expect(200).json();
+    let key = &keys["keys"][0];
+    assert_eq!(
+        (&key["kty"], &key["crv"], &key["alg"]),
+        (&json!("EC"), &json!("P-256"), &json!("ES256"))
+    );
+    assert!(
+        key.get("d").is_none()
+            && key["kid"].is_string()
+            && key["x"].is_string()
+            && key["y"].is_string()
+    );
+    // A shared secret is no public key.
+    let shared = Gateway::sharing(&upstream, SHUT);
+    let keys = shared.client().get("/.well-known/jwks.json").send().expect(200);
+    assert_eq!(keys.json(), json!({"keys": []}));
+}
+
+#[test]
+fn after_logout_no_connection_gets_another_answer_with_the_session() {
+    let upstream = Upstream::echo();
+    let gateway = started(&upstream, SHUT);
+    let client = gateway.client();
+    let tokens = login(&gateway);
+    let (answered, late, before) =
+        (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..100 {
+            scope.spawn(|| {
+                let mut connection = client.connect();
+                for after in 0..20 {
+                    // What starts after the answer must fail; what started before may do either.
+                    let gone = answered.load(Ordering::SeqCst);
+                    let response = client.get("/x").bearer(&tokens.access).send_on(&mut connection);
+                    match (response.status, gone) {
+                        (200, true) => drop(late.fetch_add(1, Ordering::SeqCst)),
+                        (200, false) => drop(before.fetch_add(1, Ordering::SeqCst)),
+                        _ => assert_eq!(response.code(), "token-revoked"),
+                    }
+                    if gone && after > 5 {
+                        break;
+                    }
+                    if after == 3 {
+                        eventually("the logout", || answered.load(Ordering::SeqCst).then_some(()));
+                    }
+                }
+            });
+        }
+        eventually("requests that pass", || (before.load(Ordering::SeqCst) > 50).then_some(()));
+        client.post("/auth/logout").bearer(&tokens.access).send().expect(204);
+        answered.store(true, Ordering::SeqCst);
+    });
+    assert_eq!(late.load(Ordering::SeqCst), 0, "successes after the logout was answered");
+    client.post("/auth/refresh").bearer(&tokens.refresh).send().refused(401, "token-revoked");
+    client.get("/refresh").bearer(&tokens.refresh).send().refused(401, "token-revoked");
+    client.get("/auth/me").bearer(&tokens.access).send().refused(401, "token-revoked");
+    client.post("/auth/logout").bearer(&tokens.access).send().refused(401, "token-revoked");
+}
+
+#[test]
+fn logout_with_the_refresh_token_ends_the_session_too() {
+    let gateway = started(&Upstream::echo(), SHUT);
+    let tokens = login(&gateway);
+    let client = gateway.client();
+    let stale =
+        Tokens::of(&client.post("/auth/refresh").bearer(&tokens.refresh).send().expect(200));
+    client.post("/auth/logout").bearer(&tokens.refresh).send().expect(204);
+    for token in [&tokens.access, &stale.access] {
+        client.get("/x").bearer(token).send().refused(401, "token-revoked");
+    }
+}
+
+#[test]
+fn a_minted_token_without_a_session_dies_alone() {
+    let upstream = Upstream::echo();
+    let gateway = started(&upstream, SHUT);
+    let (one, two) = (gateway.mint(&["--sub", "ada"]), gateway.mint(&["--sub", "ada"]));
+    gateway.client().post("/auth/logout").bearer(&one).send().expect(204);
+    assert_eq!(
+        (status(gateway.client(), "/x", &one), status(gateway.client(), "/x", &two)),
+        (401, 200)
+    );
+}
+
+/// What tells two answers apart, without what differs in every answer.
+fn shape(response: &Response) -> (u16, Vec<(String, String)>, Value) {
+    let mut body = response.json();
+    body["request_id"] = json!("ID");
+    let mut headers = response.headers.clone();
+    headers.retain(|(name, _)| !matches!(&*name.to_lowercase(), "x-request-id" | "date"));
+    (response.status, headers, body)
+}
+
+#[test]
+fn unknown_user_and_wrong_password_are_alike_in_answer_and_time() {
+    let gateway = started(&Upstream::echo(), SHUT);
+    let mut times = [Vec::new(), Vec::new()];
+    let mut connection = gateway.client().connect();
+    for round in 0..21 {
+        let mut shapes = Vec::new();
+        for (index, user) in ["ada", "nobody"].iter().enumerate() {
+            let body = json!({"username": user, "password": format!("wrong {round}")});
+            let start = Instant::now();
+            let response =
+                gateway.client().post("/auth/login").json(&body).send_on(&mut connection);
+            times[index].push(start.elapsed());
+            assert_eq!(response.code(), "credentials-invalid");
+            shapes.push(shape(&response));
+        }
+        assert_eq!(shapes[0], shapes[1]);
+    }
+    let [known, unknown] = times.map(|mut list| {
+        list.sort();
+        list[list.len() / 2].as_secs_f64()
+    });
+    let ratio = known / unknown;
+    assert!((0.5..2.0).contains(&ratio), "known {known} s, unknown {unknown} s");
+}
+
+#[test]
+fn a_body_that_is_not_a_login_is_refused() {
+    let gateway = started(&Upstream::echo(), SHUT);
+    let send = |kind: &str, body: &str| {
+        gateway.client().post("/auth/login").header("Content-Type", kind).body(body).send()
+    };
+    let json = "application/json";
+    for (kind, body) in [
+        (json, ""),
+        (json, "{}"),
+        (json, "[]"),
+        (json, r#"{"username":"ada"}"#),
+        (json, r#"{"username":"ada","password":7}"#),
+        (json, r#"{"username":"ada","password":"x","password":"correct horse"}"#),
+        (json, r#"{"username":"ada","password":"correct horse"} x"#),
+        ("text/plain", r#"{"username":"ada","password":"correct horse"}"#),
+        ("application/x-www-form-urlencoded", "username=ada"),
+        ("application/x-www-form-urlencoded", "username=ada&password=a&password=b"),
+    ] {
+        send(kind, body).refused(400, "bad-body");
+    }
+    let long = "x".repeat(1024 * 1024);
+    send(json, &format!(r#"{{"username":"ada","password":"{long}"}}"#))
+        .refused(413, "body-too-large");
+    let long = "x".repeat(8 * 1024);
+    let response = send(json, &format!(r#"{{"username":"ada","password":"{long}"}}"#));
+    assert!(matches!(response.status, 400 | 401), "{}", response.status);
+}
+
+#[test]
+fn two_hundred_parallel_logins_do_not_stall_proxying() {
+    let upstream = Upstream::echo();
+    let gateway = started(&upstream, SHUT);
+    let client = gateway.client();
+    let left = AtomicUsize::new(200);
+    let (mut slowest, mut count) = (Duration::ZERO, 0);
+    std::thread::scope(|scope| {
+        for index in 0..200 {
+            let left = &left;
+            scope.spawn(move || {
+                let right = index % 2 == 0;
+                let password = if right { "correct horse" } else { "wrong" };
+                let response = client
+                    .post("/auth/login")
+                    .json(&json!({"username": "ada", "password": password}))
+                    .send();
+                left.fetch_sub(1, Ordering::SeqCst);
+                assert!(
+                    response.status == if right { 200 } else { 401 } || response.status == 503,
+                    "{}",
+                    response.text()
+                );
+            });
+        }
+        let mut connection = client.connect();
+        while left.load(Ordering::SeqCst) > 0 {
+            let start = Instant::now();
+            client.get("/public").send_on(&mut connection).expect(200);
+            slowest = slowest.max(start.elapsed());
+            count += 1;
+        }
+    });
+    // One after the other, the logins take seconds; a request between them takes a moment.
+    assert!(count >= 20, "only {count} requests while 200 logins ran");
+    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+}
+
+#[test]
+fn endpoints_move_with_at_and_vanish_with_enabled_false() {
+    let upstream = Upstream::echo();
+    let moved = Gateway::in_front_of(&upstream, &format!("[login]\nat = \"/_gate\"\n{SHUT}"));
+    let body = json!({"username": "admin", "password": moved.first_password()});
+    moved.client().post("/_gate/login").json(&body).send().expect(200);
+    moved.client().post("/auth/login").json(&body).send().refused(401, "token-missing");
+    let off = Gateway::sharing(
+        &upstream,
+        "[login]\nenabled = false\n[routes]\n\"/public\" = \"public\"\n",
+    );
+    off.client().post("/auth/login").json(&body).send().refused(404, "no-route");
+    off.client().get("/public").send().expect(200);
+}

@@ -1,0 +1,281 @@
+//! Requests out and responses in: what passes unchanged, how connections are kept and reused, which backend is asked.
+
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::harness::{Gateway, Step, Upstream};
+
+/// Everybody may ask for everything.
+const OPEN: &str = "[routes]\n\"/**\" = \"public\"\n";
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+#[test]
+fn a_request_reaches_the_backend_with_its_method_target_fields_and_body() {
+    let upstream = Upstream::echo();
+    let gateway = Gateway::in_front_of(&upstream, OPEN);
+    let request = gateway.client().request("PATCH", "/a/b?x=1&x=2&y=%20").header("X-App", "7");
+    request.header("Cookie", "a=b").body("h\u{e9}llo\r\n\0").send().expect(200);
+    let seen = upstream.last();
+    assert_eq!((seen.method(), seen.target()), ("PATCH", "/a/b?x=1&x=2&y=%20"));
+    assert_eq!((seen.header("x-app"), seen.header("cookie")), (Some("7"), Some("a=b")));
+    assert_eq!(seen.text(), "h\u{e9}llo\r\n\0");
+    assert_eq!(seen.header("content-length"), Some("9"));
+}
+
+#[test]
+fn a_response_comes_back_with_its_status_fields_and_body() {
+    let answer = "HTTP/1.1 418 Short and stout\r\nX-App: 1\r\nX-App: 2\r\nSet-Cookie: a=b; Path=/\r\n\
+                  Set-Cookie: c=d\r\nContent-Type: text/x-tea\r\nContent-Length: 3\r\n\r\ntea";
+    let upstream = Upstream::answering(answer);
+    let gateway = Gateway::in_front_of(&upstream, OPEN);
+    let response = gateway.client().get("/").send().expect(418);
+    assert_eq!(response.all("x-app"), ["1", "2"]);
+    assert_eq!(response.all("set-cookie"), ["a=b; Path=/", "c=d"]);
+    assert_eq!(response.header("content-type"), Some("text/x-tea"));
+    assert_eq!(response.text(), "tea");
+}
+
+#[test]
+fn responses_without_a_body_keep_their_form() {
+    let upstream = Upstream::custom(|exchange| match exchange.request.target() {
+        "/204" => exchange.send("HTTP/1.1 204 No Content\r\nX: 1\r\n\r\n"),
+        "/304" => {
+            exchange.send("HTTP/1.1 304 Not Modified\r\nETag: \"x\"\r\nContent-Length: 5\r\n\r\n")
+        }
+        _ => exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 12345\r\n\r\n"),
+    });
+    let gateway = Gateway::in_front_of(&upstream, OPEN);
+    let mut connection = gateway.client().connect();
+    let none = gateway.client().get("/204").send_on(&mut connection).expect(204);
+    assert!(!none.has("content-length") && !none.has("transfer-encoding"), "{:?}", none.headers);
+    let cached = gateway.client().get("/304").send_on(&mut connection).expect(304);
+    assert_eq!(cached.header("etag"), Some("\"x\""));
+    let head = gateway.client().request("HEAD", "/").send_on(&mut connection).expect(200);
+    assert_eq!(head.header("content-length"), Some("12345"));
+    // The connection is still in step.
+    gateway.client().get("/204").send_on(&mut connection).expect(204);
+}
+
+#[test]
+fn a_thousand_requests_on_one_connection_need_a_handful_towards_the_backend() {
+    let upstream = Upstream::answering(OK);
+    let gateway = Gateway::in_front_of(&upstream, OPEN);
+    let mut connection = gateway.client().connect();
+    for _ in 0..1000 {
+        gateway.client().get("/").send_on(&mut connection).expect(200);
+    }
+    assert_eq!(upstream.count(), 1000);
+    let most = upstream.requests().iter().map(|request| request.connection).max();
+    assert!(most <= Some(3), "{most:?} connections");
+}
+
+#[test]
+fn many_clients_share_the_connections_to_the_backend() {
+    let upstream = Upstream::answering(OK);
+    let gateway = Gateway::in_front_of(&upstream, &format!("{OPEN}[limits]\nthreads = 2\n"));
+    for _ in 0..100 {
+        gateway.client().get("/").send().expect(200);
+    }
+    let most = upstream.requests().iter().map(|request| request.connection).max();
+    assert!(most <= Some(6), "{most:?} connections for 100 clients");
+}
+
+#[test]
+fn idle_max_zero_opens_a_connection_for_every_request() {
+    let upstream = Upstream::answering(OK);
+    let toml = format!("[upstreams.app]\nurl = \"{upstream}\"\nidle_max = 0\n{OPEN}");
+    let gateway = Gateway::start(&toml);
+    let mut connection = gateway.client().connect();
+    for _ in 0..5 {
+        gateway.client().get("/").send_on(&mut connection).expect(200);
+    }
+    assert_eq!(upstream.last().connection, 5);
+}
+
+/// A backend that answers the first request of each connection and treats the second as told.
+fn once_each(second: impl Fn() -> io::Result<()> + Send + Sync + 'static) -> Upstream {
+    let last = AtomicUsize::new(0);
+    Upstream::custom(move |exchange| {
+        exchange.read_body()?;
+        let connection = exchange.request.connection;
+        if last.swap(connection, Ordering::SeqCst) == connection {
+            return second();
+        }
+        exchange.send(OK)
+    })
+}
+
+fn cut() -> io::Result<()> {
+    Err(io::Error::other("closed without an answer"))
+}
+
+#[test]
+fn a_get_that_met_a_closing_connection_is_sent_again() {
+    let upstream = once_each(cut);
+    let gateway = Gateway::in_front_of(&upstream, OPEN);
+    let mut connection = gateway.client().connect();
+    gateway.client().get("/1").send_on(&mut connection).expect(200);
+    gateway.client().get("/2").send_on(&mut connection).expect(200);
+    let seen: Vec<_> = upstream.requests().iter().map(|r| r.target().to_owned()).collect();
+    assert_eq!(seen, ["/1", "/2", "/2"]);
+}
+
+#[test]
+fn a_post_is_never_sent_twice() {
+    for body in ["", "pay 5"] {
+        let upstream = once_each(cut);
+        let gateway = Gateway::in_front_of(&upstream, OPEN);
+        let mut connection = gateway.client().connect();
+        gateway.client().get("/1").send_on(&mut connection).expect(200);
+        let pay = gateway.client().post("/pay").body(body).send_on(&mut connection);
+        pay.refused(502, "upstream-unreachable");
+        let seen = upstream.requests().iter().filter(|r| r.target() == "/pay").count();
+        assert_eq!(seen, 1, "body {body:?}");
+    }
+}
+
+#[test]
+fn a_get_with_a_body_is_never_sent_twice() {
+    let upstream = once_each(cut);
+    let gateway = Gateway::in_front_of(&upstream, OPEN);
+    let mut connection = gateway.client().connect();
+    gateway.client().get("/1").send_on(&mut connection).expect(200);
+    gateway
+        .client()
+        .get("/2")
+        .body("x")
+        .send_on(&mut connection)
+        .refused(502, "upstream-unreachable");
+    assert_eq!(upstream.count(), 2);
+}
+
+#[test]
+fn a_connection_that_the_backend_closed_while_idle_costs_no_request() {
+    let upstream = Upstream::raw([Step::send(OK), Step::Close]);
+    let gateway = Gateway::in_front_of(&upstream, OPEN);
+    let mut connection = gateway.client().connect();
+    for number in 1..=20 {
+        gateway.client().post(&format!("/{number}")).body("x").send_on(&mut connection);
+        // Each arrives at most once, whether the close was seen in time or not.
+        let target = format!("/{number}");
+        let copies = upstream.requests().iter().filter(|r| r.target() == target).count();
+        assert!(copies <= 1, "{copies} copies of {target}");
+    }
+    gateway.client().get("/end").send_on(&mut connection).expect(200);
+}
+
+#[test]
+fn bytes_after_a_whole_response_are_never_given_to_the_next_client() {
+    let upstream =
+        Upstream::answering(format!("{OK}HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged"));
+    let gateway = Gateway::in_front_of(&upstream, OPEN);
+    for _ in 0..20 {
+        let response = gateway.client().get("/").send();
+        assert!(response.status == 502 || response.text() == "ok", "{}", response.text());
+    }
+}
+
+#[test]
+fn a_route_picks_one_of_several_upstreams() {
+    let (one, two) = (Upstream::echo(), Upstream::echo());
+    let toml = format!(
+        "upstream = \"{one}\"\n[upstreams.two]\nurl = \"{two}\"\n[routes]\n\"/**\" = \"public\"\n\
+         \"/two/**\" = {{ policy = \"public\", upstream = \"two\" }}\n\
+         \"/three\" = {{ policy = \"public\", upstream = \"two\" }}\n"
+    );
+    let gateway = Gateway::start(&toml);
+    for path in ["/", "/two/x", "/three", "/three/x"] {
+        gateway.client().get(path).send().expect(200);
+    }
+    let targets = |upstream: &Upstream| -> Vec<String> {
+        upstream.requests().iter().map(|r| r.target().to_owned()).collect()
+    };
+    assert_eq!(targets(&one), ["/", "/three/x"]);
+    assert_eq!(targets(&two), ["/two/x", "/three"]);
+}
+
+#[test]
+fn rewrite_strips_prefixes_and_places_captures() {
+    let upstream = Upstream::echo();
+    let routes = "[routes]\n\"/app/**\" = { policy = \"public\", rewrite = \"/**\" }\n\
+        \"/users/{id}/posts/{post}\" = { policy = \"public\", rewrite = \"/posts/{post}/by-{id}\" }\n\
+        \"/old/{x}/**\" = { policy = \"public\", rewrite = \"/new/**\" }\n\
+        \"/exact\" = { policy = \"public\", rewrite = \"/\" }\n";
+    let gateway = Gateway::in_front_of(&upstream, routes);
+    for (asked, sent) in [
+        ("/app/a/b?q=1", "/a/b?q=1"),
+        ("/app", "/"),
+        ("/app/", "/"),
+        ("/app/a/", "/a/"),
+        ("/app/a%20b", "/a%20b"),
+        ("/users/7/posts/9?x", "/posts/9/by-7?x"),
+        ("/old/1/2/3", "/new/2/3"),
+        ("/exact?y=2", "/?y=2"),
+    ] {
+        gateway.client().get(asked).send().expect(200);
+        assert_eq!(upstream.last().target(), sent, "for {asked}");
+    }
+}
+
+#[test]
+fn a_rewritten_path_is_canonicalised_again_before_it_is_sent() {
+    let upstream = Upstream::echo();
+    let routes = "[routes]\n\"/app/**\" = { policy = \"public\", rewrite = \"/**\" }\n\
+        \"/join/{a}\" = { policy = \"public\", rewrite = \"/x/.{a}\" }\n";
+    let gateway = Gateway::in_front_of(&upstream, routes);
+    for path in ["/app/..%2fadmin", "/app/%2e%2e/admin", "/app//admin", "/app../admin", "/join/."] {
+        let refused = gateway.client().get(path).send();
+        assert!(matches!(refused.status, 400 | 404), "{path}: {}", refused.status);
+    }
+    // Each part alone is harmless; together they would be `..`.
+    gateway.client().get("/join/%2E").send().expect(400);
+    assert_eq!(upstream.count(), 0);
+    gateway.client().get("/join/x").send().expect(200);
+    assert_eq!(upstream.last().target(), "/x/.x");
+}
+
+#[test]
+fn a_redirect_to_the_backends_own_address_does_not_leak_it() {
+    let upstream = Upstream::custom(|exchange| {
+        let host = exchange.request.header("host").unwrap_or("").to_owned();
+        let head = format!(
+            "HTTP/1.1 302 Found\r\nLocation: http://{host}/next?a\r\nContent-Length: 0\r\n\r\n"
+        );
+        exchange.send(head)
+    });
+    let toml = format!("[upstreams.app]\nurl = \"{upstream}\"\nhost = \"upstream\"\n{OPEN}");
+    let response = Gateway::start(&toml).client().get("/").send().expect(302);
+    assert_eq!(response.header("location"), Some("/next?a"));
+}
+
+#[test]
+fn a_client_that_speaks_http_1_0_gets_an_answer_it_can_read() {
+    let chunked =
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
+    let upstream =
+        Upstream::answering(format!("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n{chunked}"));
+    let gateway = Gateway::in_front_of(&upstream, OPEN);
+    let answer = gateway.client().raw("GET /old HTTP/1.0\r\n\r\n");
+    let answer = String::from_utf8(answer).expect("text");
+    assert!(answer.starts_with("HTTP/1.0 200") || answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(!answer.to_ascii_lowercase().contains("transfer-encoding"), "{answer}");
+    assert!(answer.ends_with("\r\n\r\nabcde"), "{answer}");
+    assert_eq!(upstream.last().start, "GET /old HTTP/1.1");
+    assert!(upstream.last().has("host"));
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order_each_with_its_own_decision() {
+    let upstream = Upstream::echo();
+    let toml = "[routes]\n\"/open/**\" = \"public\"\n\"/shut/**\" = \"access-required\"\n";
+    let gateway = Gateway::in_front_of(&upstream, toml);
+    let one = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+    let mut connection = gateway.client().connect();
+    connection.write([one("/open/1"), one("/shut/2"), one("/open/3"), one("/none")].concat());
+    assert_eq!(connection.response().expect(200).json()["target"], "/open/1");
+    connection.response().refused(401, "token-missing");
+    assert_eq!(connection.response().expect(200).json()["target"], "/open/3");
+    connection.response().refused(404, "no-route");
+    assert_eq!(upstream.count(), 2);
+}

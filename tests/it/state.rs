@@ -1,0 +1,163 @@
+//! Users, sessions and revocations: what was acknowledged is kept, whatever happens to the process.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use serde_json::json;
+
+use crate::harness::{Gateway, Tokens, Upstream, eventually, forge};
+
+const SHUT: &str = "[routes]\n\"/refresh\" = \"refresh-only\"\n\"/**\" = \"access-required\"\n";
+
+fn code(gateway: &Gateway, token: &str) -> (u16, String) {
+    let response = gateway.client().get("/x").bearer(token).send();
+    (response.status, response.code())
+}
+
+/// Logs two sessions in, one out, ends the process as told, and looks at both after a restart.
+#[track_caller]
+fn survives(end: impl Fn(&mut Gateway)) {
+    let upstream = Upstream::echo();
+    let mut gateway = Gateway::in_front_of(&upstream, SHUT);
+    let password = gateway.first_password();
+    let (kept, ended) = (gateway.login("admin", &password), gateway.login("admin", &password));
+    let minted = gateway.mint(&["--sub", "x"]);
+    gateway.client().post("/auth/logout").bearer(&minted).send().expect(204);
+    gateway.client().post("/auth/logout").bearer(&ended.access).send().expect(204);
+    end(&mut gateway);
+    gateway.restart();
+    let revoked = (401, "token-revoked".to_owned());
+    assert_eq!(code(&gateway, &ended.access), revoked);
+    assert_eq!(code(&gateway, &minted), revoked);
+    gateway
+        .client()
+        .post("/auth/refresh")
+        .bearer(&ended.refresh)
+        .send()
+        .refused(401, "token-revoked");
+    assert_eq!(code(&gateway, &kept.access).0, 200);
+    let refreshed = gateway.client().post("/auth/refresh").bearer(&kept.refresh).send().expect(200);
+    assert_eq!(code(&gateway, &Tokens::of(&refreshed).access).0, 200);
+    gateway.login("admin", &password);
+    assert!(!gateway.stdout().contains("first user"), "the first user is made once");
+}
+
+#[test]
+fn logins_and_logouts_survive_a_restart() {
+    survives(|gateway| assert_eq!(gateway.terminate().code(), Some(0)));
+}
+
+#[test]
+fn logins_and_logouts_survive_kill_minus_nine() {
+    survives(Gateway::kill);
+}
+
+#[test]
+fn every_logout_that_was_answered_survives_a_kill_under_load() {
+    let upstream = Upstream::echo();
+    let mut gateway = Gateway::sharing(&upstream, SHUT);
+    let client = gateway.client();
+    let answered = std::sync::Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                loop {
+                    let token = forge::stale("ada");
+                    let mut connection = match std::net::TcpStream::connect(client.address) {
+                        Ok(_) => client.connect(),
+                        Err(_) => return,
+                    };
+                    connection.write(client.post("/auth/logout").bearer(&token).bytes());
+                    if !connection.rest().starts_with(b"HTTP/1.1 204") {
+                        return;
+                    }
+                    answered.lock().expect("not poisoned").push(token);
+                }
+            });
+        }
+        eventually("some logouts", || {
+            (answered.lock().expect("not poisoned").len() >= 16).then_some(())
+        });
+        gateway.kill();
+    });
+    gateway.restart();
+    let answered = answered.into_inner().expect("not poisoned");
+    for token in &answered {
+        assert_eq!(
+            code(&gateway, token),
+            (401, "token-revoked".to_owned()),
+            "one of {}",
+            answered.len()
+        );
+    }
+    assert_eq!(code(&gateway, &forge::stale("ada")).0, 200);
+}
+
+#[test]
+fn the_first_user_has_a_random_password_printed_once_and_kept_as_argon2id() {
+    let upstream = Upstream::echo();
+    let (one, two) = (Gateway::in_front_of(&upstream, SHUT), Gateway::in_front_of(&upstream, SHUT));
+    let password = one.first_password();
+    assert_ne!(password, two.first_password());
+    assert!(password.len() >= 20, "{password}");
+    let users = std::fs::read_to_string(one.path("data/users.toml")).expect("users");
+    assert!(users.contains("$argon2id$") && !users.contains(&password), "{users}");
+    let mode = std::fs::metadata(one.path("data/users.toml")).expect("a file").permissions().mode();
+    assert_eq!(mode & 0o077, 0, "only its owner");
+    assert!(!one.log().contains(&password));
+    one.login("admin", &password);
+}
+
+#[test]
+fn the_state_file_holds_no_token() {
+    let upstream = Upstream::echo();
+    let mut gateway = Gateway::in_front_of(&upstream, SHUT);
+    let tokens = gateway.login_first();
+    gateway.client().post("/auth/refresh").bearer(&tokens.refresh).send().expect(200);
+    gateway.terminate();
+    for entry in std::fs::read_dir(gateway.path("data")).expect("a directory").flatten() {
+        let Ok(bytes) = std::fs::read(entry.path()) else { continue };
+        let text = String::from_utf8_lossy(&bytes);
+        for token in [&tokens.access, &tokens.refresh] {
+            let signature = token.rsplit('.').next().expect("a signature");
+            assert!(!text.contains(signature), "{:?}", entry.path());
+        }
+        let mode = entry.metadata().expect("a file").permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{:?} is for its owner only", entry.path());
+    }
+}
+
+#[test]
+fn claims_of_a_user_are_asked_again_at_each_refresh() {
+    let upstream = Upstream::echo();
+    let gateway = Gateway::in_front_of(&upstream, SHUT);
+    let tokens = gateway.login_first();
+    gateway.cli(&["user", "remove", "admin"], "").succeeded();
+    gateway.user("admin", "another password", r#"{"roles":["changed"]}"#);
+    let roles = eventually("the new claims", || {
+        let answer = gateway.client().post("/auth/refresh").bearer(&tokens.refresh).send();
+        let said = (answer.status == 200).then(|| forge::payload(&Tokens::of(&answer).access));
+        said.filter(|said| said["roles"] == json!(["changed"]))
+    });
+    assert_eq!(roles["sub"], "admin");
+}
+
+#[test]
+fn a_user_who_is_removed_gets_no_more_tokens() {
+    let upstream = Upstream::echo();
+    let gateway = Gateway::in_front_of(&upstream, SHUT);
+    let password = gateway.first_password();
+    let tokens = gateway.login("admin", &password);
+    gateway.cli(&["user", "remove", "admin"], "").succeeded();
+    eventually("the removal", || {
+        let answer = gateway.client().post("/auth/refresh").bearer(&tokens.refresh).send();
+        (answer.status == 401).then_some(())
+    });
+    let body = json!({"username": "admin", "password": password});
+    gateway.client().post("/auth/login").json(&body).send().refused(401, "credentials-invalid");
+    let reauth = gateway
+        .client()
+        .post("/auth/reauth")
+        .bearer(&tokens.access)
+        .json(&json!({"password": password}));
+    reauth.send().expect(401);
+}

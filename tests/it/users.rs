@@ -1,0 +1,145 @@
+//! `users.toml`: who may log in, edited by hand or by `freshgate user`, reread when it changes.
+
+use serde_json::json;
+
+use crate::harness::{Gateway, Response, Setup, Upstream, eventually, forge};
+
+const TOML: &str =
+    "[login]\nusers = { file = \"users.toml\" }\n[routes]\n\"/**\" = \"access-required\"\n";
+
+fn try_login(gateway: &Gateway, name: &str, password: &str) -> Response {
+    gateway
+        .client()
+        .post("/auth/login")
+        .json(&json!({"username": name, "password": password}))
+        .send()
+}
+
+#[track_caller]
+fn can_soon(gateway: &Gateway, name: &str, password: &str, status: u16) -> Response {
+    eventually(&format!("{name} to get {status}"), || {
+        Some(try_login(gateway, name, password)).filter(|response| response.status == status)
+    })
+}
+
+fn setup(upstream: &Upstream) -> Setup {
+    Setup::new(&format!("upstream = \"{upstream}\"\n{TOML}"))
+}
+
+#[track_caller]
+fn add(setup: &Setup, name: &str, password: &str, more: &[&str]) {
+    let args = [&["user", "add", name, "--password-stdin"], more].concat();
+    setup.cli(&args, &format!("{password}\n")).succeeded();
+}
+
+#[test]
+fn users_are_added_listed_changed_and_removed_on_the_command_line() {
+    let setup = setup(&Upstream::echo());
+    add(
+        &setup,
+        "ada",
+        "first password",
+        &["--role", "admin", "--role", "staff", "--claims", r#"{"team":"red","level":3}"#],
+    );
+    add(&setup, "bob", "second password", &[]);
+    let gateway = setup.start();
+    let said = forge::payload(&gateway.login("ada", "first password").access);
+    assert_eq!(
+        (&said["roles"], &said["team"], &said["level"]),
+        (&json!(["admin", "staff"]), &json!("red"), &json!(3))
+    );
+    let list = gateway.cli(&["user", "list"], "").succeeded().stdout;
+    assert!(list.contains("ada") && list.contains("bob") && list.contains("red"), "{list}");
+    assert!(!list.contains("argon2"), "{list}");
+
+    gateway.cli(&["user", "password", "ada", "--password-stdin"], "third password\n").succeeded();
+    can_soon(&gateway, "ada", "third password", 200);
+    try_login(&gateway, "ada", "first password").refused(401, "credentials-invalid");
+    gateway.cli(&["user", "remove", "bob"], "").succeeded();
+    can_soon(&gateway, "bob", "second password", 401);
+    let list = gateway.cli(&["user", "list"], "").succeeded().stdout;
+    assert!(list.contains("ada") && !list.contains("bob"), "{list}");
+}
+
+#[test]
+fn mistakes_with_users_change_nothing_and_say_why() {
+    let setup = setup(&Upstream::echo());
+    add(&setup, "ada", "first password", &[]);
+    let before = std::fs::read(setup.dir().join("users.toml")).expect("users");
+    for (args, stdin) in [
+        (&["user", "add", "ada", "--password-stdin"][..], "x password\n"),
+        (&["user", "add", "eve", "--password-stdin"], ""),
+        (&["user", "add", "eve", "--password-stdin"], "\n"),
+        (&["user", "add", "eve", "--password-stdin"], "two\nlines\n"),
+        (&["user", "add", "eve", "--password-stdin", "--claims", "[]"], "password\n"),
+        (
+            &["user", "add", "eve", "--password-stdin", "--claims", r#"{"sub":"root"}"#],
+            "password\n",
+        ),
+        (
+            &["user", "add", "eve", "--password-stdin", "--claims", r#"{"type":"refresh"}"#],
+            "password\n",
+        ),
+        (&["user", "add", "", "--password-stdin"], "password\n"),
+        (&["user", "remove", "eve"], ""),
+        (&["user", "password", "eve", "--password-stdin"], "password\n"),
+        (&["user", "add", "eve", "--password", "on-the-command-line"], ""),
+    ] {
+        let output = setup.cli(args, stdin);
+        assert_ne!(output.code, Some(0), "{args:?}");
+        assert!(!output.stderr.trim().is_empty(), "{args:?} says nothing");
+        assert_eq!(
+            std::fs::read(setup.dir().join("users.toml")).expect("users"),
+            before,
+            "{args:?}"
+        );
+    }
+}
+
+#[test]
+fn a_password_is_taken_whole_however_long_and_in_any_script() {
+    let setup = setup(&Upstream::echo());
+    let long = "p".repeat(100);
+    add(&setup, "long", &long, &[]);
+    add(&setup, "script", "p\u{e4}ss \u{1f511} w\u{f6}rd", &[]);
+    let gateway = setup.start();
+    gateway.login("long", &long);
+    gateway.login("script", "p\u{e4}ss \u{1f511} w\u{f6}rd");
+    try_login(&gateway, "long", &"p".repeat(99)).expect(401);
+    try_login(&gateway, "long", &format!("{long}p")).expect(401);
+    try_login(&gateway, "long", &format!("{}{}", "p".repeat(72), "q".repeat(28))).expect(401);
+}
+
+#[test]
+fn a_file_edited_by_hand_is_reread_and_comments_survive_the_command_line() {
+    let setup = setup(&Upstream::echo());
+    add(&setup, "ada", "first password", &[]);
+    let path = setup.dir().join("users.toml");
+    let text = std::fs::read_to_string(&path).expect("users");
+    std::fs::write(&path, format!("# kept by hand\n{text}")).expect("written");
+    add(&setup, "bob", "second password", &[]);
+    let gateway = setup.start();
+    gateway.login("ada", "first password");
+    let text = std::fs::read_to_string(&path).expect("users");
+    assert!(text.contains("# kept by hand"), "{text}");
+    // By hand: bob becomes carol, through a new file that takes the place of the old one, as editors do.
+    let next = path.with_extension("tmp");
+    std::fs::write(&next, text.replace("bob", "carol")).expect("written");
+    std::fs::rename(&next, &path).expect("renamed");
+    can_soon(&gateway, "carol", "second password", 200);
+    try_login(&gateway, "bob", "second password").expect(401);
+}
+
+#[test]
+fn a_broken_users_file_leaves_the_old_users_and_says_so() {
+    let setup = setup(&Upstream::echo());
+    add(&setup, "ada", "first password", &[]);
+    let gateway = setup.start();
+    let path = gateway.path("users.toml");
+    let text = std::fs::read_to_string(&path).expect("users");
+    std::fs::write(&path, "users = [[[").expect("written");
+    gateway.logged("users.toml");
+    gateway.login("ada", "first password");
+    std::fs::write(&path, text.replace("ada", "eve")).expect("written");
+    can_soon(&gateway, "eve", "first password", 200);
+}

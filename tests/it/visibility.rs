@@ -1,0 +1,308 @@
+//! Being seen: the log, the access line, the admin listener, the metrics; and what must never be seen.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Gateway, Setup, Upstream, eventually, forge};
+
+const SHUT: &str = "[routes]\n\"/open/**\" = \"public\"\n\"/shut/{id}\" = \"access-required\"\n\"/deny\" = \"deny\"\n";
+
+/// The access line of the request with this id.
+#[track_caller]
+fn access_line(gateway: &Gateway, id: &str) -> Value {
+    eventually(&format!("the access line of {id}"), || {
+        let log = gateway.log();
+        let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines
+            .into_iter()
+            .find(|line| line["request_id"] == id && line["target"] == "freshgate::access")
+    })
+}
+
+#[test]
+fn the_access_line_tells_the_whole_story_of_a_request() {
+    let upstream = Upstream::answering("HTTP/1.1 201 Created\r\nContent-Length: 5\r\n\r\nhello");
+    let gateway = Gateway::sharing(&upstream, &format!("[log]\naccess = true\n{SHUT}"));
+    let ask = |path: &str, token: Option<&str>| {
+        let request = gateway.client().post(path);
+        let response = token.map_or(request.clone(), |token| request.bearer(token)).send();
+        access_line(&gateway, response.header("x-request-id").expect("an id"))
+    };
+    let line = ask("/shut/7?secret=1", Some(&forge::stale("ada")));
+    assert_eq!(
+        (&line["route.id"], &line["policy"], &line["decision"]),
+        (&json!("/shut/{id}"), &json!("access-required"), &json!("pass"))
+    );
+    assert_eq!(
+        (&line["subject"], &line["status"], &line["bytes"]),
+        (&json!("ada"), &json!(201), &json!(5))
+    );
+    assert_eq!(
+        (&line["method"], &line["path"], &line["upstream.name"]),
+        (&json!("POST"), &json!("/shut/7"), &json!("default"))
+    );
+    assert!(line["duration_ms"].as_f64().is_some_and(|ms| ms > 0.0 && ms < 60_000.0), "{line}");
+    assert!(line["timestamp"].is_string() && line["level"] == "INFO");
+    let line = ask("/shut/7", None);
+    assert_eq!(
+        (&line["decision"], &line["status"], &line["subject"]),
+        (&json!("token-missing"), &json!(401), &json!("-"))
+    );
+    let line = ask("/none", None);
+    assert_eq!(
+        (&line["decision"], &line["status"], &line["route.id"]),
+        (&json!("no-route"), &json!(404), &json!("-"))
+    );
+    let line = ask("/deny", None);
+    assert_eq!((&line["decision"], &line["policy"]), (&json!("no-route"), &json!("deny")));
+    let line = ask("/open/../x", None);
+    assert_eq!((&line["decision"], &line["status"]), (&json!("bad-path"), &json!(400)));
+    // One line each.
+    let log = gateway.log();
+    assert_eq!(log.lines().filter(|line| line.contains("freshgate::access")).count(), 5, "{log}");
+}
+
+#[test]
+fn access_lines_are_off_unless_switched_on() {
+    let upstream = Upstream::echo();
+    let mut gateway = Gateway::in_front_of(&upstream, SHUT);
+    gateway.client().get("/open/x").send().expect(200);
+    gateway.terminate();
+    assert!(!gateway.log().contains("freshgate::access"));
+}
+
+#[test]
+fn the_log_is_json_where_there_is_no_terminal_and_text_where_asked() {
+    let upstream = Upstream::echo();
+    let mut json = Gateway::in_front_of(&upstream, SHUT);
+    let mut text = Gateway::in_front_of(&upstream, &format!("[log]\nformat = \"text\"\n{SHUT}"));
+    for gateway in [&mut json, &mut text] {
+        gateway.terminate();
+        gateway.logged("stopped");
+    }
+    assert!(
+        json.log().lines().all(|line| serde_json::from_str::<Value>(line).is_ok()),
+        "{}",
+        json.log()
+    );
+    assert!(
+        text.log().lines().all(|line| serde_json::from_str::<Value>(line).is_err()),
+        "{}",
+        text.log()
+    );
+}
+
+#[test]
+fn health_readiness_and_metrics_are_on_the_admin_listener_and_nowhere_else() {
+    let upstream = Upstream::echo();
+    let gateway =
+        Gateway::in_front_of(&upstream, &format!("{SHUT}\"/**\" = \"access-required\"\n"));
+    assert!(gateway.admin().address.ip().is_loopback());
+    gateway.admin().get("/healthz").send().expect(200);
+    gateway.admin().get("/readyz").send().expect(200);
+    assert_eq!(gateway.admin().get("/none").send().status, 404);
+    assert_eq!(gateway.admin().post("/metrics").send().status, 405);
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        let probe = gateway.client().get(path).header("User-Agent", "kube-probe/1.30");
+        probe.send().refused(401, "token-missing");
+    }
+    assert_eq!(gateway.admin().get("/open/x").send().status, 404);
+    // Without one, nothing is said of one.
+    let off = "listen = \"127.0.0.1:0\"\nadmin = \"off\"\nupstream = \"builtin:whoami\"\n[routes]\n\"/\" = \"public\"\n";
+    let off = Setup::new("").file("off.toml", off).args(&["run", "--config", "off.toml"]).start();
+    off.client().get("/").send().expect(200);
+    assert!(!off.stdout().contains("admin on"), "{}", off.stdout());
+}
+
+#[test]
+fn health_of_the_command_line_asks_the_running_gateway() {
+    let mut gateway = Gateway::in_front_of(&Upstream::echo(), SHUT);
+    let url = format!("http://{}", gateway.admin().address);
+    let healthy = |gateway: &Gateway| gateway.cli(&["health", "--help"], "").stdout;
+    assert!(healthy(&gateway).contains("Usage:"));
+    assert!(!url.is_empty());
+    gateway.terminate();
+    assert_ne!(gateway.cli(&["health"], "").code, Some(0));
+}
+
+/// The number after this series of the metrics.
+fn number(metrics: &str, series: &str) -> f64 {
+    let line = metrics
+        .lines()
+        .find(|line| line.starts_with(series) && line[series.len()..].starts_with(' '));
+    line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0)
+}
+
+#[test]
+fn metrics_count_decisions_by_route_and_durations() {
+    let upstream = Upstream::echo();
+    let gateway = Gateway::sharing(&upstream, &format!("[limits]\nthreads = 1\n{SHUT}"));
+    for _ in 0..3 {
+        gateway.client().get("/open/x").send().expect(200);
+        gateway.client().get("/shut/1").send().expect(401);
+        gateway.client().get("/shut/2").bearer("junk").send().expect(401);
+    }
+    gateway.client().get("/none").send().expect(404);
+    let stale = forge::stale("ada");
+    for _ in 0..4 {
+        gateway.client().get("/shut/1").bearer(&stale).send().expect(200);
+    }
+    let series = |route: &str, policy: &str, decision: &str| {
+        format!(
+            "freshgate_requests_total{{route=\"{route}\",policy=\"{policy}\",decision=\"{decision}\"}}"
+        )
+    };
+    let metrics = eventually("all requests to be counted", || {
+        let response = gateway.admin().get("/metrics").send().expect(200);
+        let text = response.text();
+        (number(&text, "freshgate_request_duration_seconds_count{thread=\"0\"}") >= 14.0)
+            .then_some(text)
+    });
+    assert_eq!(number(&metrics, &series("/open/**", "public", "pass")), 3.0, "{metrics}");
+    assert_eq!(number(&metrics, &series("/shut/{id}", "access-required", "token-missing")), 3.0);
+    assert_eq!(number(&metrics, &series("/shut/{id}", "access-required", "token-malformed")), 3.0);
+    assert_eq!(number(&metrics, &series("/shut/{id}", "access-required", "pass")), 4.0);
+    assert_eq!(number(&metrics, &series("-", "-", "no-route")), 1.0);
+    assert_eq!(number(&metrics, "freshgate_token_cache_hits_total{thread=\"0\"}"), 3.0);
+    assert!(
+        metrics.trim_end().ends_with("# EOF")
+            && metrics.contains("# TYPE freshgate_requests counter")
+    );
+}
+
+#[test]
+fn an_unreachable_backend_is_counted_and_logged_with_its_name() {
+    let toml = format!("upstream = \"http://{}\"\n{SHUT}", Upstream::nowhere());
+    let gateway = Gateway::start(&toml);
+    let id = gateway
+        .client()
+        .get("/open/x")
+        .send()
+        .expect(502)
+        .header("x-request-id")
+        .expect("an id")
+        .to_owned();
+    let line: Value = serde_json::from_str(&gateway.logged(&id)).expect("JSON");
+    assert_eq!(
+        (&line["level"], &line["upstream.name"], &line["refusal.code"]),
+        (&json!("WARN"), &json!("default"), &json!("upstream-unreachable"))
+    );
+    let metrics = gateway.admin().get("/metrics").send().expect(200).text();
+    assert_eq!(
+        number(
+            &metrics,
+            "freshgate_upstream_errors_total{upstream=\"default\",code=\"upstream-unreachable\"}"
+        ),
+        1.0,
+        "{metrics}"
+    );
+}
+
+#[test]
+fn what_clients_write_cannot_forge_a_log_line() {
+    let upstream = Upstream::echo();
+    let gateway = Gateway::in_front_of(
+        &upstream,
+        &format!("[log]\nformat = \"text\"\naccess = true\n{SHUT}"),
+    );
+    let name = "eve\nERROR forged line\r\u{1b}[31m";
+    gateway
+        .client()
+        .post("/auth/login")
+        .json(&json!({"username": name, "password": "x"}))
+        .send()
+        .expect(401);
+    gateway.client().get("/open/a%20b").header("X-Request-Id", "x\" forged").send();
+    gateway.logged("login refused");
+    let log = gateway.log();
+    assert!(!log.lines().any(|line| line.starts_with("ERROR forged")), "{log}");
+    assert!(!log.contains('\u{1b}'), "{log}");
+}
+
+#[test]
+fn secrets_never_print_at_the_most_talkative_level() {
+    let upstream = Upstream::echo();
+    let secret = "canary-secret-of-32-bytes-or-more";
+    let toml = format!(
+        "upstream = \"{upstream}\"\n[log]\nlevel = \"trace\"\naccess = true\n{SHUT}{}",
+        forge::KEY
+    );
+    let mut gateway = Setup::new(&toml).env("SHARED", secret).start();
+    let first = gateway.first_password();
+    gateway.user("ada", "canary-password", "{}");
+    eventually("ada", || {
+        let login = json!({"username": "ada", "password": "canary-password"});
+        (gateway.client().post("/auth/login").json(&login).send().status == 200).then_some(())
+    });
+    let tokens = gateway.login("ada", "canary-password");
+    let client = gateway.client();
+    client
+        .post("/auth/login")
+        .form(&[("username", "ada"), ("password", "canary-wrong")])
+        .send()
+        .expect(401);
+    client
+        .post("/auth/login")
+        .json(&json!({"username": "ada", "password": "canary-double", "x": {}}))
+        .body("{")
+        .send();
+    client
+        .post("/auth/reauth")
+        .bearer(&tokens.access)
+        .json(&json!({"password": "canary-password"}))
+        .send()
+        .expect(200);
+    client.post("/auth/refresh").bearer(&tokens.refresh).send().expect(200);
+    client
+        .get("/shut/1?access_token=canary-query")
+        .bearer(&tokens.access)
+        .header("Cookie", "s=canary-cookie")
+        .send()
+        .expect(200);
+    client.get("/shut/1").bearer("canary.bad.token").send().expect(401);
+    client.post("/auth/logout").bearer(&tokens.access).send().expect(204);
+    let metrics = gateway.admin().get("/metrics").send().expect(200).text();
+    let explained =
+        gateway.cli(&["explain", "GET", "/shut/1", "--token", &tokens.access], "").succeeded();
+    let mistake = gateway.cli(&["run", "--config", "none.toml"], "");
+    gateway.terminate();
+    gateway.logged("stopped");
+    let log = gateway.log();
+    assert!(log.lines().count() > 5, "the level is not in force: {log}");
+    let signatures = [&tokens.access, &tokens.refresh]
+        .map(|token| token.rsplit('.').next().expect("three parts").to_owned());
+    for said in [&log, &metrics, &explained.stdout, &explained.stderr, &mistake.stderr] {
+        let canary = said.lines().find(|line| line.contains("canary"));
+        assert!(canary.is_none(), "{canary:?}");
+        assert!(!said.contains(&first) && signatures.iter().all(|one| !said.contains(one)));
+    }
+    assert!(!gateway.stdout().contains("canary"));
+}
+
+#[test]
+fn every_login_attempt_is_logged_with_user_address_and_result() {
+    let upstream = Upstream::echo();
+    let gateway = Gateway::in_front_of(&upstream, SHUT);
+    let tokens = gateway.login_first();
+    gateway
+        .client()
+        .post("/auth/login")
+        .json(&json!({"username": "eve", "password": "x"}))
+        .send()
+        .expect(401);
+    gateway.client().post("/auth/logout").bearer(&tokens.access).send().expect(204);
+    for (event, user, result) in [
+        ("login", "admin", "ok"),
+        ("login", "eve", "credentials-invalid"),
+        ("logout", "admin", "ok"),
+    ] {
+        eventually(&format!("{event} of {user}"), || {
+            let log = gateway.log();
+            let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            lines.find(|line| {
+                (line["event"] == event && line["user"] == user && line["result"] == result)
+                    && line["address"] == "127.0.0.1"
+                    && line["request_id"].is_string()
+            })
+        });
+    }
+}
