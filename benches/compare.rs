@@ -1,7 +1,7 @@
 //! Whole-process CPU per request of the gateway, beside nginx in the same run, in turn, over and over.
 //!
-//! `cargo bench --bench compare`; nginx (a Debian package) is measured where it is installed. With `--test`, as
-//! `cargo test --benches` says it, a small size that proves that it works. Everything is on loopback.
+//! `cargo bench --bench compare`; nginx (a Debian package) is measured where it is installed. `cargo test --bench compare`
+//! runs a small size, which proves that it works and measures nothing. Everything is on loopback.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -16,7 +16,8 @@ const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 190\r\nContent-Type: 
 const ANSWER_BODY_BYTES: usize = 190;
 
 fn main() {
-    let small = std::env::args().any(|arg| arg == "--test");
+    // `cargo bench` says so; `cargo test` does not.
+    let small = !std::env::args().any(|arg| arg == "--bench");
     let (rounds, requests) = if small { (1, 640) } else { (5, 320_000) };
     let dir = tempfile::tempdir().expect("a directory");
     let backend = backend();
@@ -34,6 +35,9 @@ fn main() {
         if let Some(nginx) = &nginx {
             rows[2].1.push(nginx.measure("/public/x", "", requests));
         }
+    }
+    if small {
+        return println!("compare works; `cargo bench --bench compare` measures");
     }
     println!("\n| what | µs CPU per request, median of {rounds} |\n|---|---|");
     let medians: Vec<f64> = rows.iter_mut().map(|(_, figures)| median(figures)).collect();
@@ -59,7 +63,8 @@ struct Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        let _gone = self.child.kill();
+        // By SIGTERM, so that nginx takes its worker along.
+        let _told = Command::new("kill").arg(self.child.id().to_string()).status();
         let _reaped = self.child.wait();
     }
 }
@@ -111,7 +116,7 @@ impl Peer {
             dir = dir.display()
         );
         fs::write(dir.join("nginx.conf"), config).expect("a file");
-        let child = Command::new("nginx")
+        let mut child = Command::new("nginx")
             .arg("-c")
             .arg(dir.join("nginx.conf"))
             .stderr(Stdio::null())
@@ -122,9 +127,13 @@ impl Peer {
             assert!(started.elapsed().as_secs() < 10, "nginx did not start");
             thread::yield_now();
         }
-        let children = format!("/proc/{0}/task/{0}/children", child.id());
-        let worker = fs::read_to_string(children).ok()?.split_whitespace().next()?.parse().ok()?;
-        Some(Peer { child, address, worker })
+        match worker_of(child.id()) {
+            Some(worker) => Some(Peer { child, address, worker }),
+            None => {
+                let _gone = child.kill();
+                None
+            }
+        }
     }
 
     /// Microseconds of CPU for each of `requests` over [`CONNECTIONS`] kept open.
@@ -139,6 +148,12 @@ impl Peer {
         });
         (cpu_us(self.worker) - before) / requests as f64
     }
+}
+
+/// The first child of a process.
+fn worker_of(parent: u32) -> Option<u32> {
+    let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?;
+    children.split_whitespace().next()?.parse().ok()
 }
 
 /// Sends on all connections, then reads from all, so that several requests are always under way.

@@ -38,10 +38,10 @@ mod paths;
 /// Heads and framings with two readings.
 mod smuggling;
 
-/// Identity fields, hop-by-hop fields, and the token kept back.
-mod headers;
 /// The chain of proxies, `Host`, `Via`, the request id.
 mod forwarded;
+/// Identity fields, hop-by-hop fields, and the token kept back.
+mod headers;
 /// What is minted and what is verified.
 mod tokens;
 
@@ -57,7 +57,7 @@ mod command_line;
 /// Logs, access lines, metrics, and secrets that never print.
 mod visibility;
 
-/// SIGTERM and SIGINT.
-mod shutdown;
 /// Bad input gets a clear error and loses nothing.
 mod bad_input;
+/// SIGTERM and SIGINT.
+mod shutdown;
