@@ -161,3 +161,6 @@ fn grade(requirement: Requirement, standing: &Standing, now: UnixTime) -> Grade 
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
