@@ -52,6 +52,16 @@ struct UpstreamLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct HashLabels {
+    hash: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ResultLabels {
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ThreadLabels {
     thread: usize,
 }
@@ -65,6 +75,9 @@ pub struct Metrics {
     token_cache_hits: Family<ThreadLabels, Counter>,
     token_cache_misses: Family<ThreadLabels, Counter>,
     duration: Family<ThreadLabels, Histogram, fn() -> Histogram>,
+    configuration: Family<HashLabels, Gauge>,
+    reloads: Family<ResultLabels, Counter>,
+    reload_refused: Gauge,
     /// Connections open now.
     pub connections: Gauge,
     /// Connections refused because `[limits] connections_max` was reached.
@@ -87,6 +100,9 @@ impl Metrics {
             token_cache_hits: Family::default(),
             token_cache_misses: Family::default(),
             duration: Family::new_with_constructor(duration_histogram),
+            configuration: Family::default(),
+            reloads: Family::default(),
+            reload_refused: Gauge::default(),
             connections: Gauge::default(),
             connections_refused: Counter::default(),
         };
@@ -107,6 +123,12 @@ impl Metrics {
         let duration = "From the end of the request head to the end of the response, in seconds";
         registry.register("request_duration_seconds", duration, self.duration.clone());
         registry.register("connections", "Connections open now", self.connections.clone());
+        let hash = "The hash of the configuration that serves";
+        registry.register("configuration", hash, self.configuration.clone());
+        let reloads = "Reloads of the configuration, by result";
+        registry.register("reloads", reloads, self.reloads.clone());
+        let refused = "1 while the file is refused and an older configuration serves";
+        registry.register("reload_refused", refused, self.reload_refused.clone());
         let refused = "Connections refused at connections_max";
         registry.register("connections_refused", refused, self.connections_refused.clone());
     }
@@ -139,6 +161,19 @@ impl Metrics {
             token_cache_misses: self.token_cache_misses.get_or_create_owned(&labels),
             duration: self.duration.get_or_create_owned(&labels),
         }
+    }
+
+    /// Names the configuration that serves.
+    pub fn configuration(&self, hash: &str) {
+        self.configuration.clear();
+        self.configuration.get_or_create(&HashLabels { hash: hash.to_owned() }).set(1);
+    }
+
+    /// Counts a reload; a refused one shows until one succeeds.
+    pub fn reloaded(&self, succeeded: bool) {
+        let result = if succeeded { "ok" } else { "refused" };
+        self.reloads.get_or_create(&ResultLabels { result }).inc();
+        self.reload_refused.set(i64::from(!succeeded));
     }
 
     /// Counts a request that a backend did not answer.

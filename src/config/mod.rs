@@ -67,6 +67,8 @@ pub struct Config {
     pub log: Log,
     /// What was probably not meant, in the order of the file. No errors: with one there is no `Config`.
     pub warnings: Diagnostics,
+    /// Names the text that this was read from: equal texts, equal hashes.
+    pub hash: String,
 }
 
 /// One named group of backends.

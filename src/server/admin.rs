@@ -1,28 +1,32 @@
-//! The operator's listener: health, readiness, metrics. Never on the public one, so that no request from
+//! The operator's listener: health, readiness, metrics, reload. Never on the public one, so that no request from
 //! outside can ask for them (oauth2-proxy CVE-2026-34457).
 
 use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, ORIGIN};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use super::reload::Reload;
 use crate::gateway::Snapshot;
 use crate::telemetry;
 use crate::token::UnixTime;
 
 /// How long an operator's tool may take to send its request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// How long to wait after an accept that failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -34,6 +38,8 @@ pub struct Admin {
     pub world: Arc<ArcSwap<Snapshot>>,
     /// True once the gateway is shutting down.
     pub draining: watch::Receiver<bool>,
+    /// Where to ask for a reload.
+    pub reload: Reload,
 }
 
 impl Admin {
@@ -69,46 +75,76 @@ impl Admin {
     }
 
     async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        const JSON: &str = "application/json";
-        const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-        if request.method() != Method::GET && request.method() != Method::HEAD {
-            return reply(
-                StatusCode::METHOD_NOT_ALLOWED,
-                JSON,
-                json!({"error": "GET only"}).to_string(),
-            );
-        }
+        let reads = request.method() == Method::GET || request.method() == Method::HEAD;
         match request.uri().path() {
-            "/healthz" => reply(StatusCode::OK, JSON, json!({"status": "ok"}).to_string()),
-            "/readyz" => self.readiness().await,
-            "/metrics" => reply(StatusCode::OK, OPENMETRICS, self.world.load().metrics.render()),
+            "/healthz" if reads => json_reply(StatusCode::OK, &json!({"status": "ok"})),
+            "/readyz" if reads => self.readiness().await,
+            "/metrics" if reads => {
+                reply(StatusCode::OK, OPENMETRICS, self.world.load().metrics.render())
+            }
+            "/reload" if request.method() == Method::POST => self.reload(request).await,
+            "/healthz" | "/readyz" | "/metrics" | "/reload" => {
+                let error = "another method: GET /healthz, /readyz, /metrics; POST /reload";
+                json_reply(StatusCode::METHOD_NOT_ALLOWED, &json!({"error": error}))
+            }
             _ => {
-                let paths = ["/healthz", "/readyz", "/metrics"];
-                reply(
-                    StatusCode::NOT_FOUND,
-                    JSON,
-                    json!({"error": "no such page", "pages": paths}).to_string(),
-                )
+                let pages = ["/healthz", "/readyz", "/metrics", "/reload"];
+                let error = json!({"error": "no such page", "pages": pages});
+                json_reply(StatusCode::NOT_FOUND, &error)
+            }
+        }
+    }
+
+    async fn reload(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        if !is_operator(request.headers()) {
+            let error = "not from a web page, and by address or as localhost";
+            return json_reply(StatusCode::FORBIDDEN, &json!({"error": error}));
+        }
+        match self.reload.ask_and_wait().await {
+            Ok(hash) => {
+                let done = json!({"status": "reloaded", "configuration": {"hash": hash}});
+                json_reply(StatusCode::OK, &done)
+            }
+            Err(diagnostics) => {
+                let refused = json!({"status": "refused", "diagnostics": diagnostics});
+                json_reply(StatusCode::UNPROCESSABLE_ENTITY, &refused)
             }
         }
     }
 
     /// 503 once shutting down; degraded, but still in service, while the state store is away.
     async fn readiness(&self) -> Response<Full<Bytes>> {
-        const JSON: &str = "application/json";
         if *self.draining.borrow() {
-            let text = json!({"status": "draining"}).to_string();
-            return reply(StatusCode::SERVICE_UNAVAILABLE, JSON, text);
+            return json_reply(StatusCode::SERVICE_UNAVAILABLE, &json!({"status": "draining"}));
         }
         let state = Arc::clone(&self.world.load().state);
         let now = UnixTime::of(telemetry::clock());
         // Any question will do: the store answers, or it does not.
-        let status = match state.session("readyz", now).await {
+        let mut answer = match state.session("readyz", now).await {
             Ok(_) => json!({"status": "ready"}),
             Err(_) => json!({"status": "degraded", "away": ["state store"]}),
         };
-        reply(StatusCode::OK, JSON, status.to_string())
+        let status = self.reload.status.load();
+        answer["configuration"] = json!({"hash": status.hash, "since": status.since.0});
+        if let Some((at, diagnostics)) = &status.refused {
+            answer["configuration"]["refused"] = json!({"at": at.0, "diagnostics": diagnostics});
+        }
+        json_reply(StatusCode::OK, &answer)
     }
+}
+
+/// A browser says where it comes from; a page that reached us by a name of its own (DNS rebinding) says that
+/// name in `Host` (Caddy CVE-2026-27589).
+fn is_operator(headers: &HeaderMap) -> bool {
+    let from_a_page = headers.contains_key(ORIGIN) || headers.contains_key("sec-fetch-site");
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let by_address = host.parse::<SocketAddr>().is_ok() || host.parse::<IpAddr>().is_ok();
+    let local = host.split(':').next() == Some("localhost");
+    !from_a_page && (by_address || local)
+}
+
+fn json_reply(status: StatusCode, value: &Value) -> Response<Full<Bytes>> {
+    reply(status, "application/json", value.to_string())
 }
 
 fn reply(status: StatusCode, kind: &'static str, mut text: String) -> Response<Full<Bytes>> {

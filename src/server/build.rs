@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::config::{Config, Login, UsersSource};
+use crate::config::{Config, Limits, Login, UsersSource};
 use crate::gateway::Snapshot;
 use crate::gateway::answer::PASS;
 use crate::policy::Refusal;
@@ -11,7 +11,7 @@ use crate::proxy::headers::Firewall;
 use crate::store::embedded::Embedded;
 use crate::store::file::{UsersFile, edit};
 use crate::store::watch::Watch;
-use crate::store::{CredentialStore, keyfile, password};
+use crate::store::{CredentialStore, StateStore, keyfile, password};
 use crate::telemetry::Metrics;
 use crate::token::Secret;
 use crate::token::keys::{Key, KeyRing};
@@ -55,17 +55,66 @@ pub struct Built {
     pub snapshot: Snapshot,
     /// The user made on first run.
     pub first_user: Option<FirstUser>,
-    /// Rereads the users when their file changes, for as long as it is kept.
-    pub watch: Option<Watch>,
+    /// The open users file; its watch lives as long as this is kept.
+    pub users: Option<Users>,
 }
 
 /// Builds the first world of a process.
 ///
 /// # Errors
 /// [`StartFault`]: a store, key or users file that cannot be used, with the remedy where there is one.
-pub fn world(config: Config, metrics: Arc<Metrics>) -> Result<Built, StartFault> {
+pub fn first(config: Config, metrics: Arc<Metrics>) -> Result<Built, StartFault> {
     // The store comes first: it holds the lock that keeps a second gateway out of this directory.
     let state = Embedded::open(&config.state_dir).map_err(|fault| StartFault(fault.to_string()))?;
+    let first_user = match &config.login {
+        Some(Login { users: UsersSource::Default(path), .. }) => {
+            let made = edit::first_run(path).map_err(|fault| StartFault(fault.to_string()))?;
+            made.map(|(name, password)| FirstUser { name, password })
+        }
+        _ => None,
+    };
+    let (snapshot, users) = assemble(config, Arc::new(state), metrics, None)?;
+    Ok(Built { snapshot, first_user, users })
+}
+
+/// Builds the world that follows `previous`: the same store, and the same users where their file is the same.
+///
+/// # Errors
+/// [`StartFault`] as for [`first`], or naming a key that cannot change while the gateway runs.
+pub fn next(
+    previous: &Snapshot,
+    users: Option<&Users>,
+    config: Config,
+) -> Result<(Snapshot, Option<Users>), StartFault> {
+    if let Some(key) = fixed_key(&previous.config, &config) {
+        return Err(StartFault(format!(
+            "`{key}` cannot change while the gateway runs: restart it, or put the old value back"
+        )));
+    }
+    assemble(config, Arc::clone(&previous.state), Arc::clone(&previous.metrics), users)
+}
+
+/// The first key that differs and is read at the start only.
+fn fixed_key(old: &Config, new: &Config) -> Option<&'static str> {
+    let same = [
+        ("listen", old.listen == new.listen),
+        ("admin", old.admin == new.admin),
+        ("state.dir", old.state_dir == new.state_dir),
+        ("log.format", old.log.format == new.log.format),
+        ("log.level", old.log.level == new.log.level),
+        ("limits.threads", old.limits.threads == new.limits.threads),
+        ("limits.token_cache", old.limits.token_cache == new.limits.token_cache),
+        ("limits.login_queue", old.limits.login_queue == new.limits.login_queue),
+    ];
+    same.into_iter().find(|(_, same)| !same).map(|(key, _)| key)
+}
+
+fn assemble(
+    config: Config,
+    state: Arc<dyn StateStore>,
+    metrics: Arc<Metrics>,
+    kept: Option<&Users>,
+) -> Result<(Snapshot, Option<Users>), StartFault> {
     let ring = key_ring(&config)?;
     if config.login.is_some() && ring.signer().is_none() {
         return Err(StartFault(
@@ -74,11 +123,8 @@ pub fn world(config: Config, metrics: Arc<Metrics>) -> Result<Built, StartFault>
                 .to_owned(),
         ));
     }
-    let login = config.login.as_ref().map(|login| users(login, config.limits.login_queue));
-    let (credentials, first_user, watch) = match login.transpose()? {
-        None => (None, None, None),
-        Some(users) => (Some(users.credentials), users.first, Some(users.watch)),
-    };
+    let users = config.login.as_ref().map(|login| Users::open(login, &config.limits, kept));
+    let users = users.transpose()?;
     let routes = config.routes.routes();
     let meters = routes
         .iter()
@@ -87,14 +133,16 @@ pub fn world(config: Config, metrics: Arc<Metrics>) -> Result<Built, StartFault>
     let snapshot = Snapshot {
         firewall: Firewall::new(&config.identity),
         no_route: metrics.route("-", "-", &DECISIONS),
-        state: Arc::new(state),
+        credentials: users
+            .as_ref()
+            .map(|users| Arc::clone(&users.file) as Arc<dyn CredentialStore>),
+        state,
         config,
         ring,
-        credentials,
         meters,
         metrics,
     };
-    Ok(Built { snapshot, first_user, watch })
+    Ok((snapshot, users))
 }
 
 /// The keys of the configuration, or the one made on first run.
@@ -119,22 +167,29 @@ pub fn key_ring(config: &Config) -> Result<KeyRing, StartFault> {
     Ok(KeyRing::new(keys))
 }
 
-struct Users {
-    credentials: Arc<dyn CredentialStore>,
-    first: Option<FirstUser>,
-    watch: Watch,
+/// An open users file, reread whenever it changes.
+#[derive(Clone, Debug)]
+pub struct Users {
+    file: Arc<UsersFile>,
+    pool: Arc<password::Pool>,
+    _watch: Arc<Watch>,
 }
 
-fn users(login: &Login, queue_max: usize) -> Result<Users, StartFault> {
-    let fault = |error: &dyn fmt::Display| StartFault(error.to_string());
-    let first = match &login.users {
-        UsersSource::File(_) => None,
-        UsersSource::Default(path) => edit::first_run(path).map_err(|error| fault(&error))?,
-    };
-    let pool = password::Pool::start(queue_max).map_err(|error| fault(&error))?;
-    let users = UsersFile::open(login.users.path(), pool).map_err(|error| fault(&error))?;
-    let users = Arc::new(users);
-    let watch = users.watch().map_err(|error| fault(&error))?;
-    let first = first.map(|(name, password)| FirstUser { name, password });
-    Ok(Users { credentials: users, first, watch })
+impl Users {
+    /// Opens the file of `login`; the one that is open already is kept, and with it the hashing pool.
+    fn open(login: &Login, limits: &Limits, kept: Option<&Users>) -> Result<Users, StartFault> {
+        let fault = |error: &dyn fmt::Display| StartFault(error.to_string());
+        let path = login.users.path();
+        if let Some(kept) = kept.filter(|kept| kept.file.path() == path) {
+            return Ok(kept.clone());
+        }
+        let pool = match kept {
+            Some(kept) => Arc::clone(&kept.pool),
+            None => password::Pool::start(limits.login_queue).map_err(|error| fault(&error))?,
+        };
+        let file = UsersFile::open(path, Arc::clone(&pool)).map_err(|error| fault(&error))?;
+        let file = Arc::new(file);
+        let watch = file.watch().map_err(|error| fault(&error))?;
+        Ok(Users { file, pool, _watch: Arc::new(watch) })
+    }
 }

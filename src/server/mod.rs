@@ -5,6 +5,7 @@
 pub mod admin;
 pub mod banner;
 pub mod build;
+pub mod reload;
 pub mod wire;
 pub mod worker;
 
@@ -21,6 +22,7 @@ use crate::config::{Config, LogFormat};
 use crate::telemetry::{self, Metrics};
 use admin::Admin;
 use build::{Built, StartFault};
+use reload::{Ask, Reload};
 use worker::{Shared, Worker};
 
 /// Connections that the kernel keeps for us until we take them.
@@ -42,7 +44,7 @@ pub fn run(config: Config) -> Result<(), StartFault> {
     let listener = bind("listen", config.listen)?;
     let admin_listener = config.admin.map(|address| bind("admin", address)).transpose()?;
     let metrics = Arc::new(Metrics::new());
-    let Built { snapshot, first_user, watch: _watch } = build::world(config, Arc::clone(&metrics))?;
+    let Built { snapshot, first_user, users } = build::first(config, Arc::clone(&metrics))?;
     let listen = local(&listener)?;
     let admin = admin_listener.as_ref().map(local).transpose()?;
     let greeting = banner::text(&snapshot.config, listen, admin, first_user.as_ref());
@@ -52,6 +54,8 @@ pub fn run(config: Config) -> Result<(), StartFault> {
     let (drain, draining) = watch::channel(false);
     let shared = Shared { world: Arc::clone(&world), metrics, draining: draining.clone() };
     let workers = start_workers(&shared)?;
+    let (reload, _watch) = Reload::start(&world, users)
+        .map_err(|error| StartFault(format!("cannot watch the configuration: {error}")))?;
     let control = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("control")
@@ -60,11 +64,12 @@ pub fn run(config: Config) -> Result<(), StartFault> {
         .map_err(|error| StartFault(format!("cannot start the control runtime: {error}")))?;
     let accepting = control.block_on(async {
         let stop = stop_signal()?;
+        tokio::spawn(reload_signal(reload.clone())?);
         let listener = tokio::net::TcpListener::from_std(listener).map_err(cannot_listen)?;
         if let Some(admin_listener) = admin_listener {
             let listener =
                 tokio::net::TcpListener::from_std(admin_listener).map_err(cannot_listen)?;
-            tokio::spawn(Admin { world: Arc::clone(&world), draining }.run(listener));
+            tokio::spawn(Admin { world: Arc::clone(&world), draining, reload }.run(listener));
         }
         greet(&greeting);
         tokio::select! {
@@ -136,6 +141,17 @@ fn stop_signal() -> Result<impl Future<Output = &'static str>, StartFault> {
         tokio::select! {
             _ = terminate.recv() => "SIGTERM",
             _ = interrupt.recv() => "SIGINT",
+        }
+    })
+}
+
+/// Asks for a reload at every SIGHUP.
+fn reload_signal(reload: Reload) -> Result<impl Future<Output = ()>, StartFault> {
+    let mut hangup = signal(SignalKind::hangup())
+        .map_err(|error| StartFault(format!("cannot watch for signals: {error}")))?;
+    Ok(async move {
+        while hangup.recv().await.is_some() {
+            reload.ask(Ask::Signal);
         }
     })
 }

@@ -59,6 +59,8 @@ mod visibility;
 
 /// Bad input gets a clear error and loses nothing.
 mod bad_input;
+/// Live reload: whole or not at all, without losing a request.
+mod reload;
 /// What the README shows is true.
 mod readme;
 /// SIGTERM and SIGINT.

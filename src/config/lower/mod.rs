@@ -128,9 +128,18 @@ pub fn lower(text: &str, file: Option<&Path>, base: &Path) -> Result<Config, Dia
         .and_then(|raw| Lowering { base, out: &mut out, users_must_exist: true }.file(&raw, file));
     out.sort();
     match config {
-        Some(config) if !out.has_errors() => Ok(Config { warnings: out, ..config }),
+        Some(config) if !out.has_errors() => {
+            Ok(Config { warnings: out, hash: hash_of(text), ..config })
+        }
         _ => Err(out),
     }
+}
+
+/// Names a text: the first 64 bits of its SHA-256, in hex. For people and dashboards, never for a decision.
+fn hash_of(text: &str) -> String {
+    const NAME_BYTES: usize = 8;
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    digest.as_ref().iter().take(NAME_BYTES).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What the file says; `None` when it is not TOML, and then only what comes before the first fault of
@@ -245,6 +254,7 @@ impl Lowering<'_> {
             state_dir,
             log,
             warnings: Diagnostics::new("", ""),
+            hash: String::new(),
         })
     }
 

@@ -1,0 +1,197 @@
+//! A new configuration, whole or not at all: read, checked, built aside, swapped in one step. A bad one leaves
+//! the old one serving, is logged once with its diagnostics, counted, and shown in `/readyz` and `/metrics`.
+//!
+//! One thread does it, so two reloads never meet. It is asked by the watch on the file, by SIGHUP and by
+//! `POST /reload` on the admin listener.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use tokio::sync::oneshot;
+
+use super::build::{self, StartFault, Users};
+use crate::config::Config;
+use crate::gateway::Snapshot;
+use crate::store::watch::{Watch, watch};
+use crate::telemetry;
+use crate::token::UnixTime;
+
+/// Who asks for a reload.
+#[derive(Debug)]
+pub enum Ask {
+    /// The file may have changed: nothing happens when its text is the one that serves.
+    File,
+    /// SIGHUP: also secrets and key files are read again.
+    Signal,
+    /// The admin listener, which tells the outcome.
+    Admin(oneshot::Sender<Result<String, String>>),
+}
+
+/// What `/readyz` shows of the configuration.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// The hash of the text that serves.
+    pub hash: String,
+    /// Since when it serves.
+    pub since: UnixTime,
+    /// The last reload, where it was refused: when, and why.
+    pub refused: Option<(UnixTime, String)>,
+}
+
+/// Where to ask for a reload, and what came of the last one. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Reload {
+    asks: Sender<Ask>,
+    /// What serves, and what was refused.
+    pub status: Arc<ArcSwap<Status>>,
+}
+
+struct Reloader {
+    file: PathBuf,
+    world: Arc<ArcSwap<Snapshot>>,
+    users: Option<Users>,
+    status: Arc<ArcSwap<Status>>,
+    /// The world before: freed here and not by the data thread that happens to finish with it last.
+    _before: Option<Arc<Snapshot>>,
+}
+
+impl Reload {
+    /// Starts the thread, and the watch on the file where there is one. The watch lives as long as it is kept.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(
+        world: &Arc<ArcSwap<Snapshot>>,
+        users: Option<Users>,
+    ) -> std::io::Result<(Reload, Option<Watch>)> {
+        let (asks, queue) = channel();
+        let serving = world.load();
+        let now = UnixTime::of(telemetry::clock());
+        let status = Status { hash: serving.config.hash.clone(), since: now, refused: None };
+        serving.metrics.configuration(&status.hash);
+        let reload = Reload { asks, status: Arc::new(ArcSwap::from_pointee(status)) };
+        let Some(file) = serving.config.file.clone() else {
+            // The built-in example: nothing to read again, and every ask is answered by a closed queue.
+            return Ok((reload, None));
+        };
+        let reloader = Reloader {
+            file: file.clone(),
+            world: Arc::clone(world),
+            users,
+            status: Arc::clone(&reload.status),
+            _before: None,
+        };
+        thread::Builder::new().name("reload".into()).spawn(move || reloader.run(&queue))?;
+        let asks = reload.asks.clone();
+        let watch = watch(&file, move || {
+            // The thread lives as long as the process.
+            let _ended = asks.send(Ask::File);
+        })?;
+        Ok((reload, Some(watch)))
+    }
+
+    /// Asks without waiting.
+    pub fn ask(&self, ask: Ask) {
+        if self.asks.send(ask).is_err() {
+            tracing::warn!("nothing to reload: the configuration is the built-in example");
+        }
+    }
+
+    /// Asks and waits: the hash that serves now, or why the old one still does.
+    ///
+    /// # Errors
+    /// The diagnostics, as text.
+    pub async fn ask_and_wait(&self) -> Result<String, String> {
+        let (tell, told) = oneshot::channel();
+        self.ask(Ask::Admin(tell));
+        told.await.unwrap_or_else(|_| Err("the configuration is the built-in example".to_owned()))
+    }
+}
+
+impl Reloader {
+    fn run(mut self, queue: &Receiver<Ask>) {
+        while let Ok(ask) = queue.recv() {
+            let only_if_changed = matches!(ask, Ask::File);
+            let outcome = self.reload(only_if_changed);
+            if let Ask::Admin(tell) = ask {
+                // Whoever asked may have gone.
+                let _gone = tell.send(outcome);
+            }
+        }
+    }
+
+    fn reload(&mut self, only_if_changed: bool) -> Result<String, String> {
+        let started = Instant::now();
+        let config = match Config::load(&self.file) {
+            Ok(config) => config,
+            Err(diagnostics) => return Err(self.refuse(diagnostics.render(false))),
+        };
+        let serving = self.world.load_full();
+        if only_if_changed && config.hash == serving.config.hash {
+            // A change that was undone: what was refused before is no longer in the file.
+            self.settle(&config.hash);
+            return Ok(config.hash);
+        }
+        match build::next(&serving, self.users.as_ref(), config) {
+            Err(StartFault(fault)) => Err(self.refuse(fault)),
+            Ok((snapshot, users)) => Ok(self.swap(serving, snapshot, users, started)),
+        }
+    }
+
+    fn swap(
+        &mut self,
+        serving: Arc<Snapshot>,
+        snapshot: Snapshot,
+        users: Option<Users>,
+        started: Instant,
+    ) -> String {
+        let hash = snapshot.config.hash.clone();
+        let metrics = Arc::clone(&snapshot.metrics);
+        let routes = snapshot.config.routes.routes().len();
+        if !snapshot.config.warnings.is_empty() {
+            let warnings = snapshot.config.warnings.render(false);
+            tracing::warn!(event = "configuration_warnings", "\n{warnings}");
+        }
+        self.world.store(Arc::new(snapshot));
+        self.users = users;
+        self._before = Some(serving);
+        let since = UnixTime::of(telemetry::clock());
+        self.status.store(Arc::new(Status { hash: hash.clone(), since, refused: None }));
+        metrics.configuration(&hash);
+        metrics.reloaded(true);
+        let took_ms = started.elapsed().as_secs_f64() * 1000.0;
+        tracing::info!(event = "reloaded", hash, routes, took_ms, "the configuration was reloaded");
+        hash
+    }
+
+    /// The old world goes on; the same mistakes are told once.
+    fn refuse(&self, diagnostics: String) -> String {
+        let status = self.status.load_full();
+        self.world.load().metrics.reloaded(false);
+        let known = status.refused.as_ref().is_some_and(|(_, before)| *before == diagnostics);
+        if !known {
+            tracing::error!(
+                event = "reload_refused",
+                serving = status.hash,
+                "the old configuration serves on, because the new one is refused:\n{diagnostics}"
+            );
+        }
+        let now = UnixTime::of(telemetry::clock());
+        let refused = Some((now, diagnostics.clone()));
+        self.status.store(Arc::new(Status { refused, ..Status::clone(&status) }));
+        diagnostics
+    }
+
+    fn settle(&self, hash: &str) {
+        let status = self.status.load_full();
+        if status.refused.is_some() {
+            tracing::info!(event = "reload_settled", hash, "the file is the one that serves again");
+            self.world.load().metrics.reloaded(true);
+            self.status.store(Arc::new(Status { refused: None, ..Status::clone(&status) }));
+        }
+    }
+}
