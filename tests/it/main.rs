@@ -38,15 +38,19 @@ mod paths;
 /// Heads and framings with two readings.
 mod smuggling;
 
-/// Identity fields, hop-by-hop fields, and the token kept back.
-mod headers;
 /// The chain of proxies, `Host`, `Via`, the request id.
 mod forwarded;
-/// What is minted and what is verified.
+/// Identity fields, hop-by-hop fields, and the token kept back.
+mod headers;
+/// What is minted, and with which keys.
+mod minting;
+/// What is verified.
 mod tokens;
 
 /// Login, refresh, reauth, logout, me, public keys.
 mod endpoints;
+/// Logout that nobody outruns, logins that stall nobody.
+mod sessions;
 /// What was acknowledged is kept.
 mod state;
 /// `users.toml` and `freshgate user`.
@@ -57,7 +61,7 @@ mod command_line;
 /// Logs, access lines, metrics, and secrets that never print.
 mod visibility;
 
-/// SIGTERM and SIGINT.
-mod shutdown;
 /// Bad input gets a clear error and loses nothing.
 mod bad_input;
+/// SIGTERM and SIGINT.
+mod shutdown;
