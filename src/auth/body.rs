@@ -1,7 +1,7 @@
 //! Reads the small bodies that our endpoints take: a few named texts, as JSON or as a form.
 //!
-//! Strict, because two readers of one body are how checks are passed by (CVE-2026-25537 and its kin):
-//! whatever is not exactly what it claims to be is refused. Passwords stay in memory that is wiped.
+//! Strict, because what two readers read differently is how checks are passed by (ASVS 15.3.7): whatever
+//! is not exactly what it claims to be is refused. Passwords stay in memory that is wiped.
 
 use std::collections::HashSet;
 use std::pin::pin;

@@ -130,6 +130,7 @@ impl Refusal {
     };
 
     /// Status, code, challenge and public sentence, all in one place.
+    #[rustfmt::skip]
     pub const fn parts(self) -> (u16, &'static str, Challenge, &'static str) {
         use Challenge::{Bare, Error, None, StepUp};
         const INVALID: Challenge = Error("invalid_token");
@@ -137,73 +138,28 @@ impl Refusal {
             Refusal::NoRoute | Refusal::Denied => (404, "no-route", None, "No such resource."),
             Refusal::BadPath => (400, "bad-path", None, "The path has more than one reading."),
             Refusal::BadTarget => (400, "bad-target", None, "The request target is not a path."),
-            Refusal::BadHeader => (
-                400,
-                "bad-header",
-                None,
-                "A header field is malformed, repeated or contradicts another.",
-            ),
+            Refusal::BadHeader => (400, "bad-header", None, "A header field is malformed, repeated or contradicts another."),
             Refusal::BadMethod => (501, "bad-method", None, "The method is not supported."),
-            Refusal::TargetTooLong => {
-                (414, "target-too-long", None, "The request target is too long.")
-            }
-            Refusal::HeaderTooLarge => {
-                (431, "header-too-large", None, "The header section is too large.")
-            }
-            Refusal::RequestTimeout => {
-                (408, "request-timeout", None, "The request did not arrive in time.")
-            }
-            Refusal::BadBody => {
-                (400, "bad-body", None, "The body cannot be read as what it claims to be.")
-            }
-            Refusal::BodyTooLarge => {
-                (413, "body-too-large", None, "The body is larger than this route accepts.")
-            }
+            Refusal::TargetTooLong => (414, "target-too-long", None, "The request target is too long."),
+            Refusal::HeaderTooLarge => (431, "header-too-large", None, "The header section is too large."),
+            Refusal::RequestTimeout => (408, "request-timeout", None, "The request did not arrive in time."),
+            Refusal::BadBody => (400, "bad-body", None, "The body cannot be read as what it claims to be."),
+            Refusal::BodyTooLarge => (413, "body-too-large", None, "The body is larger than this route accepts."),
             Refusal::TokenMissing => (401, "token-missing", Bare, "A token is required."),
-            Refusal::TokenMalformed => {
-                (401, "token-malformed", INVALID, "What was presented is not a token.")
-            }
-            Refusal::TokenDuplicated => (
-                400,
-                "token-duplicated",
-                Error("invalid_request"),
-                "More than one credential was presented.",
-            ),
-            Refusal::TokenInvalid => {
-                (401, "token-invalid", INVALID, "The token is not accepted here.")
-            }
+            Refusal::TokenMalformed => (401, "token-malformed", INVALID, "What was presented is not a token."),
+            Refusal::TokenDuplicated => (400, "token-duplicated", Error("invalid_request"), "More than one credential was presented."),
+            Refusal::TokenInvalid => (401, "token-invalid", INVALID, "The token is not accepted here."),
             Refusal::TokenExpired => (401, "token-expired", INVALID, "The token has expired."),
-            Refusal::TokenNotYetValid => {
-                (401, "token-not-yet-valid", INVALID, "The token is not valid yet.")
-            }
+            Refusal::TokenNotYetValid => (401, "token-not-yet-valid", INVALID, "The token is not valid yet."),
             Refusal::TokenRevoked => (401, "token-revoked", INVALID, "The token has been revoked."),
-            Refusal::TokenWrongType => {
-                (401, "token-wrong-type", INVALID, "This kind of token is not accepted here.")
-            }
-            Refusal::TokenNotFresh { max_age } => {
-                (401, "token-not-fresh", StepUp(max_age), "Prove again that it is you.")
-            }
-            Refusal::ClaimsRefused => (
-                403,
-                "claims-refused",
-                Error("insufficient_scope"),
-                "The token does not grant this.",
-            ),
-            Refusal::CredentialsInvalid => {
-                (401, "credentials-invalid", Bare, "The user name or the password is wrong.")
-            }
-            Refusal::LoginThrottled { .. } => {
-                (429, "login-throttled", None, "Too many attempts; wait before the next one.")
-            }
-            Refusal::UpstreamUnreachable => {
-                (502, "upstream-unreachable", None, "The backend cannot be reached.")
-            }
-            Refusal::UpstreamTimeout => {
-                (504, "upstream-timeout", None, "The backend did not answer in time.")
-            }
-            Refusal::StoreUnavailable => {
-                (503, "store-unavailable", None, "The store is away; nothing was changed.")
-            }
+            Refusal::TokenWrongType => (401, "token-wrong-type", INVALID, "This kind of token is not accepted here."),
+            Refusal::TokenNotFresh { max_age } => (401, "token-not-fresh", StepUp(max_age), "Prove again that it is you."),
+            Refusal::ClaimsRefused => (403, "claims-refused", Error("insufficient_scope"), "The token does not grant this."),
+            Refusal::CredentialsInvalid => (401, "credentials-invalid", Bare, "The user name or the password is wrong."),
+            Refusal::LoginThrottled { .. } => (429, "login-throttled", None, "Too many attempts; wait before the next one."),
+            Refusal::UpstreamUnreachable => (502, "upstream-unreachable", None, "The backend cannot be reached."),
+            Refusal::UpstreamTimeout => (504, "upstream-timeout", None, "The backend did not answer in time."),
+            Refusal::StoreUnavailable => (503, "store-unavailable", None, "The store is away; nothing was changed."),
             Refusal::Overloaded => (503, "overloaded", None, "Too much is in progress; try again."),
             Refusal::Internal => (500, "internal", None, "Something went wrong here."),
         }

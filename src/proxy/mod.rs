@@ -165,11 +165,11 @@ fn clean_query(query: &str) -> std::borrow::Cow<'_, str> {
         return query.into();
     }
     let mut clean = String::with_capacity(bytes.len() + 8);
-    for at in 0..bytes.len() {
-        if legal(bytes[at]) || escape(at) {
-            clean.push(char::from(bytes[at]));
+    for (at, byte) in bytes.iter().enumerate() {
+        if legal(*byte) || escape(at) {
+            clean.push(char::from(*byte));
         } else {
-            clean.push_str(&format!("%{:02X}", bytes[at]));
+            clean.push_str(&format!("%{byte:02X}"));
         }
     }
     clean.into()

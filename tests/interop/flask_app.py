@@ -4,6 +4,7 @@ It shares one HS256 secret with the gateway (FLASK_JWT_SECRET) and trusts the to
 line of output says where it listens: `listening on http://127.0.0.1:PORT`; the port is the first argument, 0 by default.
 """
 
+import logging
 import os
 import sys
 
@@ -15,6 +16,8 @@ from waitress.server import create_server
 app = Flask(__name__)
 app.config["JWT_SECRET_KEY"] = os.environ["FLASK_JWT_SECRET"]
 JWTManager(app)
+# Under load waitress would write a line for nearly every request.
+logging.getLogger("waitress.queue").setLevel(logging.ERROR)
 
 
 def seen():

@@ -63,5 +63,7 @@ mod visibility;
 
 /// Bad input gets a clear error and loses nothing.
 mod bad_input;
+/// What the README shows is true.
+mod readme;
 /// SIGTERM and SIGINT.
 mod shutdown;

@@ -5,15 +5,19 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
+
+/// How often a connection that is being answered is looked at, at most.
+const BUSY_STEP_MIN: Duration = Duration::from_secs(1);
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Clock {
     due: Due,
+    written: Option<Instant>,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
@@ -35,19 +39,35 @@ impl Clock {
 
     /// Bytes are being written, so the connection is not idle yet.
     pub(super) fn answer_goes_on(&mut self) {
-        if let Due::Idle(_) = self.due {
-            self.due = Due::Nothing;
-        }
+        self.written = Some(Instant::now());
     }
 
-    /// Ready when no head has begun for this long.
-    pub(super) fn poll_idle(&mut self, cx: &mut Context<'_>, limit: Duration) -> Poll<()> {
-        let due = match self.due {
+    /// Ready when no head has begun, nothing was written and nothing was being answered for this long.
+    /// Armed while an answer is awaited too: hyper does not ask again when it is done with one, but
+    /// waits for the wake-up of the read that it left pending.
+    pub(super) fn poll_idle(
+        &mut self,
+        cx: &mut Context<'_>,
+        limit: Duration,
+        busy: bool,
+    ) -> Poll<()> {
+        let mut due = match self.due {
             Due::Idle(due) => due,
             _ => Instant::now() + limit,
         };
-        self.due = Due::Idle(due);
-        self.poll(cx, due)
+        loop {
+            self.due = Due::Idle(due);
+            ready!(self.poll(cx, due));
+            let now = Instant::now();
+            due = match self.written {
+                _ if busy => now + limit.max(BUSY_STEP_MIN),
+                Some(written) => written + limit,
+                None => now,
+            };
+            if due <= now {
+                return Poll::Ready(());
+            }
+        }
     }
 
     /// Ready when a head has not ended this long after it began.

@@ -253,11 +253,8 @@ impl<S: AsyncRead + Unpin> Wire<S> {
                         return Poll::Ready(Ok(true));
                     }
                     self.release();
-                    if self.verdicts.is_busy() {
-                        self.clock.stop();
-                        return Poll::Pending;
-                    }
-                    ready!(self.clock.poll_idle(cx, self.limits.keep_alive));
+                    let busy = self.verdicts.is_busy();
+                    ready!(self.clock.poll_idle(cx, self.limits.keep_alive, busy));
                     self.phase = Phase::Quiet;
                     return Poll::Ready(Ok(false));
                 }

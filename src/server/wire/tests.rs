@@ -62,7 +62,7 @@ async fn answer(
 }
 
 /// A hyper server behind the guard.
-fn serve(delay: Duration) -> (DuplexStream, Seen) {
+fn serve(delay: Duration, half_close: bool) -> (DuplexStream, Seen) {
     let (client, server) = tokio::io::duplex(64 * 1024);
     let seen = Seen::default();
     let kept = Arc::clone(&seen);
@@ -72,7 +72,7 @@ fn serve(delay: Duration) -> (DuplexStream, Seen) {
         let service =
             service_fn(move |request| answer(request, verdicts.clone(), Arc::clone(&kept), delay));
         let _ = hyper::server::conn::http1::Builder::new()
-            .half_close(true)
+            .half_close(half_close)
             .serve_connection(TokioIo::new(wire), service)
             .await;
     });
@@ -81,7 +81,7 @@ fn serve(delay: Duration) -> (DuplexStream, Seen) {
 
 /// All that comes back for these bytes, and what the handler saw.
 async fn exchange(bytes: &[u8]) -> (String, Vec<String>) {
-    let (mut client, seen) = serve(Duration::ZERO);
+    let (mut client, seen) = serve(Duration::ZERO, true);
     client.write_all(bytes).await.expect("written");
     client.shutdown().await.expect("shut down");
     let mut answer = Vec::new();
@@ -230,7 +230,7 @@ async fn pipelined_requests_come_in_order_with_their_own_bodies() {
         \r\nGET /c HTTP/1.1\r\nhost: h\r\n\r\n";
     let wanted = ["[POST /a hello+0]", "[POST /b abcde+1]", "[GET /c +0]"];
     passed(three, &wanted).await;
-    let (mut client, seen) = serve(Duration::ZERO);
+    let (mut client, seen) = serve(Duration::ZERO, true);
     for byte in three {
         client.write_all(&[*byte]).await.expect("written");
         tokio::task::yield_now().await;
@@ -300,7 +300,7 @@ async fn told(client: &mut DuplexStream) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn a_head_that_takes_too_long_is_told_so() {
-    let (mut client, seen) = serve(Duration::ZERO);
+    let (mut client, seen) = serve(Duration::ZERO, true);
     let began = tokio::time::Instant::now();
     client.write_all(b"GET / HTTP/1.1\r\nho").await.expect("written");
     tokio::time::sleep(Duration::from_secs(6)).await;
@@ -315,12 +315,12 @@ async fn a_head_that_takes_too_long_is_told_so() {
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_connection_is_closed_without_a_word() {
-    let (mut client, _) = serve(Duration::ZERO);
+    let (mut client, _) = serve(Duration::ZERO, false);
     let began = tokio::time::Instant::now();
     assert_eq!(told(&mut client).await, "");
     assert_eq!(began.elapsed().as_secs(), 75);
 
-    let (mut client, _) = serve(Duration::ZERO);
+    let (mut client, _) = serve(Duration::ZERO, false);
     let began = tokio::time::Instant::now();
     tokio::time::sleep(Duration::from_secs(50)).await;
     client.write_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").await.expect("written");
@@ -330,16 +330,19 @@ async fn an_idle_connection_is_closed_without_a_word() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_answer_is_not_an_idle_connection() {
-    let (mut client, _) = serve(Duration::from_secs(300));
-    let began = tokio::time::Instant::now();
-    client.write_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").await.expect("written");
-    assert!(told(&mut client).await.ends_with("[GET / +0]"));
-    assert_eq!(began.elapsed().as_secs(), 375);
+    // hyper asks for input while it waits for an answer, or does not: both must end alike.
+    for half_close in [true, false] {
+        let (mut client, _) = serve(Duration::from_secs(300), half_close);
+        let began = tokio::time::Instant::now();
+        client.write_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").await.expect("written");
+        assert!(told(&mut client).await.ends_with("[GET / +0]"));
+        assert_eq!(began.elapsed().as_secs(), 375);
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_connection_lingers_but_not_forever() {
-    let (mut client, _) = serve(Duration::ZERO);
+    let (mut client, _) = serve(Duration::ZERO, true);
     let began = tokio::time::Instant::now();
     client.write_all(b"GET /#x HTTP/1.1\r\nhost: h\r\n\r\n").await.expect("written");
     let mut answer = vec![0; 1000];
@@ -357,7 +360,7 @@ async fn a_refused_connection_lingers_but_not_forever() {
 
 #[tokio::test]
 async fn a_lingering_connection_takes_a_bounded_number_of_bytes() {
-    let (mut client, _) = serve(Duration::ZERO);
+    let (mut client, _) = serve(Duration::ZERO, true);
     client.write_all(b"GET /#x HTTP/1.1\r\nhost: h\r\n\r\n").await.expect("written");
     let mut sent = 0;
     while client.write_all(&[b'x'; 16 * 1024]).await.is_ok() {
@@ -448,7 +451,8 @@ proptest::proptest! {
                 Ok(Found::More) => scan.look(&bytes, &LIMITS),
                 early => early,
             };
-            proptest::prop_assert_eq!(found, whole);
+            // Only the reason may differ: what is too long may be so before it is anything else.
+            proptest::prop_assert_eq!(found.ok(), whole.ok());
         }
         let _ = Chunked::new().follow(&bytes);
     }

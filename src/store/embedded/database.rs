@@ -282,8 +282,7 @@ fn damaged(path: &std::path::Display<'_>, what: &str) -> StoreFault {
 /// `state.db` is never one that we began: it has been cut off, and with it what was revoked.
 fn create(path: &Path) -> Result<(), StoreFault> {
     let cannot = |error: &dyn std::fmt::Display| {
-        let hint = "its directory must be writable by this user";
-        StoreFault(format!("{} cannot be made: {error}; {hint}", path.display()))
+        StoreFault(format!("{} cannot be made: {error}", path.display()))
     };
     let log = path.with_extension("db-wal");
     if log.exists() {

@@ -126,6 +126,40 @@ async fn log_without_its_database_is_refused() {
     refused(&dir, &["state.db-wal"]);
 }
 
+#[tokio::test]
+async fn torn_log_recovers_to_what_was_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir).unwrap();
+    for n in 0..30 {
+        store.start(session(&format!("s{n}"))).await.unwrap();
+    }
+    let database = fs::read(dir.path().join("state.db")).unwrap();
+    let log = fs::read(dir.path().join("state.db-wal")).unwrap();
+    drop(store);
+    let mut most = 0;
+    for part in 0..=12 {
+        // As a power cut may leave it: the end of the log is missing, and a little of it is torn.
+        let torn = tempfile::tempdir().unwrap();
+        let mut log = log[..log.len() * part / 12].to_vec();
+        if part < 12 {
+            log.iter_mut().rev().take(10).for_each(|byte| *byte ^= 0x5a);
+        }
+        fs::write(torn.path().join("state.db"), &database).unwrap();
+        fs::write(torn.path().join("state.db-wal"), &log).unwrap();
+        let store = open(&torn).unwrap();
+        let mut found = Vec::new();
+        for n in 0..30 {
+            let one = store.session(&format!("s{n}"), UnixTime(1500)).await.unwrap();
+            found.push(one.is_some());
+        }
+        let count = found.iter().filter(|one| **one).count();
+        assert!(found.iter().take(count).all(|one| *one), "not a beginning: {found:?}");
+        assert!(count >= most, "a longer log holds less");
+        most = count;
+    }
+    assert_eq!(most, 30);
+}
+
 /// A disk that refuses is played by a database that may not grow; the rest of a full disk is the same code.
 #[tokio::test]
 async fn full_disk_acknowledges_nothing_and_recovers() {

@@ -1,0 +1,118 @@
+//! The pure steps of a request's life, each alone: path, route, decision, token.
+//!
+//! `cargo bench --bench request_path`; `cargo test --benches` runs each once.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use freshgate::policy::path::{CanonicalPath, PathRules};
+use freshgate::policy::pattern::Pattern;
+use freshgate::policy::route::{Action, Forward, Route, RouteTable};
+use freshgate::policy::{Requirement, decide};
+use freshgate::token::keys::{Algorithm, Key, KeyMaterial, KeyRing, KeySpec};
+use freshgate::token::mint::Mint;
+use freshgate::token::verify::{TokenRules, read};
+use freshgate::token::{Secret, TokenKind, UnixTime};
+use serde_json::Map;
+
+const NOW: UnixTime = UnixTime(1_800_000_000);
+
+fn route(pattern: &str, requirement: Requirement) -> Route {
+    let forward =
+        Forward { upstream: 0, rewrite: None, timeout: None, body_max: None, forward_token: false };
+    Route {
+        id: pattern.to_owned(),
+        index: 0,
+        pattern: Pattern::parse(pattern).expect("a pattern"),
+        requirement,
+        claims: Vec::new(),
+        preflight: false,
+        action: Action::Forward(forward),
+    }
+}
+
+fn table(routes: usize) -> RouteTable {
+    let all = (0..routes)
+        .map(|index| route(&format!("/service/{index}/{{item}}/**"), Requirement::Access))
+        .collect();
+    RouteTable::build(all).expect("no two tie")
+}
+
+fn paths(criterion: &mut Criterion) {
+    let rules = PathRules::default();
+    let mut group = criterion.benchmark_group("path");
+    for (name, raw) in [
+        ("plain", "/service/7/orders/2026/11/23"),
+        ("escaped", "/service/7/%6frders/caf%c3%a9/%7Euser"),
+        ("refused", "/service/7/..%2f..%2fetc/passwd"),
+    ] {
+        group.bench_function(name, |bench| {
+            bench.iter(|| CanonicalPath::parse(black_box(raw), &rules).is_ok());
+        });
+    }
+}
+
+fn routes(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("find");
+    for count in [10, 1_000, 10_000] {
+        let table = table(count);
+        let path = CanonicalPath::parse("/service/7/orders/2026", &PathRules::default())
+            .expect("a plain path");
+        group.bench_with_input(BenchmarkId::from_parameter(count), &path, |bench, path| {
+            bench.iter(|| table.find(black_box("GET"), "app.example", path).is_some());
+        });
+    }
+}
+
+fn ring(algorithm: Algorithm) -> KeyRing {
+    let material = match algorithm {
+        Algorithm::Hs256 => KeyMaterial::Secret(Secret::new([7; 32])),
+        Algorithm::Es256 => {
+            let dir = tempfile::tempdir().expect("a directory");
+            let spec = freshgate::store::keyfile::load_or_create(dir.path()).expect("a new key");
+            spec.material
+        }
+    };
+    let spec = KeySpec { id: "k".to_owned(), algorithm, material };
+    KeyRing::new(vec![Key::parse(&spec).expect("a good key")])
+}
+
+fn tokens(criterion: &mut Criterion) {
+    let rules = TokenRules {
+        issuer: Some("https://issuer.example".to_owned()),
+        audience: Some("app".to_owned()),
+        access_ttl: Duration::from_secs(900),
+        refresh_ttl: Duration::from_secs(86_400),
+        leeway: Duration::ZERO,
+    };
+    let mint = Mint {
+        subject: "alice",
+        kind: TokenKind::Access,
+        fresh: true,
+        auth_time: Some(NOW),
+        session: Some("5f7ff519-beeb-4128-88a9-b9662896024a"),
+        claims: &Map::new(),
+        ttl: Duration::from_secs(900),
+    };
+    let mut group = criterion.benchmark_group("token");
+    for algorithm in Algorithm::ALL {
+        let ring = ring(algorithm);
+        let token = mint.sign(&ring, &rules, NOW).expect("the ring signs").token;
+        group.bench_function(format!("read {}", algorithm.name()), |bench| {
+            bench.iter(|| read(black_box(&token), &ring).is_ok());
+        });
+    }
+    let ring = ring(Algorithm::Hs256);
+    let token = mint.sign(&ring, &rules, NOW).expect("the ring signs").token;
+    let signed = read(&token, &ring).expect("its own token");
+    let route = Arc::new(route("/account/**", Requirement::Fresh { max_age: None }));
+    let path = CanonicalPath::parse("/account/x", &PathRules::default()).expect("a plain path");
+    group.bench_function("judge a known token", |bench| {
+        bench.iter(|| decide(&route, &path, signed.standing(&rules, black_box(NOW)), NOW).is_ok());
+    });
+}
+
+criterion_group!(benches, paths, routes, tokens);
+criterion_main!(benches);
