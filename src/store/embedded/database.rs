@@ -99,7 +99,7 @@ impl Database {
     /// Makes the disk full for this connection: the file may have no more pages than these.
     #[cfg(test)]
     pub(super) fn limit_pages(&self, pages: i64) {
-        self.connection.pragma_update(None, "max_page_count", pages).unwrap();
+        self.connection.pragma_update(None, "max_page_count", pages).expect("a pragma of SQLite");
     }
 
     /// Begins a transaction; what it does is kept only by its `commit`.
