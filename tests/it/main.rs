@@ -42,11 +42,15 @@ mod smuggling;
 mod forwarded;
 /// Identity fields, hop-by-hop fields, and the token kept back.
 mod headers;
-/// What is minted and what is verified.
+/// What is minted, and with which keys.
+mod minting;
+/// What is verified.
 mod tokens;
 
 /// Login, refresh, reauth, logout, me, public keys.
 mod endpoints;
+/// Logout that nobody outruns, logins that stall nobody.
+mod sessions;
 /// What was acknowledged is kept.
 mod state;
 /// `users.toml` and `freshgate user`.

@@ -27,10 +27,13 @@ fn row(route: &str, none: (u16, &str), bad: Option<(u16, &str)>, good: [(u16, &s
     let early = forge::with("ada", json!({"fresh": true, "nbf": now + 100}));
     let old = json!({"fresh": true, "auth_time": now - 301, "iat": now - 301});
     let foreign = forge::hs256("another secret, also of 32 bytes", &forge::claims("ada"));
+    let revoked = forge::fresh("ada");
+    gateway.client().post("/auth/logout").bearer(&revoked).send().expect(204);
     let [refresh, stale, fresh, old_fresh] = good;
     for (name, token, expected) in [
         ("none", None, none),
         ("expired", Some(expired), bad.unwrap_or((401, "token-expired"))),
+        ("revoked", Some(revoked), bad.unwrap_or((401, "token-revoked"))),
         ("early", Some(early), bad.unwrap_or((401, "token-not-yet-valid"))),
         ("malformed", Some("not-a-token".into()), bad.unwrap_or((401, "token-malformed"))),
         ("another key", Some(foreign), bad.unwrap_or((401, "token-invalid"))),

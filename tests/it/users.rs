@@ -1,5 +1,8 @@
 //! `users.toml`: who may log in, edited by hand or by `freshgate user`, reread when it changes.
 
+use std::io::{Read as _, Write as _};
+use std::process::{Command, Stdio};
+
 use serde_json::json;
 
 use crate::harness::{Gateway, Response, Setup, Upstream, eventually, forge};
@@ -142,4 +145,43 @@ fn a_broken_users_file_leaves_the_old_users_and_says_so() {
     gateway.login("ada", "first password");
     std::fs::write(&path, text.replace("ada", "eve")).expect("written");
     can_soon(&gateway, "eve", "first password", 200);
+}
+
+/// Answers the prompts of `freshgate user add ada` on a terminal of its own (`script`, of every Debian);
+/// what the terminal showed.
+fn prompted(setup: &Setup, answers: [&str; 2]) -> String {
+    let mut child = Command::new("script")
+        .args(["-qec", concat!(env!("CARGO_BIN_EXE_freshgate"), " user add ada"), "/dev/null"])
+        .current_dir(setup.dir())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("script, of the package bsdutils");
+    let mut stdin = child.stdin.take().expect("piped");
+    let mut stdout = child.stdout.take().expect("piped");
+    let mut shown = String::new();
+    for (prompt, answer) in ["New password", "again"].into_iter().zip(answers) {
+        while !shown.contains(prompt) {
+            let mut piece = [0; 256];
+            let count = stdout.read(&mut piece).expect("a terminal");
+            assert!(count > 0, "it ended before it asked: {shown}");
+            shown += &String::from_utf8_lossy(&piece[..count]);
+        }
+        stdin.write_all(format!("{answer}\n").as_bytes()).expect("a terminal");
+    }
+    let mut rest = Vec::new();
+    let _ended = stdout.read_to_end(&mut rest);
+    child.wait().expect("a child");
+    shown + &String::from_utf8_lossy(&rest)
+}
+
+#[test]
+fn a_password_typed_at_the_prompt_is_asked_twice_and_not_shown() {
+    let setup = setup(&Upstream::echo());
+    let shown = prompted(&setup, ["typed password", "another password"]);
+    assert!(shown.contains("differ"), "{shown}");
+    assert!(!setup.dir().join("users.toml").exists(), "two that differ add nobody");
+    let shown = prompted(&setup, ["typed password", "typed password"]);
+    assert!(!shown.contains("typed password"), "{shown}");
+    setup.start().login("ada", "typed password");
 }
