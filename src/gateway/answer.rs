@@ -14,7 +14,7 @@ use serde_json::json;
 use super::{Data, Snapshot};
 use crate::policy::route::Route;
 use crate::policy::{Challenge, Refusal};
-use crate::proxy::body::{BodyFault, ResponseBody};
+use crate::proxy::{body::BodyFault, relay::ResponseBody};
 
 /// The decision code of a request that passed.
 pub const PASS: &str = "pass";

@@ -1,5 +1,5 @@
-//! Bodies on their way through: counted, timed, never buffered whole. Trailers are dropped on both sides, so
-//! that a field can never come in behind the header firewall (Traefik CVE-2026-88004).
+//! Request bodies on their way through: counted, timed, never buffered whole. Trailers are dropped, so that a
+//! field can never come in behind the header firewall (Traefik CVE-2026-88004).
 
 use std::fmt;
 use std::future::Future;
@@ -13,8 +13,6 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
-
-use super::pool::{Pool, Sender};
 
 /// Why a body was cut short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,132 +180,21 @@ impl Streamed {
     }
 }
 
-/// A response body on its way to a client.
-#[derive(Debug)]
-pub enum ResponseBody {
-    /// Held whole: ours.
-    Full(Option<Bytes>),
-    /// The backend is sending it.
-    Streamed(Box<Relay>),
-}
-
-/// A backend's body, and the connection it comes from.
-#[derive(Debug)]
-pub struct Relay {
-    body: Incoming,
-    idle: Idle,
-    /// Goes back to its pool when the body has ended cleanly, and is closed otherwise.
-    connection: Option<(Sender, Arc<Pool>)>,
-}
-
-impl ResponseBody {
-    /// A body held whole.
-    pub fn full(bytes: impl Into<Bytes>) -> ResponseBody {
-        ResponseBody::Full(Some(bytes.into()))
-    }
-
-    /// A body that arrives with pauses of at most `idle`.
-    pub fn streamed(
-        body: Incoming,
-        idle: Duration,
-        sender: Sender,
-        pool: Arc<Pool>,
-    ) -> ResponseBody {
-        if body.is_end_stream() {
-            pool.give_back(sender);
-            return ResponseBody::Full(None);
-        }
-        let connection = Some((sender, pool));
-        ResponseBody::Streamed(Box::new(Relay { body, idle: Idle::new(idle), connection }))
-    }
-}
-
-impl Body for ResponseBody {
-    type Data = Bytes;
-    type Error = BodyFault;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
-        match self.get_mut() {
-            ResponseBody::Full(bytes) => {
-                let bytes = bytes.take().filter(|bytes| !bytes.is_empty());
-                Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))))
-            }
-            ResponseBody::Streamed(relay) => relay.poll(cx),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            ResponseBody::Full(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
-            ResponseBody::Streamed(relay) => relay.body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            ResponseBody::Full(bytes) => {
-                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
-            }
-            ResponseBody::Streamed(relay) => relay.body.size_hint(),
-        }
-    }
-}
-
-impl Relay {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
-        let frame = match Pin::new(&mut self.body).poll_frame(cx) {
-            Poll::Ready(frame) => frame,
-            Poll::Pending => {
-                ready!(self.idle.poll(cx));
-                self.connection = None;
-                return Poll::Ready(Some(Err(BodyFault::UpstreamStalled)));
-            }
-        };
-        self.idle.reset();
-        match frame {
-            Some(Ok(frame)) if frame.is_data() => {
-                if self.body.is_end_stream() {
-                    self.finish();
-                }
-                Poll::Ready(Some(Ok(frame)))
-            }
-            // The end, or trailers, which only come at the end.
-            None | Some(Ok(_)) => {
-                self.finish();
-                Poll::Ready(None)
-            }
-            Some(Err(_)) => {
-                self.connection = None;
-                Poll::Ready(Some(Err(BodyFault::UpstreamGone)))
-            }
-        }
-    }
-
-    fn finish(&mut self) {
-        if let Some((sender, pool)) = self.connection.take() {
-            pool.give_back(sender);
-        }
-    }
-}
-
 /// A pause that must not last: the timer exists only once something has paused, and is used again.
 #[derive(Debug)]
-struct Idle {
+pub(super) struct Idle {
     limit: Duration,
     timer: Option<Pin<Box<Sleep>>>,
     pausing: bool,
 }
 
 impl Idle {
-    fn new(limit: Duration) -> Idle {
+    pub(super) fn new(limit: Duration) -> Idle {
         Idle { limit, timer: None, pausing: false }
     }
 
     /// Ready when the pause has lasted too long.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let limit = self.limit;
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
         if !self.pausing {
@@ -317,7 +204,7 @@ impl Idle {
         timer.as_mut().poll(cx)
     }
 
-    fn reset(&mut self) {
+    pub(super) fn reset(&mut self) {
         self.pausing = false;
     }
 }

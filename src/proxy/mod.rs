@@ -1,11 +1,12 @@
 //! The way to a backend and back: one request out for each permit, streamed both ways, every wait bounded.
 //!
 //! [`forward`] cannot be called without a [`Permit`]. `headers` is the firewall, `pool` and `upstream` hold
-//! connections, `body` counts and times what streams through, `whoami` is the backend inside the binary.
+//! connections, `body` and `relay` count and time what streams through, `whoami` is the backend inside the binary.
 
 pub mod body;
 pub mod headers;
 pub mod pool;
+pub mod relay;
 pub mod upstream;
 pub mod whoami;
 
@@ -23,9 +24,10 @@ use crate::config::{Limits, Target};
 use crate::policy::path::{CanonicalPath, PathRules};
 use crate::policy::route::Forward;
 use crate::policy::{Permit, Refusal};
-use body::{BodyFault, BodyWatch, RequestBody, ResponseBody};
+use body::{BodyFault, BodyWatch, RequestBody};
 use headers::{Client, Facts, Firewall};
 use pool::{Pool, Sender};
+use relay::ResponseBody;
 
 /// Why no answer came back; the refusal is for the client, the text for the log.
 #[derive(Debug, thiserror::Error)]

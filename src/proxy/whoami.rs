@@ -8,8 +8,9 @@ use http_body_util::BodyExt;
 use serde_json::{Map, Value, json};
 
 use super::UpstreamError;
-use super::body::{RequestBody, ResponseBody};
+use super::body::RequestBody;
 use super::headers::Firewall;
+use super::relay::ResponseBody;
 
 /// Answers with the request itself, as JSON where the client asks for it, else as text.
 ///

@@ -154,6 +154,8 @@ fn times_are_judged_to_the_second() {
     check_claim("iat", json!(NOW.0 + 1), Err(TokenFault::NotYetValid));
     check_claim("nbf", json!(NOW.0 + 1), Err(TokenFault::NotYetValid));
     check_claim("nbf", json!(NOW.0), Ok(()));
+    check_claim("auth_time", json!(NOW.0), Ok(()));
+    check_claim("auth_time", json!(NOW.0 + 1), Err(TokenFault::NotYetValid));
     let lenient = TokenRules { leeway: Duration::from_secs(5), ..rules() };
     let token = signed(HEADER, &payload(|_| {}));
     let end = NOW.plus(Duration::from_secs(60));

@@ -34,7 +34,7 @@ pub enum TokenFault {
     Invalid,
     /// `exp` is now or earlier.
     Expired,
-    /// `nbf` or `iat` is later than now.
+    /// `nbf`, `iat` or `auth_time` is later than now.
     NotYetValid,
     /// The token, its session or its subject was revoked.
     Revoked,
@@ -169,7 +169,9 @@ fn good_now(claims: &Claims, rules: &TokenRules, now: UnixTime) -> Result<(), To
         return Err(TokenFault::Expired);
     }
     let horizon = now.plus(rules.leeway);
-    if claims.issued_at > horizon || claims.not_before.is_some_and(|nbf| nbf > horizon) {
+    // A credential check in the future would have no age, and so meet any `max_age`.
+    let starts = [Some(claims.issued_at), claims.not_before, claims.auth_time];
+    if starts.into_iter().flatten().any(|start| start > horizon) {
         return Err(TokenFault::NotYetValid);
     }
     Ok(())

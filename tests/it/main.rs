@@ -63,9 +63,9 @@ mod visibility;
 
 /// Bad input gets a clear error and loses nothing.
 mod bad_input;
-/// Live reload: whole or not at all, without losing a request.
-mod reload;
 /// What the README shows is true.
 mod readme;
+/// Live reload: whole or not at all, without losing a request.
+mod reload;
 /// SIGTERM and SIGINT.
 mod shutdown;

@@ -62,7 +62,8 @@ fn a_symbolic_link_that_is_swapped_is_live_soon() {
         .file("..1/gateway.toml", &files(OPEN))
         .file("..2/gateway.toml", &files(SHUT));
     let dir = setup.dir().to_owned();
-    let link = |to: &str, name: &str| std::os::unix::fs::symlink(to, dir.join(name)).expect("a link");
+    let link =
+        |to: &str, name: &str| std::os::unix::fs::symlink(to, dir.join(name)).expect("a link");
     fs::remove_file(dir.join("gateway.toml")).expect("removed");
     link("..1", "..data");
     link("..data/gateway.toml", "gateway.toml");
@@ -99,7 +100,8 @@ fn a_bad_file_changes_nothing_and_is_told_once_counted_and_shown() {
     let upstream = Upstream::echo();
     let (gateway, with) = gateway(&upstream);
     let before = readyz(gateway.admin());
-    fs::write(gateway.path("gateway.toml"), with("[routes]\n\"/x\" = \"pubic\"\n")).expect("written");
+    fs::write(gateway.path("gateway.toml"), with("[routes]\n\"/x\" = \"pubic\"\n"))
+        .expect("written");
     for _ in 0..3 {
         let refused = reload(gateway.admin()).expect(422);
         assert!(refused.text().contains("public"), "did you mean: {}", refused.text());
@@ -170,7 +172,8 @@ fn a_request_in_flight_keeps_what_it_started_with() {
     let mut slow = gateway.client().connect();
     slow.write("GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
     eventually("the backend has it", || (upstream.count() > 0).then_some(()));
-    fs::write(gateway.path("gateway.toml"), with("[routes]\n\"/x\" = \"deny\"\n")).expect("written");
+    fs::write(gateway.path("gateway.toml"), with("[routes]\n\"/x\" = \"deny\"\n"))
+        .expect("written");
     reload(gateway.admin()).expect(200);
     assert_eq!(slow.response().expect(200).body, b"helloworld");
     becomes(gateway.client(), 404);
@@ -217,7 +220,9 @@ fn toggling_a_route_under_load_gives_no_answer_that_neither_policy_would() {
 
 #[test]
 fn a_web_page_cannot_ask_for_a_reload() {
-    let gateway = Gateway::start(OPEN.replace("[routes]", "upstream = \"builtin:whoami\"\n[routes]").as_str());
+    let gateway = Gateway::start(
+        OPEN.replace("[routes]", "upstream = \"builtin:whoami\"\n[routes]").as_str(),
+    );
     let admin = gateway.admin();
     admin.post("/reload").header("Origin", "http://evil.example").send().expect(403);
     admin.post("/reload").header("Host", "evil.example").send().expect(403);
