@@ -148,9 +148,9 @@ impl Metrics {
         policy: &'static str,
         codes: &'static [&'static str],
     ) -> RouteMeter {
-        let counters = codes.iter().map(|_| OnceLock::new()).collect();
         let family = self.requests.clone();
-        RouteMeter { family, route: route.to_owned(), policy, codes, counters }
+        let (first, others) = (OnceLock::new(), OnceLock::new());
+        RouteMeter { family, route: route.to_owned(), policy, codes, first, others }
     }
 
     /// The counters of one data thread, resolved once.
@@ -188,23 +188,31 @@ fn duration_histogram() -> Histogram {
     Histogram::new(exponential_buckets(0.0001, 2.0, 19))
 }
 
-/// Counts the decisions of one route without a lock.
+/// Counts the decisions of one route without a lock. Most routes see few decisions, and a configuration may have
+/// ten thousand: a counter exists from its first use.
 #[derive(Debug)]
 pub struct RouteMeter {
     family: Family<RequestLabels, Counter>,
     route: String,
     policy: &'static str,
     codes: &'static [&'static str],
-    counters: Box<[OnceLock<Counter>]>,
+    /// The first code, which is by far the most frequent.
+    first: OnceLock<Counter>,
+    others: OnceLock<Box<[OnceLock<Counter>]>>,
 }
 
 impl RouteMeter {
     /// Counts one decision; a code that was not named before is not counted.
     pub fn count(&self, code: &'static str) {
-        let Some(index) = self.codes.iter().position(|known| *known == code) else {
-            return;
+        let slot = match self.codes.iter().position(|known| *known == code) {
+            None => return,
+            Some(0) => &self.first,
+            Some(index) => {
+                let all = || self.codes.iter().map(|_| OnceLock::new()).collect();
+                &self.others.get_or_init(all)[index]
+            }
         };
-        let counter = self.counters[index].get_or_init(|| {
+        let counter = slot.get_or_init(|| {
             let labels =
                 RequestLabels { route: self.route.clone(), policy: self.policy, decision: code };
             self.family.get_or_create_owned(&labels)
