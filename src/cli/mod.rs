@@ -23,6 +23,8 @@ use token::TokenCommand;
 #[derive(Debug, Parser)]
 #[command(name = "freshgate", version, max_term_width = 100)]
 struct Cli {
+    #[command(flatten)]
+    config: ConfigArg,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -81,7 +83,8 @@ const DEFAULT_FILE: &str = "gateway.toml";
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let command = Cli::parse().command.unwrap_or(Command::Run(ConfigArg { config: None }));
+    let line = Cli::parse();
+    let command = line.command.unwrap_or(Command::Run(line.config));
     let done = match command {
         Command::Run(arg) => run(&arg),
         Command::Check(arg) => check(&arg),

@@ -56,6 +56,10 @@ fn freshgate_alone_is_freshgate_run() {
     gateway.client().get("/").send().expect(404);
     // Paths are relative to the file.
     assert!(gateway.path("other/data/state.db").exists());
+    drop(gateway);
+    let shorter = setup("").file("f.toml", "listen = \"127.0.0.1:0\"\nadmin = \"off\"\nupstream = \"builtin:whoami\"\n[routes]\n\"/other\" = \"public\"\n");
+    let gateway = shorter.args(&["--config", "f.toml"]).start();
+    gateway.client().get("/other").send().expect(200);
 }
 
 #[test]
