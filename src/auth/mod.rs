@@ -112,7 +112,9 @@ fn no_content() -> Response<Bytes> {
     response
 }
 
-fn json_text(text: String) -> Response<Bytes> {
+/// With a final newline, so that a terminal's prompt does not stand behind it.
+fn json_text(mut text: String) -> Response<Bytes> {
+    text.push('\n');
     let mut response = Response::new(Bytes::from(text));
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, json);

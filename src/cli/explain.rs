@@ -9,10 +9,12 @@ use serde_json::{Map, Value, json};
 
 use super::{ConfigArg, Failure};
 use crate::gateway::judge::{Asked, Judged, View, judge};
+use crate::policy::pattern::{Pattern, Segment};
 use crate::policy::route::Action;
-use crate::policy::{Permit, Refusal, host};
+use crate::policy::rules::{ClaimRule, Wanted};
+use crate::policy::{Permit, Refusal, Requirement, host};
 use crate::proxy::headers::Firewall;
-use crate::server::build;
+use crate::server::{build, wire};
 use crate::telemetry;
 use crate::token::extract::Presented;
 use crate::token::{self, Claims, Standing, TokenFault, UnixTime, verify};
@@ -22,7 +24,7 @@ use crate::token::{self, Claims, Standing, TokenFault, UnixTime, verify};
 pub struct Explain {
     #[command(flatten)]
     config: ConfigArg,
-    /// The method.
+    /// The method, such as GET.
     method: String,
     /// A path such as /account/settings, or a whole URL whose host then counts.
     url: String,
@@ -42,6 +44,13 @@ impl Explain {
     pub fn run(&self) -> Result<(), Failure> {
         let config = self.config.load()?;
         let now = UnixTime::of(telemetry::clock());
+        if wire::check_method(self.method.as_bytes()).is_err() {
+            let why = "a method is upper-case letters and `-`, and neither TRACE nor CONNECT";
+            return Err(Failure::Words(format!(
+                "`{}` is refused as a method: 501 bad-method; {why}",
+                self.method
+            )));
+        }
         let (host, target) = self.target()?;
         let headers = self.headers()?;
         let assumed = self.assumed(now)?;
@@ -77,12 +86,14 @@ impl Explain {
         let host = match authority {
             "" => String::new(),
             authority => host::canonical(authority)
-                .map_err(|fault| Failure(fault.0.to_owned()))?
+                .map_err(|fault| Failure::Words(fault.0.to_owned()))?
                 .into_owned(),
         };
         let target = if target.is_empty() { "/" } else { target };
-        if target.contains('#') || target.parse::<Uri>().is_err() {
-            return Err(Failure(format!("`{target}` is refused as a target: 400 bad-target")));
+        if !target.starts_with('/') || target.contains('#') || target.parse::<Uri>().is_err() {
+            return Err(Failure::Words(format!(
+                "`{target}` is refused as a target: 400 bad-target; write a path such as /account/"
+            )));
         }
         let path = target.split('?').next().unwrap_or(target);
         Ok((host, path.to_owned()))
@@ -92,7 +103,7 @@ impl Explain {
         let mut headers = HeaderMap::new();
         if let Some(token) = &self.token {
             let value = HeaderValue::try_from(format!("Bearer {token}"))
-                .map_err(|_| Failure("--token cannot be a header field".to_owned()))?;
+                .map_err(|_| Failure::Words("--token cannot be a header field".to_owned()))?;
             headers.insert(header::AUTHORIZATION, value);
         }
         Ok(headers)
@@ -104,7 +115,7 @@ impl Explain {
             return Ok(None);
         };
         let given = token::json::object(text.as_bytes())
-            .map_err(|error| Failure(format!("--as is not a JSON object: {error}")))?;
+            .map_err(|error| Failure::Words(format!("--as is not a JSON object: {error}")))?;
         let mut all: Map<String, Value> = match json!({
             "sub": "someone", "type": "access", "fresh": true, "jti": "assumed",
             "iat": now.0, "exp": now.plus(Duration::from_secs(900)).0,
@@ -114,7 +125,7 @@ impl Explain {
         };
         all.extend(given);
         let claims = Claims::from_json(all)
-            .map_err(|_| Failure("--as: a claim has the wrong type".to_owned()))?;
+            .map_err(|_| Failure::Words("--as: a claim has the wrong type".to_owned()))?;
         Ok(Some(claims))
     }
 }
@@ -131,6 +142,12 @@ fn text(judged: &Judged<'_>, upstream: Option<&str>, firewall: &Firewall) -> Str
     if let Some(route) = &judged.route {
         line("pattern", &route.id);
         line("policy", route.requirement.name());
+        if let Requirement::Fresh { max_age: Some(age) } = route.requirement {
+            line("max_age", &humantime::format_duration(age).to_string());
+        }
+        for rule in &route.claims {
+            line("claims", &wants(rule, &route.pattern));
+        }
         match &route.action {
             Action::Forward(_) => line("upstream", upstream.unwrap_or("-")),
             Action::Endpoint(_) => line("upstream", "none: the gateway answers itself"),
@@ -159,12 +176,34 @@ fn why_passed(permit: &Permit) -> String {
     }
 }
 
+/// What the public is not told in as many words.
 fn why_refused(refusal: Refusal) -> Option<&'static str> {
-    match refusal {
-        Refusal::NoRoute => Some("no pattern matches: nothing is open by omission"),
-        Refusal::Denied => Some("the policy is `deny`; the client is told that nothing is there"),
-        _ => None,
-    }
+    let why = match refusal {
+        Refusal::NoRoute => "no pattern matches: nothing is open by omission",
+        Refusal::Denied => "the policy is `deny`; the client is told that nothing is there",
+        Refusal::TokenMissing => "no token was given; --as or --token gives one",
+        Refusal::TokenNotFresh { max_age: None } => {
+            "the token is stale: it comes from a refresh, not from a password"
+        }
+        Refusal::TokenNotFresh { max_age: Some(_) } => {
+            "the token is stale, or its password was checked longer than `max_age` ago"
+        }
+        Refusal::ClaimsRefused => "the token does not say what `claims` wants",
+        _ => return None,
+    };
+    Some(why)
+}
+
+/// `roles = "admin" or "editor"`, `sub = {id}`
+fn wants(rule: &ClaimRule, pattern: &Pattern) -> String {
+    let wanted = rule.wanted.iter().map(|wanted| match wanted {
+        Wanted::Value(value) => value.to_string(),
+        Wanted::Capture(index) => match pattern.segments.get(*index) {
+            Some(Segment::Named(name)) => format!("{{{name}}}"),
+            _ => "*".to_owned(),
+        },
+    });
+    format!("{} = {}", rule.claim, wanted.collect::<Vec<_>>().join(" or "))
 }
 
 fn headers(permit: &Permit, firewall: &Firewall, line: &mut impl FnMut(&str, &str)) {

@@ -34,16 +34,21 @@ impl Health {
         let address = match self.admin {
             Some(address) => address,
             None => self.config.load()?.admin.ok_or_else(|| {
-                Failure("the admin listener is off in this configuration".to_owned())
+                Failure::Words("the admin listener is off in this configuration".to_owned())
             })?,
         };
-        let answer = ask(address).map_err(|error| Failure(format!("{address}: {error}")))?;
+        let answer = ask(address).map_err(|error| {
+            Failure::Words(format!("no answer from the admin listener {address}: {error}"))
+        })?;
         let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
         print!("{body}");
         if head.starts_with("HTTP/1.1 200 ") {
             Ok(())
         } else {
-            Err(Failure(format!("{address}: {}", head.lines().next().unwrap_or("no answer"))))
+            Err(Failure::Words(format!(
+                "{address}: {}",
+                head.lines().next().unwrap_or("no answer")
+            )))
         }
     }
 }

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use super::Failure;
 use crate::store::file::{UsersFault, edit};
 use crate::store::password::{Hash, PASSWORD_MAX_BYTES, PasswordFault};
-use crate::token::{Secret, json};
+use crate::token::{RESERVED_CLAIMS, Secret, json};
 
 /// What can be done with users.
 #[derive(Debug, Subcommand)]
@@ -40,7 +40,7 @@ pub enum UserCommand {
         /// Name of the user
         name: String,
     },
-    /// Give a user another password
+    /// Give a user another password; sessions under way go on
     Password {
         /// Name of the user
         name: String,
@@ -76,9 +76,17 @@ pub enum ManageFault {
     /// Roles are given in both ways.
     #[error("the claim {0:?} is given twice")]
     Twice(String),
+    /// A claim that users cannot have of their own.
+    #[error("--claims: `{0}` is written by the gateway only")]
+    Reserved(String),
     /// The terminal, standard input or standard output failed.
-    #[error("{0} (without a terminal, use --password-stdin)")]
+    #[error("{0}")]
     Io(#[from] io::Error),
+    /// Nobody can be asked.
+    #[error(
+        "no terminal to ask for the password: give it on standard input with --password-stdin ({0})"
+    )]
+    Terminal(io::Error),
 }
 
 /// Runs a user command on the users file at `users`.
@@ -135,6 +143,10 @@ fn all_claims(
     roles: Vec<String>,
     Claims(mut all): Claims,
 ) -> Result<Map<String, Value>, ManageFault> {
+    // Before a password is asked for.
+    if let Some(name) = all.keys().find(|name| RESERVED_CLAIMS.contains(&name.as_str())) {
+        return Err(ManageFault::Reserved(name.clone()));
+    }
     if !roles.is_empty() && all.insert("roles".to_owned(), Value::from(roles)).is_some() {
         return Err(ManageFault::Twice("roles".to_owned()));
     }
@@ -153,7 +165,9 @@ fn new_password(source: PasswordSource) -> Result<Secret, ManageFault> {
     if source.password_stdin {
         return read_password(&mut io::stdin().lock());
     }
-    let ask = |prompt: &str| rpassword::prompt_password(prompt).map(Zeroizing::new);
+    let ask = |prompt: &str| {
+        rpassword::prompt_password(prompt).map(Zeroizing::new).map_err(ManageFault::Terminal)
+    };
     let first = ask("New password: ")?;
     let second = ask("The same again: ")?;
     match *first == *second {

@@ -23,6 +23,8 @@ use token::TokenCommand;
 #[derive(Debug, Parser)]
 #[command(name = "freshgate", version, max_term_width = 100)]
 struct Cli {
+    #[command(flatten)]
+    config: ConfigArg,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -63,11 +65,16 @@ pub struct ConfigArg {
 
 /// A message for the person at the terminal; the process ends with status 1.
 #[derive(Debug)]
-pub struct Failure(pub String);
+pub enum Failure {
+    /// What is wrong; `error: ` is put before it.
+    Words(String),
+    /// Diagnostics, each with a head of its own.
+    Drawn(String),
+}
 
 impl<E: std::error::Error> From<E> for Failure {
     fn from(error: E) -> Failure {
-        Failure(error.to_string())
+        Failure::Words(error.to_string())
     }
 }
 
@@ -76,7 +83,8 @@ const DEFAULT_FILE: &str = "gateway.toml";
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let command = Cli::parse().command.unwrap_or(Command::Run(ConfigArg { config: None }));
+    let line = Cli::parse();
+    let command = line.command.unwrap_or(Command::Run(line.config));
     let done = match command {
         Command::Run(arg) => run(&arg),
         Command::Check(arg) => check(&arg),
@@ -89,8 +97,11 @@ pub fn main() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure(text)) => {
-            eprintln!("{}", text.trim_end());
+        Err(failure) => {
+            match failure {
+                Failure::Words(text) => eprintln!("error: {}", text.trim_end()),
+                Failure::Drawn(text) => eprintln!("{}", text.trim_end()),
+            }
             ExitCode::FAILURE
         }
     }
@@ -106,7 +117,7 @@ impl ConfigArg {
             Some(file) => Config::load(file),
             None => Config::embedded(),
         };
-        loaded.map_err(|diagnostics| Failure(diagnostics.render(is_terminal())))
+        loaded.map_err(|diagnostics| Failure::Drawn(diagnostics.render(is_terminal())))
     }
 
     /// The file that is asked for; `None` for the built-in one.
@@ -118,9 +129,9 @@ impl ConfigArg {
     fn load_users(&self) -> Result<PathBuf, Failure> {
         // The file may not be there yet, nor the secrets: `user add` comes before both.
         Config::users_path(self.file())
-            .map_err(|diagnostics| Failure(diagnostics.render(is_terminal())))?
+            .map_err(|diagnostics| Failure::Drawn(diagnostics.render(is_terminal())))?
             .ok_or_else(|| {
-                Failure("login is off in this configuration: it has no users".to_owned())
+                Failure::Words("login is off in this configuration: it has no users".to_owned())
             })
     }
 }
@@ -138,14 +149,15 @@ fn warn(config: &Config) {
 fn run(arg: &ConfigArg) -> Result<(), Failure> {
     let config = arg.load()?;
     warn(&config);
-    server::run(config).map_err(|fault| Failure(format!("error: {fault}")))
+    Ok(server::run(config)?)
 }
 
 fn check(arg: &ConfigArg) -> Result<(), Failure> {
     let config = arg.load()?;
     warn(&config);
     let json = config.log.format.map(|format| format == LogFormat::Json);
-    telemetry::start_logging(json, &config.log.level).map_err(Failure)?;
+    telemetry::start_logging(json, &config.log.level).map_err(Failure::Words)?;
     println!("ok: {}", server::banner::routes_line(&config));
+    print!("{}", server::banner::file_line(&config));
     Ok(())
 }

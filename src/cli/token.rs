@@ -44,7 +44,10 @@ pub struct MintArgs {
     /// How long it lives, such as 1h; default: the configuration's life for its kind.
     #[arg(long, value_parser = humantime::parse_duration)]
     ttl: Option<Duration>,
-    /// More claims, as a JSON object: '{"roles":["admin"]}'.
+    /// A role, for the claim `roles`; repeat for several.
+    #[arg(long = "role", value_name = "ROLE")]
+    roles: Vec<String>,
+    /// More claims, as a JSON object: '{"team":"red","level":3}'.
     #[arg(long, value_name = "JSON", default_value = "{}")]
     claims: String,
     /// The id of the key that signs; default: the first that can.
@@ -73,7 +76,7 @@ impl MintArgs {
     fn mint(&self, config: &Config, ring: &KeyRing, now: UnixTime) -> Result<String, Failure> {
         let claims = self.claims()?;
         if self.sub.is_empty() {
-            return Err(Failure("--sub must not be empty".to_owned()));
+            return Err(Failure::Words("--sub must not be empty".to_owned()));
         }
         let kind = if self.refresh { TokenKind::Refresh } else { TokenKind::Access };
         let fresh = !self.stale && !self.refresh;
@@ -95,23 +98,29 @@ impl MintArgs {
             Some(id) => {
                 let key = ring.find(id).ok_or_else(|| {
                     let known: Vec<&str> = ring.keys().iter().map(|key| key.id()).collect();
-                    Failure(format!("no key `{id}`; there are: {}", known.join(", ")))
+                    Failure::Words(format!("no key `{id}`; there are: {}", known.join(", ")))
                 })?;
                 mint.sign_with(key, &config.tokens, now)?
             }
         };
         if minted.token.len() > TOKEN_BYTES_MAX {
-            return Err(Failure(format!("the token would be larger than {TOKEN_BYTES_MAX} bytes")));
+            return Err(Failure::Words(format!(
+                "the token would be larger than {TOKEN_BYTES_MAX} bytes"
+            )));
         }
         Ok(minted.token)
     }
 
     fn claims(&self) -> Result<Map<String, Value>, Failure> {
-        let claims = json::object(self.claims.as_bytes())
-            .map_err(|error| Failure(format!("--claims is not a JSON object: {error}")))?;
+        let mut claims = json::object(self.claims.as_bytes())
+            .map_err(|error| Failure::Words(format!("--claims is not a JSON object: {error}")))?;
+        let roles = (!self.roles.is_empty()).then(|| Value::from(self.roles.clone()));
+        if roles.and_then(|roles| claims.insert("roles".to_owned(), roles)).is_some() {
+            return Err(Failure::Words("the claim `roles` is given twice".to_owned()));
+        }
         match claims.keys().find(|name| RESERVED_CLAIMS.contains(&name.as_str())) {
             Some(name) => {
-                Err(Failure(format!("--claims: `{name}` is written by freshgate itself")))
+                Err(Failure::Words(format!("--claims: `{name}` is written by freshgate itself")))
             }
             None => Ok(claims),
         }
@@ -138,7 +147,7 @@ fn inspect(token: &str, config: &Config, ring: &KeyRing, now: UnixTime) -> Resul
         json::object(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()
     };
     let (Some(header), Some(payload)) = (part(0), part(1)) else {
-        return Err(Failure(
+        return Err(Failure::Words(
             "not a token: it has no three base64url parts holding JSON".to_owned(),
         ));
     };

@@ -124,7 +124,8 @@ section! {
     pub struct RawLogin {
         /// Whether the gateway serves them. With `false` it only checks tokens that others make.
         enabled: bool = true,
-        /// The path they are under. No other route may have one of their paths.
+        /// The path they are under. No route may be for the method and the path of one of them; `"/auth/**"` may stand
+        /// beside them, and gets the rest.
         at: String = "/auth",
         /// See `[login.users]`.
         users: RawUsers,
@@ -133,7 +134,8 @@ section! {
 
 section! {
     /// Where the users are: `users = { file = "users.toml" }` in `[login]`. Without it, in `users.toml` of the state directory,
-    /// which the first run makes with a user `admin` and a random password, printed once.
+    /// which the first run makes with a user `admin` and a random password, printed once, unless `freshgate user add`
+    /// has made it before.
     pub struct RawUsers {
         /// Required. The file must exist: `freshgate user add NAME` makes it. It is read again when it changes. It holds passwords as argon2id hashes.
         file: String,
@@ -143,11 +145,11 @@ section! {
 section! {
     /// The long form of a route.
     pub struct RawRoute {
-        /// Required. `public`: everybody, the token is never looked at. `optional`: nobody in particular or a good token; a
-        /// bad one is refused. `access-required`: a good access token. `fresh-required`: one from a recent password.
+        /// Required. `public`: everybody, the token is never looked at. `optional`: no token or a good one; a bad one
+        /// is refused. `access-required`: a good access token. `fresh-required`: one from a recent password.
         /// `refresh-only`: a refresh token. `deny`: nobody.
         policy: Policy,
-        /// The name of the upstream this route goes to.
+        /// The name of the upstream this route goes to. Without it, `default`, or the only one there is.
         upstream: String,
         /// Only with `fresh-required`: how long ago the password may have been checked. Without it, as long as the token lives.
         max_age: Duration,
@@ -286,6 +288,12 @@ section! {
         /// `error`, `warn`, `info`, `debug` or `trace`, also for one part: `"info,freshgate=debug"`.
         level: String = "info",
     }
+}
+
+/// Whether a key stands at the top of the file and is no table.
+pub(super) fn is_for_the_top(key: &str) -> bool {
+    let mut root = RawFile::TABLE.keys.iter();
+    root.any(|one| one.name == key && matches!(one.shape, Shape::Value))
 }
 
 /// Where a key lives that somebody wrote into the table `at`, if only one other table has it.

@@ -6,6 +6,7 @@
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Diagnostics, Span};
+use super::raw::is_for_the_top;
 
 /// A value and where it stands in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -210,10 +211,16 @@ impl<T: FromToml> FromToml for Named<T> {
 
     fn read(value: &DeValue<'_>, span: &Span, at: &str, out: &mut Diagnostics) -> Option<Self> {
         let table = table(value, span, at, &format!("a table: [{at}]"), out)?;
-        let lines = table.iter().map(|(key, value)| {
+        let lines = table.iter().filter_map(|(key, value)| {
             let name = Spanned { value: key.get_ref().to_string(), span: key.span() };
+            // Any key is a line here, so that one from the top of the file, written below a `[table]`, would
+            // silently become a header or a pattern.
+            if matches!(Self::SHAPE, Shape::Lines) && is_for_the_top(&name.value) {
+                out.unknown_key(&name.span, &name.value, at, Vec::new(), Some(String::new()));
+                return None;
+            }
             let read = field(value, &join(at, &name.value), out);
-            (name, read)
+            Some((name, read))
         });
         Some(Named(lines.collect()))
     }

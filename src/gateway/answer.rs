@@ -45,9 +45,9 @@ pub struct Line {
     pub request_id: String,
     /// The client's address.
     pub client: String,
-    /// The method, as sent.
+    /// The method, as sent; `-` when the head was refused.
     pub method: String,
-    /// The canonical path; never the query, which may hold secrets.
+    /// The canonical path, `-` when the asked one is refused; never the query, which may hold secrets.
     pub path: String,
     /// `sub` of a token that passed.
     pub subject: Option<String>,
@@ -106,11 +106,16 @@ impl Record {
             subject = line.subject.as_deref().unwrap_or("-"),
             status = self.status,
             bytes = self.bytes,
-            duration_ms = elapsed.as_secs_f64() * 1000.0,
+            duration_ms = milliseconds(elapsed),
             upstream.name = route.and_then(|route| self.snapshot.upstream_name(route)).unwrap_or("-"),
             "request"
         );
     }
+}
+
+/// To the microsecond, without the digits that binary fractions bring.
+fn milliseconds(elapsed: Duration) -> f64 {
+    (elapsed.as_secs_f64() * 1e6).round() / 1e3
 }
 
 /// A response body that writes its record when it ends.

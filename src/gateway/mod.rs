@@ -130,7 +130,11 @@ pub async fn handle(
     let now = UnixTime::of(telemetry::clock());
     let (parts, body) = request.into_parts();
     let client = identify(&snapshot, address, &parts.headers);
-    let line = snapshot.config.log.access.then(|| access_line(&client, &parts));
+    let mut line = snapshot.config.log.access.then(|| access_line(&client, &parts));
+    if let (Some(line), Err(_)) = (&mut line, head) {
+        // The wire guard put another head in the place of the bad one: what stands there was not asked.
+        "-".clone_into(&mut line.method);
+    }
     let mut record = Record::open(&data, &snapshot, line);
     let scene = Scene { data: &data, snapshot: &snapshot, client: &client, now };
     // 2.–8.
@@ -176,9 +180,12 @@ impl Scene<'_> {
         let judged = judge(view, &asked, |presented| self.prove(presented), self.now);
         record.route = judged.route;
         let path = judged.path.map_err(|_| Refusal::BadPath)?;
-        let permit = judged.decision?;
+        // Before the decision: of a refused request too, the operator wants to know what was asked for.
         if let Some(line) = record.line() {
             path.as_str().clone_into(&mut line.path);
+        }
+        let permit = judged.decision?;
+        if let Some(line) = record.line() {
             line.subject = permit.claims().map(|claims| claims.subject.clone());
         }
         let route = Arc::clone(permit.route());
@@ -288,7 +295,7 @@ fn access_line(client: &Client, parts: &Parts) -> Line {
         request_id: client.request_id.to_str().unwrap_or_default().to_owned(),
         client: client.address.to_string(),
         method: parts.method.to_string(),
-        path: String::new(),
+        path: "-".to_owned(),
         subject: None,
     }
 }

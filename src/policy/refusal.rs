@@ -26,7 +26,7 @@ pub enum Refusal {
     HeaderTooLarge,
     /// The request head or body did not arrive in time.
     RequestTimeout,
-    /// The body of a request to one of our endpoints cannot be read as what it claims to be.
+    /// A body that is not what one of our endpoints takes, or not what its headers say.
     BadBody,
     /// The body is larger than the route's `body_max`.
     BodyTooLarge,
@@ -143,7 +143,7 @@ impl Refusal {
             Refusal::TargetTooLong => (414, "target-too-long", None, "The request target is too long."),
             Refusal::HeaderTooLarge => (431, "header-too-large", None, "The header section is too large."),
             Refusal::RequestTimeout => (408, "request-timeout", None, "The request did not arrive in time."),
-            Refusal::BadBody => (400, "bad-body", None, "The body cannot be read as what it claims to be."),
+            Refusal::BadBody => (400, "bad-body", None, "The body is not what is wanted here, or not what its headers say."),
             Refusal::BodyTooLarge => (413, "body-too-large", None, "The body is larger than this route accepts."),
             Refusal::TokenMissing => (401, "token-missing", Bare, "A token is required."),
             Refusal::TokenMalformed => (401, "token-malformed", INVALID, "What was presented is not a token."),

@@ -24,10 +24,7 @@ pub fn text(
     if let Some(admin) = admin {
         let _infallible = writeln!(text, "admin on http://{admin}");
     }
-    match &config.file {
-        Some(file) => text.push_str(&format!("configuration {}\n", file.display())),
-        None => text.push_str("configuration: the built-in example (no gateway.toml here)\n"),
-    }
+    text.push_str(&file_line(config));
     text.push_str(&format!("{}\n", routes_line(config)));
     if let Some(first) = first_user {
         let password = String::from_utf8_lossy(first.password.expose());
@@ -39,6 +36,14 @@ pub fn text(
     }
     text.push_str(&try_next(config, listen, first_user));
     text
+}
+
+/// Which file was read, with the end of the line.
+pub fn file_line(config: &Config) -> String {
+    match &config.file {
+        Some(file) => format!("configuration {}\n", file.display()),
+        None => "configuration: the built-in example (no gateway.toml here)\n".to_owned(),
+    }
 }
 
 /// `routes: 9 (public 2, deny 1, …) and 6 endpoints`

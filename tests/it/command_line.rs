@@ -56,6 +56,10 @@ fn freshgate_alone_is_freshgate_run() {
     gateway.client().get("/").send().expect(404);
     // Paths are relative to the file.
     assert!(gateway.path("other/data/state.db").exists());
+    drop(gateway);
+    let shorter = setup("").file("f.toml", "listen = \"127.0.0.1:0\"\nadmin = \"off\"\nupstream = \"builtin:whoami\"\n[routes]\n\"/other\" = \"public\"\n");
+    let gateway = shorter.args(&["--config", "f.toml"]).start();
+    gateway.client().get("/other").send().expect(200);
 }
 
 #[test]
@@ -64,6 +68,7 @@ fn without_a_file_the_built_in_example_runs() {
     std::fs::remove_file(setup.dir().join("gateway.toml")).expect("removed");
     let output = setup.cli(&["check"], "").succeeded();
     assert!(output.stdout.starts_with("ok: "), "{}", output.stdout);
+    assert!(output.stdout.contains("configuration: the built-in example"), "{}", output.stdout);
 }
 
 #[test]
@@ -179,6 +184,18 @@ fn explain_says_pattern_policy_upstream_path_decision_reason_and_headers() {
     );
     assert_eq!(decision(&["POST", "/auth/login"]), is("pass"));
     assert_ne!(setup.cli(&["explain", "GET", "/", "--as", "[]"], "").code, Some(0));
+    // What the live gateway refuses before any route.
+    for (method, url, code) in [
+        ("get", "/", "501 bad-method"),
+        ("TRACE", "/", "501 bad-method"),
+        ("/", "GET", "501 bad-method"),
+        ("GET", "account/x", "400 bad-target"),
+    ] {
+        let refused = setup.cli(&["explain", method, url], "");
+        assert!(refused.code == Some(1) && refused.stderr.contains(code), "{method} {url}");
+    }
+    let why = explain(&["GET", "/u/ada", "--as", r#"{"sub":"bob"}"#]);
+    assert_eq!(line(&why, "claims"), Some("sub = {who}"), "{}", why.stdout);
 }
 
 /// Numbers that look random and are the same on every run.

@@ -100,6 +100,22 @@ fn mistakes_with_users_change_nothing_and_say_why() {
 }
 
 #[test]
+fn user_can_be_added_before_the_first_run_and_is_then_the_only_one() {
+    let setup =
+        Setup::new("upstream = \"builtin:whoami\"\n[routes]\n\"/**\" = \"access-required\"\n");
+    let missing = setup.cli(&["user", "remove", "ada"], "");
+    assert!(missing.stderr.contains("`freshgate user add NAME` makes it"), "{}", missing.stderr);
+    assert!(!setup.dir().join("data").exists());
+    add(&setup, "ada", "first", &[]);
+    let mode = std::fs::metadata(setup.dir().join("data")).expect("made").permissions();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777, 0o700);
+    let gateway = setup.start();
+    assert!(!gateway.stdout().contains("first user"), "{}", gateway.stdout());
+    let answer = try_login(&gateway, "ada", "first").expect(200);
+    assert!(answer.body.ends_with(b"}\n"), "no final newline");
+}
+
+#[test]
 fn a_password_is_taken_whole_however_long_and_in_any_script() {
     let setup = setup(&Upstream::echo());
     let long = "p".repeat(100);

@@ -42,20 +42,21 @@ fn the_access_line_tells_the_whole_story_of_a_request() {
     );
     assert!(line["duration_ms"].as_f64().is_some_and(|ms| ms > 0.0 && ms < 60_000.0), "{line}");
     assert!(line["timestamp"].is_string() && line["level"] == "INFO");
-    let line = ask("/shut/7", None);
+    let line = ask("/shut/7?secret=1", None);
     assert_eq!(
-        (&line["decision"], &line["status"], &line["subject"]),
-        (&json!("token-missing"), &json!(401), &json!("-"))
+        (&line["decision"], &line["status"], &line["subject"], &line["path"]),
+        (&json!("token-missing"), &json!(401), &json!("-"), &json!("/shut/7"))
     );
-    let line = ask("/none", None);
+    let line = ask("/n%6Fne", None);
     assert_eq!(
-        (&line["decision"], &line["status"], &line["route.id"]),
-        (&json!("no-route"), &json!(404), &json!("-"))
+        (&line["decision"], &line["status"], &line["route.id"], &line["path"]),
+        (&json!("no-route"), &json!(404), &json!("-"), &json!("/none"))
     );
     let line = ask("/deny", None);
     assert_eq!((&line["decision"], &line["policy"]), (&json!("no-route"), &json!("deny")));
     let line = ask("/open/../x", None);
     assert_eq!((&line["decision"], &line["status"]), (&json!("bad-path"), &json!(400)));
+    assert_eq!((&line["method"], &line["path"]), (&json!("POST"), &json!("-")));
     // One line each.
     let log = gateway.log();
     assert_eq!(log.lines().filter(|line| line.contains("freshgate::access")).count(), 5, "{log}");

@@ -6,7 +6,9 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown,
+};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -147,6 +149,12 @@ fn edit(
     // A link stays a link: the file behind it is what changes.
     let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let fault = |message: String| UsersFault::whole(path, message);
+    match may_make {
+        true => make_directory(path)
+            .map_err(|error| fault(format!("its directory cannot be made: {error}")))?,
+        // Where there is no file there may be no directory for the lock: say what is missing.
+        false => drop(super::read(path)?),
+    }
     let _lock = lock(path)?;
     let old = match path.try_exists() {
         Ok(false) if may_make => "[users]\n".to_owned(),
@@ -176,6 +184,15 @@ fn implicit_table() -> Table {
     let mut table = Table::new();
     table.set_implicit(true);
     table
+}
+
+/// Makes the directory, for its owner only, as the gateway does with its state directory.
+fn make_directory(path: &Path) -> io::Result<()> {
+    let dir = directory(path);
+    match dir.exists() {
+        true => Ok(()),
+        false => fs::DirBuilder::new().recursive(true).mode(0o700).create(dir),
+    }
 }
 
 /// Takes the lock beside the file; the file itself is replaced, so a lock on it would not last.
