@@ -176,9 +176,11 @@ impl Scene<'_> {
         let judged = judge(view, &asked, |presented| self.prove(presented), self.now);
         record.route = judged.route;
         let path = judged.path.map_err(|_| Refusal::BadPath)?;
-        let permit = judged.decision?;
         if let Some(line) = record.line() {
             path.as_str().clone_into(&mut line.path);
+        }
+        let permit = judged.decision?;
+        if let Some(line) = record.line() {
             line.subject = permit.claims().map(|claims| claims.subject.clone());
         }
         let route = Arc::clone(permit.route());
@@ -288,7 +290,7 @@ fn access_line(client: &Client, parts: &Parts) -> Line {
         request_id: client.request_id.to_str().unwrap_or_default().to_owned(),
         client: client.address.to_string(),
         method: parts.method.to_string(),
-        path: String::new(),
+        path: "-".to_owned(),
         subject: None,
     }
 }
