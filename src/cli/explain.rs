@@ -8,11 +8,13 @@ use http::{HeaderMap, HeaderValue, Uri, header};
 use serde_json::{Map, Value, json};
 
 use super::{ConfigArg, Failure};
+use crate::config::Config;
 use crate::gateway::judge::{Asked, Judged, View, judge};
+use crate::policy::path::{CanonicalPath, PathFault, PathRules};
 use crate::policy::route::Action;
 use crate::policy::{Permit, Refusal, host};
 use crate::proxy::headers::Firewall;
-use crate::server::build;
+use crate::server::{build, wire};
 use crate::telemetry;
 use crate::token::extract::Presented;
 use crate::token::{self, Claims, Standing, TokenFault, UnixTime, verify};
@@ -43,6 +45,10 @@ impl Explain {
         let config = self.config.load()?;
         let now = UnixTime::of(telemetry::clock());
         let (host, target) = self.target()?;
+        wire::check_method(self.method.as_bytes()).map_err(|refusal| {
+            let (status, code, ..) = refusal.parts();
+            Failure(format!("`{}` is refused as a method: {status} {code}", self.method))
+        })?;
         let headers = self.headers()?;
         let assumed = self.assumed(now)?;
         // Keys are read, and made on a first run, only when there is a token to verify.
@@ -60,11 +66,10 @@ impl Explain {
         let view = View { routes: &config.routes, paths: &config.paths };
         let judged = judge(view, &asked, prove, now);
         let firewall = Firewall::new(&config.identity);
-        let upstream = judged.route.as_ref().and_then(|route| match &route.action {
-            Action::Forward(plan) => Some(&*config.upstreams[plan.upstream].name),
-            Action::Endpoint(_) => None,
-        });
-        print!("{}", text(&judged, upstream, &firewall));
+        print!("{}", text(&judged, &config, &firewall));
+        if self.token.is_some() && judged.decision.is_ok() {
+            println!("note      only the running gateway knows whether the token is revoked");
+        }
         Ok(())
     }
 
@@ -81,7 +86,7 @@ impl Explain {
                 .into_owned(),
         };
         let target = if target.is_empty() { "/" } else { target };
-        if target.contains('#') || target.parse::<Uri>().is_err() {
+        if !target.starts_with('/') || target.contains('#') || target.parse::<Uri>().is_err() {
             return Err(Failure(format!("`{target}` is refused as a target: 400 bad-target")));
         }
         let path = target.split('?').next().unwrap_or(target);
@@ -119,7 +124,7 @@ impl Explain {
     }
 }
 
-fn text(judged: &Judged<'_>, upstream: Option<&str>, firewall: &Firewall) -> String {
+fn text(judged: &Judged<'_>, config: &Config, firewall: &Firewall) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {
         let _infallible = writeln!(text, "{name:<10}{value}");
@@ -128,27 +133,46 @@ fn text(judged: &Judged<'_>, upstream: Option<&str>, firewall: &Firewall) -> Str
         Ok(path) => line("path", path.as_str()),
         Err(fault) => line("path", &format!("refused: {}", fault.0)),
     }
+    let rewritten = rewritten(judged, &config.paths);
     if let Some(route) = &judged.route {
         line("pattern", &route.id);
         line("policy", route.requirement.name());
         match &route.action {
-            Action::Forward(_) => line("upstream", upstream.unwrap_or("-")),
+            Action::Forward(plan) => line("upstream", &config.upstreams[plan.upstream].name),
             Action::Endpoint(_) => line("upstream", "none: the gateway answers itself"),
         }
     }
-    match &judged.decision {
-        Ok(permit) => {
+    match &rewritten {
+        Some(Ok(path)) => line("rewrite", path.as_str()),
+        Some(Err(fault)) => line("rewrite", &format!("refused: {}", fault.0)),
+        None => {}
+    }
+    match (&judged.decision, rewritten) {
+        (Ok(_), Some(Err(_))) => refused(Refusal::BadPath, &mut line),
+        (Ok(permit), _) => {
             line("decision", "pass");
             line("because", &why_passed(permit));
             headers(permit, firewall, &mut line);
         }
-        Err(refusal) => {
-            let (status, code, _, sentence) = refusal.parts();
-            line("decision", &format!("refuse {status} {code}"));
-            line("because", why_refused(*refusal).unwrap_or(sentence));
-        }
+        (Err(refusal), _) => refused(*refusal, &mut line),
     }
     text
+}
+
+/// The path that the backend would get, where the route rewrites it.
+fn rewritten(
+    judged: &Judged<'_>,
+    rules: &PathRules,
+) -> Option<Result<CanonicalPath<'static>, PathFault>> {
+    let (Ok(path), Some(route)) = (&judged.path, &judged.route) else { return None };
+    let Action::Forward(plan) = &route.action else { return None };
+    Some(plan.rewrite.as_ref()?.apply(&route.pattern, path, rules))
+}
+
+fn refused(refusal: Refusal, line: &mut impl FnMut(&str, &str)) {
+    let (status, code, _, sentence) = refusal.parts();
+    line("decision", &format!("refuse {status} {code}"));
+    line("because", why_refused(refusal).unwrap_or(sentence));
 }
 
 fn why_passed(permit: &Permit) -> String {
@@ -167,7 +191,9 @@ fn why_refused(refusal: Refusal) -> Option<&'static str> {
     }
 }
 
+/// What the backend would be told. The values of those that every request gets depend on the connection.
 fn headers(permit: &Permit, firewall: &Firewall, line: &mut impl FnMut(&str, &str)) {
+    let Action::Forward(plan) = &permit.route().action else { return };
     let fields = permit.claims().map(|claims| firewall.identity_fields(claims)).unwrap_or_default();
     if fields.is_empty() {
         line("headers", "no identity");
@@ -175,4 +201,8 @@ fn headers(permit: &Permit, firewall: &Firewall, line: &mut impl FnMut(&str, &st
     for (name, value) in fields {
         line("headers", &format!("{name}: {}", value.to_str().unwrap_or("?")));
     }
+    if plan.forward_token && permit.claims().is_some() {
+        line("headers", "authorization: Bearer (the token itself)");
+    }
+    line("headers", "x-forwarded-for, -proto, -host, forwarded, via, x-request-id");
 }

@@ -145,7 +145,10 @@ fn why_unreadable(bytes: &[u8]) -> Refusal {
 
 /// Upper-case letters and `-` (a lower-case twin slips past rules that name methods: CVE-2020-14359); no
 /// `CONNECT`, for we are no tunnel, and no `TRACE`, which echoes credentials (RFC 9110 §9.3.8).
-fn check_method(method: &[u8]) -> Result<(), Refusal> {
+///
+/// # Errors
+/// [`Refusal::BadMethod`].
+pub fn check_method(method: &[u8]) -> Result<(), Refusal> {
     let is_token = method.iter().all(|byte| byte.is_ascii_uppercase() || *byte == b'-');
     let good = is_token && !method.is_empty() && method.len() <= METHOD_BYTES_MAX;
     if good && method != b"CONNECT" && method != b"TRACE" {

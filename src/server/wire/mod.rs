@@ -26,8 +26,8 @@ use tokio::io::{AsyncRead, ReadBuf};
 use crate::policy::Refusal;
 use chunked::Chunked;
 use clock::Clock;
-pub use head::HEADER_COUNT_MAX;
 use head::{Found, Framing, Scan};
+pub use head::{HEADER_COUNT_MAX, check_method};
 pub use verdict::{InFlight, Verdict, Verdicts};
 
 /// How long a closing connection is read for the sake of its last answer.
