@@ -112,7 +112,7 @@ impl Metrics {
 
     fn register(&mut self) {
         let registry = &mut self.registry;
-        let requests = "Requests answered, by route, policy and decision code";
+        let requests = "Requests, by route, policy and decision code";
         registry.register("requests", requests, self.requests.clone());
         let errors = "Requests that a backend did not answer, by upstream and code";
         registry.register("upstream_errors", errors, self.upstream_errors.clone());

@@ -93,12 +93,14 @@ fn imports_point_down_the_floors_only() {
     let mut mistakes = Vec::new();
     for (path, text) in files("src", ".rs") {
         let Some((floor, own)) = floor_of(&path) else { continue };
+        if text.contains("crate::{\n") {
+            mistakes.push(format!(
+                "{}: `crate::{{` over several lines: import one module a line",
+                path.display()
+            ));
+        }
         for (number, line) in text.lines().enumerate() {
-            let code = line.split("//").next().unwrap_or("");
-            for (at, _) in code.match_indices("crate::") {
-                let rest = &code[at + "crate::".len()..];
-                let end = rest.find(|sign: char| !sign.is_alphanumeric() && sign != '_');
-                let name = &rest[..end.unwrap_or(rest.len())];
+            for name in imported(line) {
                 let target = FLOORS.iter().position(|names| names.contains(&name));
                 let wrong = match target {
                     Some(target) => target < floor || (target == floor && name != own),
@@ -116,6 +118,35 @@ fn imports_point_down_the_floors_only() {
         }
     }
     report(&mistakes);
+}
+
+/// The modules that a line names after `crate::`, also in braces.
+fn imported(line: &str) -> Vec<&str> {
+    let code = line.split("//").next().unwrap_or("");
+    let name = |text: &'_ str| {
+        text.find(|sign: char| !sign.is_alphanumeric() && sign != '_').unwrap_or(text.len())
+    };
+    let mut found = Vec::new();
+    for (at, _) in code.match_indices("crate::") {
+        let rest = &code[at + "crate::".len()..];
+        match rest.strip_prefix('{') {
+            None => found.push(&rest[..name(rest)]),
+            // Names of deeper lists are taken too: no floor is called like something inside another.
+            Some(list) => {
+                found.extend(
+                    list.split(['{', '}', ',']).map(str::trim).map(|one| &one[..name(one)]),
+                );
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn an_import_in_braces_is_seen() {
+    assert_eq!(imported("use crate::policy::Permit; // crate::cli"), ["policy"]);
+    assert!(imported("use crate::{server, telemetry};").contains(&"server"));
+    assert!(imported("use crate::{token::{Claims}, gateway::Data};").contains(&"gateway"));
 }
 
 #[test]

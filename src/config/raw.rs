@@ -225,8 +225,8 @@ section! {
         body_max: Size = "10MiB",
         /// How long a client may pause inside a request body.
         body_idle: Duration = "30s",
-        /// Most client connections at once; more wait in the kernel's queue. Each needs a file descriptor, and a second one
-        /// towards the backend: see `ulimit -n`.
+        /// Most client connections at once; more are closed without an answer, and counted. Each needs a file descriptor, and
+        /// a second one towards the backend: see `ulimit -n`.
         connections_max: usize = 10000,
         /// How long requests in flight may take to finish when the gateway is stopped; then they are cut.
         drain: MaybeZero = "30s",

@@ -19,11 +19,15 @@ use crate::proxy::{body::BodyFault, relay::ResponseBody};
 /// The decision code of a request that passed.
 pub const PASS: &str = "pass";
 
+/// The status in the access line of a request whose client left before it was answered: nothing was sent, and
+/// no status says so; the number is the one that readers of nginx's logs know.
+const STATUS_CLIENT_GONE: u16 = 499;
+
 /// How long a client is asked to wait when too much is in progress.
 const RETRY_AFTER_OVERLOADED_S: u64 = 1;
 
-/// What is known of a request, for its access line and its counters. Written when the response has ended,
-/// however it ended.
+/// What is known of a request, for its access line and its counters. Written once, when it is dropped: when the
+/// response has ended, however it ended, or when the client left before there was one.
 #[derive(Debug)]
 pub struct Record {
     data: Arc<Data>,
@@ -63,7 +67,7 @@ impl Record {
             route: None,
             decision: PASS,
             line: line.map(Box::new),
-            status: 0,
+            status: STATUS_CLIENT_GONE,
             bytes: 0,
         }
     }
@@ -73,7 +77,7 @@ impl Record {
         self.line.as_deref_mut()
     }
 
-    /// Binds the record to its response: it is written when the body has ended or was given up.
+    /// Binds the record to its response: the record is written when the body has ended or was given up.
     pub fn follow(mut self, response: Response<ResponseBody>) -> Response<Answer> {
         self.status = response.status().as_u16();
         response.map(|body| Answer { body, record: self })
@@ -118,17 +122,17 @@ fn milliseconds(elapsed: Duration) -> f64 {
     (elapsed.as_secs_f64() * 1e6).round() / 1e3
 }
 
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.write();
+    }
+}
+
 /// A response body that writes its record when it ends.
 #[derive(Debug)]
 pub struct Answer {
     body: ResponseBody,
     record: Record,
-}
-
-impl Drop for Answer {
-    fn drop(&mut self) {
-        self.record.write();
-    }
 }
 
 impl Body for Answer {

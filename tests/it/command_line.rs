@@ -198,6 +198,33 @@ fn explain_says_pattern_policy_upstream_path_decision_reason_and_headers() {
     assert_eq!(line(&why, "claims"), Some("sub = {who}"), "{}", why.stdout);
 }
 
+#[test]
+fn explain_shows_the_rewritten_path_and_refuses_what_the_gateway_would() {
+    let setup = Setup::new(
+        "upstream = \"builtin:whoami\"\n[routes]\n\
+         \"/old/**\" = { policy = \"public\", rewrite = \"/new/**\" }\n\
+         \"/give/{a}\" = { policy = \"access-required\", forward_token = true, rewrite = \"/%25{a}\" }\n",
+    );
+    let explain = |args: &[&str]| setup.cli(&[&["explain"], args].concat(), "");
+    let old = explain(&["GET", "/old/x"]).succeeded();
+    assert_eq!((line(&old, "path"), line(&old, "rewrite")), (Some("/old/x"), Some("/new/x")));
+    assert!(old.stdout.contains("x-request-id"), "{}", old.stdout);
+    let given = explain(&["GET", "/give/x", "--as", r#"{"sub":"a"}"#]).succeeded();
+    assert!(given.stdout.contains("authorization"), "{}", given.stdout);
+    // The outcome of the rewrite is a path that the gateway would not send.
+    let twice = explain(&["GET", "/give/41", "--as", r#"{"sub":"a"}"#]).succeeded();
+    assert_eq!(line(&twice, "decision"), Some("refuse 400 bad-path"));
+    for (method, target, code) in [
+        ("TRACE", "/old/x", "bad-method"),
+        ("get", "/old/x", "bad-method"),
+        ("GET", "old/x", "bad-target"),
+        ("GET", "/old/x#y", "bad-target"),
+    ] {
+        let refused = explain(&[method, target]);
+        assert!(refused.code == Some(1) && refused.stderr.contains(code), "{refused:?}");
+    }
+}
+
 /// Numbers that look random and are the same on every run.
 struct Dice(u64);
 

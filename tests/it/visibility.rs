@@ -52,6 +52,7 @@ fn the_access_line_tells_the_whole_story_of_a_request() {
         (&line["decision"], &line["status"], &line["route.id"], &line["path"]),
         (&json!("no-route"), &json!(404), &json!("-"), &json!("/none"))
     );
+    assert_eq!(line["path"], "/none");
     let line = ask("/deny", None);
     assert_eq!((&line["decision"], &line["policy"]), (&json!("no-route"), &json!("deny")));
     let line = ask("/open/../x", None);
@@ -60,6 +61,22 @@ fn the_access_line_tells_the_whole_story_of_a_request() {
     // One line each.
     let log = gateway.log();
     assert_eq!(log.lines().filter(|line| line.contains("freshgate::access")).count(), 5, "{log}");
+}
+
+#[test]
+fn a_request_whose_client_left_before_the_answer_has_its_line_too() {
+    let upstream = Upstream::hanging();
+    let gateway = Gateway::in_front_of(&upstream, &format!("[log]\naccess = true\n{SHUT}"));
+    let mut connection = gateway.client().connect();
+    connection.write("POST /open/transfer HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab");
+    upstream.wait_for(1);
+    drop(connection);
+    let line = gateway.logged("freshgate::access");
+    let line: Value = serde_json::from_str(&line).expect("a line of JSON");
+    assert_eq!(
+        (&line["path"], &line["decision"], &line["status"]),
+        (&json!("/open/transfer"), &json!("pass"), &json!(499))
+    );
 }
 
 #[test]

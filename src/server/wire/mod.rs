@@ -117,7 +117,8 @@ impl<S> Wire<S> {
     }
 
     /// Whether no request is under way and no byte of one has come.
-    pub fn is_idle(&self) -> bool {
+    #[cfg(test)]
+    fn is_idle(&self) -> bool {
         matches!(self.phase, Phase::Head | Phase::Quiet)
             && self.start == self.end
             && !self.verdicts.is_busy()

@@ -80,6 +80,16 @@ impl<S: Read> Wire<S> {
         Wire { stream, ahead: Vec::new() }
     }
 
+    /// One read. A socket with a read timeout is not resumed after a signal (signal(7)), so it is asked again.
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.stream.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
     /// Reads up to the empty line. `None` when the other side closed before the first byte.
     pub fn head(&mut self) -> io::Result<Option<Message>> {
         let Some(raw) = self.until(b"\r\n\r\n")? else { return Ok(None) };
@@ -144,7 +154,7 @@ impl<S: Read> Wire<S> {
         let mut got = self.ahead.len() as u64;
         self.ahead.clear();
         while got < length {
-            match self.stream.read(&mut buffer)? {
+            match self.read(&mut buffer)? {
                 0 => break,
                 count => got += count as u64,
             }
@@ -156,7 +166,7 @@ impl<S: Read> Wire<S> {
     pub fn rest(&mut self) -> Vec<u8> {
         let mut all = std::mem::take(&mut self.ahead);
         let mut buffer = [0; 16 * 1024];
-        while let Ok(count @ 1..) = self.stream.read(&mut buffer) {
+        while let Ok(count @ 1..) = self.read(&mut buffer) {
             all.extend_from_slice(&buffer[..count]);
         }
         all
@@ -187,7 +197,7 @@ impl<S: Read> Wire<S> {
 
     fn more(&mut self) -> io::Result<usize> {
         let mut buffer = [0; 16 * 1024];
-        let count = self.stream.read(&mut buffer)?;
+        let count = self.read(&mut buffer)?;
         self.ahead.extend_from_slice(&buffer[..count]);
         Ok(count)
     }
