@@ -1,9 +1,12 @@
 //! The command line: what a person types. Each verb is a small function over the same floors that serve
 //! requests; secrets come by prompt, standard input, variable or file, never as an argument.
 
+pub mod check;
 pub mod explain;
 pub mod health;
+pub mod init;
 pub mod manage;
+pub mod schema;
 pub mod token;
 
 use std::path::{Path, PathBuf};
@@ -11,8 +14,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Config, LogFormat};
-use crate::{server, telemetry};
+use crate::config::Config;
+use crate::server;
 use manage::UserCommand;
 use token::TokenCommand;
 
@@ -31,8 +34,12 @@ struct Cli {
 enum Command {
     /// Run the gateway (the default).
     Run(ConfigArg),
-    /// Check a configuration and report every mistake at once; exit 1 if there is one.
-    Check(ConfigArg),
+    /// Check a configuration, run its tests and report every mistake at once; exit 1 if there is one.
+    Check(check::Check),
+    /// Write a commented gateway.toml to start from, by two questions or by flags.
+    Init(init::Init),
+    /// Print the JSON Schema of gateway.toml, for editors.
+    Schema,
     /// Say what would happen to a request, and why.
     Explain(explain::Explain),
     /// Manage the users of users.toml.
@@ -79,7 +86,9 @@ pub fn main() -> ExitCode {
     let command = Cli::parse().command.unwrap_or(Command::Run(ConfigArg { config: None }));
     let done = match command {
         Command::Run(arg) => run(&arg),
-        Command::Check(arg) => check(&arg),
+        Command::Check(check) => check.run(),
+        Command::Init(init) => init.run(),
+        Command::Schema => schema::run(),
         Command::Explain(explain) => explain.run(),
         Command::User { config, command } => {
             config.load_users().and_then(|users| manage::run_user(command, &users))
@@ -90,7 +99,10 @@ pub fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure(text)) => {
-            eprintln!("{}", text.trim_end());
+            // What programs read was said on standard output.
+            if !text.is_empty() {
+                eprintln!("{}", text.trim_end());
+            }
             ExitCode::FAILURE
         }
     }
@@ -139,13 +151,4 @@ fn run(arg: &ConfigArg) -> Result<(), Failure> {
     let config = arg.load()?;
     warn(&config);
     server::run(config).map_err(|fault| Failure(format!("error: {fault}")))
-}
-
-fn check(arg: &ConfigArg) -> Result<(), Failure> {
-    let config = arg.load()?;
-    warn(&config);
-    let json = config.log.format.map(|format| format == LogFormat::Json);
-    telemetry::start_logging(json, &config.log.level).map_err(Failure)?;
-    println!("ok: {}", server::banner::routes_line(&config));
-    Ok(())
 }

@@ -5,6 +5,7 @@
 
 pub mod answer;
 pub mod judge;
+pub mod selftest;
 pub mod tokens;
 
 use std::borrow::Cow;
