@@ -29,6 +29,7 @@ fn route(pattern: &str, requirement: Requirement) -> Route {
         requirement,
         claims: Vec::new(),
         preflight: false,
+        report: false,
         action: Action::Forward(forward),
     }
 }

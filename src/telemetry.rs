@@ -71,6 +71,7 @@ struct ThreadLabels {
 pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
+    reports: Family<RequestLabels, Counter>,
     upstream_errors: Family<UpstreamLabels, Counter>,
     token_cache_hits: Family<ThreadLabels, Counter>,
     token_cache_misses: Family<ThreadLabels, Counter>,
@@ -96,6 +97,7 @@ impl Metrics {
         let mut metrics = Metrics {
             registry: Registry::with_prefix("freshgate"),
             requests: Family::default(),
+            reports: Family::default(),
             upstream_errors: Family::default(),
             token_cache_hits: Family::default(),
             token_cache_misses: Family::default(),
@@ -114,6 +116,8 @@ impl Metrics {
         let registry = &mut self.registry;
         let requests = "Requests, by route, policy and decision code";
         registry.register("requests", requests, self.requests.clone());
+        let reports = "Requests that passed a route in report mode and would be refused";
+        registry.register("reports", reports, self.reports.clone());
         let errors = "Requests that a backend did not answer, by upstream and code";
         registry.register("upstream_errors", errors, self.upstream_errors.clone());
         let hits = "Tokens found among those verified before";
@@ -148,9 +152,9 @@ impl Metrics {
         policy: &'static str,
         codes: &'static [&'static str],
     ) -> RouteMeter {
-        let family = self.requests.clone();
+        let (family, reports) = (self.requests.clone(), self.reports.clone());
         let (first, others) = (OnceLock::new(), OnceLock::new());
-        RouteMeter { family, route: route.to_owned(), policy, codes, first, others }
+        RouteMeter { family, reports, route: route.to_owned(), policy, codes, first, others }
     }
 
     /// The counters of one data thread, resolved once.
@@ -193,6 +197,7 @@ fn duration_histogram() -> Histogram {
 #[derive(Debug)]
 pub struct RouteMeter {
     family: Family<RequestLabels, Counter>,
+    reports: Family<RequestLabels, Counter>,
     route: String,
     policy: &'static str,
     codes: &'static [&'static str],
@@ -212,12 +217,16 @@ impl RouteMeter {
                 &self.others.get_or_init(all)[index]
             }
         };
-        let counter = slot.get_or_init(|| {
-            let labels =
-                RequestLabels { route: self.route.clone(), policy: self.policy, decision: code };
-            self.family.get_or_create_owned(&labels)
-        });
-        counter.inc();
+        slot.get_or_init(|| self.family.get_or_create_owned(&self.labels(code))).inc();
+    }
+
+    /// Counts what a route in report mode would have refused.
+    pub fn report(&self, code: &'static str) {
+        self.reports.get_or_create(&self.labels(code)).inc();
+    }
+
+    fn labels(&self, decision: &'static str) -> RequestLabels {
+        RequestLabels { route: self.route.clone(), policy: self.policy, decision }
     }
 }
 

@@ -81,6 +81,7 @@ impl World {
             requirement,
             claims: Vec::new(),
             preflight: false,
+            report: false,
             action: Action::Endpoint(endpoint),
         });
         let standing = token.map_or(Standing::Anonymous, |token| self.prove(token, now));

@@ -1,9 +1,12 @@
 //! The command line: what a person types. Each verb is a small function over the same floors that serve
 //! requests; secrets come by prompt, standard input, variable or file, never as an argument.
 
+pub mod check;
 pub mod explain;
 pub mod health;
+pub mod init;
 pub mod manage;
+pub mod schema;
 pub mod token;
 
 use std::path::{Path, PathBuf};
@@ -11,7 +14,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Config, LogFormat};
+use crate::config::Config;
+use crate::gateway::selftest;
+use crate::token::UnixTime;
 use crate::{server, telemetry};
 use manage::UserCommand;
 use token::TokenCommand;
@@ -33,8 +38,12 @@ struct Cli {
 enum Command {
     /// Run the gateway (the default).
     Run(ConfigArg),
-    /// Check a configuration and report every mistake at once; exit 1 if there is one.
-    Check(ConfigArg),
+    /// Check a configuration, run its tests and report every mistake at once; exit 1 if there is one.
+    Check(check::Check),
+    /// Write a commented gateway.toml to start from, by two questions or by flags.
+    Init(init::Init),
+    /// Print the JSON Schema of gateway.toml, for editors.
+    Schema,
     /// Say what would happen to a request, and why.
     Explain(explain::Explain),
     /// Manage the users of users.toml.
@@ -70,6 +79,8 @@ pub enum Failure {
     Words(String),
     /// Diagnostics, each with a head of its own.
     Drawn(String),
+    /// It was said on standard output, where programs read it.
+    Told,
 }
 
 impl<E: std::error::Error> From<E> for Failure {
@@ -87,7 +98,9 @@ pub fn main() -> ExitCode {
     let command = line.command.unwrap_or(Command::Run(line.config));
     let done = match command {
         Command::Run(arg) => run(&arg),
-        Command::Check(arg) => check(&arg),
+        Command::Check(check) => check.run(),
+        Command::Init(init) => init.run(),
+        Command::Schema => schema::run(),
         Command::Explain(explain) => explain.run(),
         Command::User { config, command } => {
             config.load_users().and_then(|users| manage::run_user(command, &users))
@@ -101,6 +114,7 @@ pub fn main() -> ExitCode {
             match failure {
                 Failure::Words(text) => eprintln!("error: {}", text.trim_end()),
                 Failure::Drawn(text) => eprintln!("{}", text.trim_end()),
+                Failure::Told => {}
             }
             ExitCode::FAILURE
         }
@@ -148,16 +162,9 @@ fn warn(config: &Config) {
 
 fn run(arg: &ConfigArg) -> Result<(), Failure> {
     let config = arg.load()?;
+    let now = UnixTime::of(telemetry::clock());
+    selftest::check(&config, now)
+        .map_err(|diagnostics| Failure::Drawn(diagnostics.render(is_terminal())))?;
     warn(&config);
     Ok(server::run(config)?)
-}
-
-fn check(arg: &ConfigArg) -> Result<(), Failure> {
-    let config = arg.load()?;
-    warn(&config);
-    let json = config.log.format.map(|format| format == LogFormat::Json);
-    telemetry::start_logging(json, &config.log.level).map_err(Failure::Words)?;
-    println!("ok: {}", server::banner::routes_line(&config));
-    print!("{}", server::banner::file_line(&config));
-    Ok(())
 }

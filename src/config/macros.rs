@@ -18,12 +18,13 @@ macro_rules! section {
             pub const TABLE: Table = Table {
                 docs: &[$($table_doc),*],
                 keys: &[$( Key {
-                    name: stringify!($key),
+                    name: plain(stringify!($key)),
                     type_name: <$type as FromToml>::type_name,
                     default: section!(@default $($default)? $(=> $toml)?),
                     docs: &[$($doc),*],
                     shape: <$type as FromToml>::SHAPE,
                     table: <$type as FromToml>::table,
+                    schema: <$type as FromToml>::schema,
                 } ),*],
             };
 
@@ -43,11 +44,12 @@ macro_rules! section {
             pub fn read_table(table: &DeTable<'_>, at: &str, out: &mut Diagnostics) -> Self {
                 let mut read = Self::default();
                 for (key, value) in table.iter() {
-                    match key.get_ref().as_ref() {
+                    match written(key.get_ref()) {
                         $( stringify!($key) => {
-                            read.$key = field(value, &join(at, stringify!($key)), out);
+                            read.$key = field(value, &join(at, plain(stringify!($key))), out);
                         } )*
-                        unknown => {
+                        _ => {
+                            let unknown = key.get_ref().as_ref();
                             let known = Self::TABLE.keys.iter().map(|key| key.name);
                             out.unknown_key(&key.span(), unknown, at, known.collect(), home(unknown, at));
                         }
@@ -66,6 +68,10 @@ macro_rules! section {
 
             fn table() -> Option<&'static Table> {
                 Some(&Self::TABLE)
+            }
+
+            fn schema() -> serde_json::Value {
+                $crate::config::schema::table(&Self::TABLE)
             }
 
             fn read(value: &DeValue<'_>, span: &Span, at: &str, out: &mut Diagnostics) -> Option<Self> {
@@ -96,6 +102,11 @@ macro_rules! words {
             fn type_name() -> String {
                 let words: Vec<String> = Self::WORDS.iter().map(|(word, _)| format!("`\"{word}\"`")).collect();
                 words.join(" or ")
+            }
+
+            fn schema() -> serde_json::Value {
+                let words: Vec<&str> = Self::WORDS.iter().map(|(word, _)| *word).collect();
+                serde_json::json!({ "enum": words })
             }
 
             fn read(value: &DeValue<'_>, span: &Span, at: &str, out: &mut Diagnostics) -> Option<Self> {

@@ -8,9 +8,12 @@ pub mod diagnostic;
 pub mod lower;
 mod macros;
 pub mod raw;
+pub mod raw_test;
 pub mod read;
 pub mod reference;
+pub mod schema;
 pub mod secret;
+pub mod selftest;
 #[cfg(test)]
 mod tests;
 pub mod values;
@@ -24,7 +27,8 @@ use std::time::Duration;
 use http::HeaderName;
 use ipnet::IpNet;
 
-use self::diagnostic::Diagnostics;
+use self::diagnostic::{Diagnostics, Span};
+pub use self::selftest::FileTest;
 use crate::policy::path::PathRules;
 use crate::policy::route::RouteTable;
 use crate::token::Secret;
@@ -65,6 +69,10 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// `[log]`.
     pub log: Log,
+    /// `[[test]]`, in the order of the file. They are run a floor above: `gateway::selftest`.
+    pub tests: Vec<FileTest>,
+    /// Where each route stands in the file, by its index; `None` for our endpoints.
+    pub places: Vec<Option<Span>>,
     /// What was probably not meant, in the order of the file. No errors: with one there is no `Config`.
     pub warnings: Diagnostics,
     /// Names the text that this was read from: equal texts, equal hashes.

@@ -5,14 +5,18 @@
 
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Diagnostics, Span};
 use super::macros::section;
-use super::read::{Field, FromToml, Key, Many, Named, Shape, Spanned, Table, field, join, table};
+use super::raw_test::RawTest;
+use super::read::{
+    Field, FromToml, Key, Many, Named, Shape, Spanned, Table, field, join, plain, table, written,
+};
 use super::secret::{ClaimWants, SecretRef};
 use super::values::{MaybeZero, Size};
-use super::words::{DotSegments, DoubleSlash, Format, KeyAlg, Policy, Spelling};
+use super::words::{DotSegments, DoubleSlash, Format, KeyAlg, Mode, Policy, Spelling};
 
 section! {
     /// These stand at the top of the file, before the first `[table]`.
@@ -31,6 +35,10 @@ section! {
         /// `Forwarded` and `X-Request-Id` are believed. Never list a network that clients connect from: they could then
         /// say they come from anywhere.
         trusted_proxies: Vec<Spanned<String>> => "[]",
+        /// Says that clients reach `listen` without TLS on purpose: inside a container, or in a network that is trusted.
+        /// Without it, and without `trusted_proxies`, a `listen` beyond this machine is warned of: whoever can see the
+        /// traffic reads the tokens.
+        plaintext: bool = false,
         /// See `[upstreams.NAME]`.
         upstreams: Named<RawUpstream>,
         /// See `[tokens]`.
@@ -53,6 +61,8 @@ section! {
         state: RawState,
         /// See `[log]`.
         log: RawLog,
+        /// See `[[test]]`.
+        test: Many<RawTest>,
     }
 }
 
@@ -170,6 +180,12 @@ section! {
         forward_token: bool = false,
         /// Whether a CORS preflight (`OPTIONS` with `Origin` and `Access-Control-Request-Method`) passes without a token. The backend must answer it.
         preflight: bool = false,
+        /// `"report"` tries a policy out: what it would refuse is logged and counted, and passes. Danger: the route is open
+        /// to everybody until this is `"enforce"` again, whatever its policy says; `freshgate check` warns of it.
+        mode: Mode = "enforce",
+        /// Says that this route is meant to be more open than the one beside it or around it, such as a public page in a
+        /// protected folder: `freshgate check` then does not warn.
+        exception: bool = false,
     }
 }
 
@@ -178,12 +194,18 @@ section! {
 pub struct RouteLine(pub RawRoute);
 
 impl FromToml for RouteLine {
+    const NAME_PATTERN: Option<&'static str> = Some("^([A-Z-]+(,[A-Z-]+)* )?[^ /*{]*/");
+
     fn type_name() -> String {
         "policy, or table".to_owned()
     }
 
     fn table() -> Option<&'static Table> {
         Some(&RawRoute::TABLE)
+    }
+
+    fn schema() -> Value {
+        json!({ "anyOf": [Policy::schema(), RawRoute::schema()] })
     }
 
     fn read(
@@ -297,7 +319,7 @@ pub(super) fn is_for_the_top(key: &str) -> bool {
 }
 
 /// Where a key lives that somebody wrote into the table `at`, if only one other table has it.
-fn home(key: &str, at: &str) -> Option<String> {
+pub(super) fn home(key: &str, at: &str) -> Option<String> {
     let root = RawFile::TABLE.keys;
     if !at.is_empty() && root.iter().any(|one| one.name == key) {
         return Some(String::new());

@@ -3,6 +3,7 @@
 //! `section!` makes three things of one list of keys: the struct, its reader, and the [`Table`] that the
 //! documentation is printed from. Nothing here knows what a key means; `lower` does.
 
+use serde_json::{Value, json};
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Diagnostics, Span};
@@ -80,6 +81,26 @@ pub struct Key {
     pub shape: Shape,
     /// The table it opens.
     pub table: fn() -> Option<&'static Table>,
+    /// The JSON Schema of its value.
+    pub schema: fn() -> Value,
+}
+
+/// The name of a key in the file; `r#as` is the Rust spelling of `as`.
+pub const fn plain(name: &'static str) -> &'static str {
+    match name.as_bytes() {
+        [b'r', b'#', ..] => name.split_at(2).1,
+        _ => name,
+    }
+}
+
+/// The reverse of [`plain`], for the keys that are words of Rust.
+pub fn written(key: &str) -> &str {
+    match key {
+        "as" => "r#as",
+        "type" => "r#type",
+        key if key.starts_with("r#") => "",
+        key => key,
+    }
 }
 
 /// How a key is written in the file.
@@ -101,6 +122,8 @@ pub enum Shape {
 pub trait FromToml: Sized {
     /// How it is written.
     const SHAPE: Shape = Shape::Value;
+    /// What a free key in front of it looks like, as a regular expression.
+    const NAME_PATTERN: Option<&'static str> = None;
 
     /// What it may be, for the documentation and for messages.
     fn type_name() -> String;
@@ -109,6 +132,9 @@ pub trait FromToml: Sized {
     fn table() -> Option<&'static Table> {
         None
     }
+
+    /// The JSON Schema of what can be read.
+    fn schema() -> Value;
 
     /// Reads it; what is wrong goes to `out`, and then the answer is `None`. `at` is its dotted key.
     fn read(value: &DeValue<'_>, span: &Span, at: &str, out: &mut Diagnostics) -> Option<Self>;
@@ -156,6 +182,10 @@ impl<T: FromToml> FromToml for Vec<Spanned<T>> {
         format!("list of {}", T::type_name())
     }
 
+    fn schema() -> Value {
+        json!({ "type": "array", "items": T::schema() })
+    }
+
     fn read(value: &DeValue<'_>, span: &Span, at: &str, out: &mut Diagnostics) -> Option<Self> {
         let Some(array) = value.as_array() else {
             out.wrong_type(span, at, "a list in brackets, such as [\"…\"]", value.type_str());
@@ -178,6 +208,10 @@ impl<T: FromToml> FromToml for Many<T> {
 
     fn type_name() -> String {
         "tables".to_owned()
+    }
+
+    fn schema() -> Value {
+        Vec::<Spanned<T>>::schema()
     }
 
     fn table() -> Option<&'static Table> {
@@ -203,6 +237,14 @@ impl<T: FromToml> FromToml for Named<T> {
 
     fn type_name() -> String {
         "table".to_owned()
+    }
+
+    fn schema() -> Value {
+        let mut schema = json!({ "type": "object", "additionalProperties": T::schema() });
+        if let Some(pattern) = T::NAME_PATTERN {
+            schema["propertyNames"] = json!({ "pattern": pattern });
+        }
+        schema
     }
 
     fn table() -> Option<&'static Table> {

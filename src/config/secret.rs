@@ -1,7 +1,7 @@
 //! Two values that have a form of their own: a reference to a secret, and the wanted values of claims.
 //! A secret written into the file itself is refused, and hidden wherever its line is shown.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Diagnostics, Span};
@@ -19,6 +19,18 @@ pub enum SecretRef {
 impl FromToml for SecretRef {
     fn type_name() -> String {
         "`{ env = \"NAME\" }` or `{ file = \"PATH\" }`".to_owned()
+    }
+
+    fn schema() -> Value {
+        let one = |key: &str, pattern: &str| {
+            json!({
+                "type": "object",
+                "properties": { key: { "type": "string", "pattern": pattern } },
+                "required": [key],
+                "additionalProperties": false,
+            })
+        };
+        json!({ "oneOf": [one("env", "^[A-Za-z_][A-Za-z0-9_]*$"), one("file", "^[^\\n\\u0000]+$")] })
     }
 
     fn read(
@@ -64,6 +76,12 @@ pub struct ClaimWants(pub Vec<(Spanned<String>, Vec<Spanned<Value>>)>);
 impl FromToml for ClaimWants {
     fn type_name() -> String {
         "table of claims".to_owned()
+    }
+
+    fn schema() -> Value {
+        let scalar = json!({ "type": ["string", "number", "boolean"] });
+        let list = json!({ "type": "array", "items": scalar, "minItems": 1 });
+        json!({ "type": "object", "additionalProperties": { "anyOf": [scalar, list] } })
     }
 
     fn read(

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use toml::de::DeValue;
 
 use super::diagnostic::{Diagnostics, Span};
@@ -10,6 +11,10 @@ use super::read::FromToml;
 impl FromToml for String {
     fn type_name() -> String {
         "text".to_owned()
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "string" })
     }
 
     fn read(value: &DeValue<'_>, span: &Span, at: &str, out: &mut Diagnostics) -> Option<String> {
@@ -26,6 +31,10 @@ impl FromToml for bool {
         "`true` or `false`".to_owned()
     }
 
+    fn schema() -> Value {
+        json!({ "type": "boolean" })
+    }
+
     fn read(value: &DeValue<'_>, span: &Span, at: &str, out: &mut Diagnostics) -> Option<bool> {
         let flag = value.as_bool();
         if flag.is_none() {
@@ -38,6 +47,10 @@ impl FromToml for bool {
 impl FromToml for usize {
     fn type_name() -> String {
         "number".to_owned()
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX })
     }
 
     fn read(value: &DeValue<'_>, span: &Span, at: &str, out: &mut Diagnostics) -> Option<usize> {
@@ -60,6 +73,10 @@ impl FromToml for Duration {
         "duration".to_owned()
     }
 
+    fn schema() -> Value {
+        MaybeZero::schema()
+    }
+
     fn read(value: &DeValue<'_>, span: &Span, at: &str, out: &mut Diagnostics) -> Option<Duration> {
         let MaybeZero(duration) = MaybeZero::read(value, span, at, out)?;
         if duration.is_zero() {
@@ -80,6 +97,10 @@ const DURATION_MAX: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
 impl FromToml for MaybeZero {
     fn type_name() -> String {
         "duration".to_owned()
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "string", "pattern": DURATION_PATTERN })
     }
 
     fn read(
@@ -121,6 +142,10 @@ impl FromToml for Size {
         "size".to_owned()
     }
 
+    fn schema() -> Value {
+        json!({ "type": "string", "pattern": SIZE_PATTERN })
+    }
+
     fn read(value: &DeValue<'_>, span: &Span, at: &str, out: &mut Diagnostics) -> Option<Size> {
         match value {
             DeValue::String(text)
@@ -147,3 +172,8 @@ impl FromToml for Size {
         }
     }
 }
+
+/// Numbers, each with its unit: what `humantime` reads.
+const DURATION_PATTERN: &str = "^\\s*([0-9]+(\\.[0-9]+)?\\s*(nanos|nsec|ns|usec|us|µs|millis|msec|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d|weeks?|wks?|w|months?|M|years?|yrs?|y)\\s*)+$";
+/// A number and its unit, in any case: what `bytesize` reads.
+const SIZE_PATTERN: &str = "^\\s*[0-9]+(\\.[0-9]*)?\\s*([bB]|[kKmMgGtTpPeE][iI]?[bB]?)\\s*$";

@@ -66,6 +66,26 @@ words! {
 }
 
 words! {
+    /// Whether a route's policy is enforced.
+    pub enum Mode {
+        /// It is.
+        Enforce = "enforce",
+        /// What it would refuse is told, and passes.
+        Report = "report",
+    }
+}
+
+words! {
+    /// The kinds of tokens.
+    pub enum Kind {
+        /// An access token.
+        Access = "access",
+        /// A refresh token.
+        Refresh = "refresh",
+    }
+}
+
+words! {
     /// How log lines look.
     pub enum Format {
         /// For people.

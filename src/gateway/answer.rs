@@ -37,6 +37,8 @@ pub struct Record {
     pub route: Option<Arc<Route>>,
     /// [`PASS`] or the code of a refusal.
     pub decision: &'static str,
+    /// On a route in report mode: the code that the policy would have answered with.
+    pub reported: Option<&'static str>,
     line: Option<Box<Line>>,
     status: u16,
     bytes: u64,
@@ -66,6 +68,7 @@ impl Record {
             started: Instant::now(),
             route: None,
             decision: PASS,
+            reported: None,
             line: line.map(Box::new),
             status: STATUS_CLIENT_GONE,
             bytes: 0,
@@ -91,6 +94,9 @@ impl Record {
             None => &self.snapshot.no_route,
         };
         meter.count(self.decision);
+        if let Some(code) = self.reported {
+            meter.report(code);
+        }
         if let Some(line) = &self.line {
             self.write_line(line, elapsed);
         }
@@ -107,6 +113,7 @@ impl Record {
             route.id = route.map_or("-", |route| route.id.as_str()),
             policy = route.map_or("-", |route| route.requirement.name()),
             decision = self.decision,
+            reported = self.reported,
             subject = line.subject.as_deref().unwrap_or("-"),
             status = self.status,
             bytes = self.bytes,

@@ -10,7 +10,7 @@ use crate::policy::path::{CanonicalPath, PathFault, PathRules};
 use crate::policy::route::{Route, RouteTable};
 use crate::policy::{self, Permit, Refusal, Requirement};
 use crate::token::extract::{self, Presented};
-use crate::token::{Standing, TokenFault, UnixTime};
+use crate::token::{Standing, TokenFault, UnixTime, VerifiedToken};
 
 /// The part of the configuration that judges.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +41,8 @@ pub struct Judged<'p> {
     pub path: Result<CanonicalPath<'p>, PathFault>,
     /// The most specific route that matches.
     pub route: Option<Arc<Route>>,
+    /// The token that was proved, whatever the decision: for the log only, since a decision needs a permit.
+    pub proved: Option<VerifiedToken>,
     /// May it pass?
     pub decision: Result<Permit, Refusal>,
 }
@@ -55,34 +57,41 @@ pub fn judge<'p>(
     let path = match CanonicalPath::parse(asked.path, view.paths) {
         Ok(path) => path,
         Err(fault) => {
-            return Judged { path: Err(fault), route: None, decision: Err(Refusal::BadPath) };
+            return refused(Err(fault), Refusal::BadPath);
         }
     };
     let Some(route) = view.routes.find(asked.method, asked.host, &path) else {
-        return Judged { path: Ok(path), route: None, decision: Err(Refusal::NoRoute) };
+        return refused(Ok(path), Refusal::NoRoute);
     };
-    let decision = decide(route, &path, asked, prove, now);
-    Judged { path: Ok(path), route: Some(Arc::clone(route)), decision }
+    let (proved, decision) = match stand(route, asked, prove) {
+        Ok(standing) => {
+            let proved = standing.clone().into_token();
+            (proved, policy::decide(route, &path, standing, now))
+        }
+        Err(decision) => (None, decision),
+    };
+    Judged { path: Ok(path), route: Some(Arc::clone(route)), proved, decision }
 }
 
-fn decide(
+fn refused(path: Result<CanonicalPath<'_>, PathFault>, refusal: Refusal) -> Judged<'_> {
+    Judged { path, route: None, proved: None, decision: Err(refusal) }
+}
+
+/// Who asks; or, where that is not the question, the decision itself.
+fn stand(
     route: &Arc<Route>,
-    path: &CanonicalPath<'_>,
     asked: &Asked<'_, '_>,
     prove: impl FnOnce(Presented<'_>) -> Standing,
-    now: UnixTime,
-) -> Result<Permit, Refusal> {
+) -> Result<Standing, Result<Permit, Refusal>> {
     if route.preflight && is_preflight(asked) {
-        return policy::decide_preflight(route);
+        return Err(policy::decide_preflight(route));
     }
-    let presented = extract::bearer(asked.headers);
-    let standing = match (route.requirement, presented) {
+    match (route.requirement, extract::bearer(asked.headers)) {
         // Never looked at, but a backend behind a public route must not have to choose between two either.
-        (Requirement::Public, Presented::Duplicated) => return Err(TokenFault::Duplicated.into()),
-        (Requirement::Public | Requirement::Deny, _) => Standing::Anonymous,
-        (_, presented) => prove(presented),
-    };
-    policy::decide(route, path, standing, now)
+        (Requirement::Public, Presented::Duplicated) => Err(Err(TokenFault::Duplicated.into())),
+        (Requirement::Public | Requirement::Deny, _) => Ok(Standing::Anonymous),
+        (_, presented) => Ok(prove(presented)),
+    }
 }
 
 /// A CORS preflight by its form (Fetch standard, CORS protocol).

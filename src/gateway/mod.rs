@@ -5,6 +5,7 @@
 
 pub mod answer;
 pub mod judge;
+pub mod selftest;
 pub mod tokens;
 
 use std::borrow::Cow;
@@ -180,13 +181,15 @@ impl Scene<'_> {
         let judged = judge(view, &asked, |presented| self.prove(presented), self.now);
         record.route = judged.route;
         let path = judged.path.map_err(|_| Refusal::BadPath)?;
-        // Before the decision: of a refused request too, the operator wants to know what was asked for.
+        // Before the decision: of a refused request too, the operator wants to know who asked for what.
         if let Some(line) = record.line() {
             path.as_str().clone_into(&mut line.path);
+            line.subject = judged.proved.map(|token| token.claims().subject.clone());
         }
         let permit = judged.decision?;
-        if let Some(line) = record.line() {
-            line.subject = permit.claims().map(|claims| claims.subject.clone());
+        if let Some(refusal) = permit.reported() {
+            self.report_only(permit.route(), refusal);
+            record.reported = Some(refusal.code());
         }
         let route = Arc::clone(permit.route());
         match &route.action {
@@ -248,8 +251,23 @@ impl Scene<'_> {
         Ok(response)
     }
 
+    /// A route in report mode: the operator learns what the policy would do, the client does not.
+    fn report_only(&self, route: &Route, refusal: Refusal) {
+        tracing::info!(
+            event = "report",
+            request_id = self.client.request_id.to_str().unwrap_or_default(),
+            route.id = route.id,
+            policy = route.requirement.name(),
+            refusal.code = refusal.code(),
+            "would be refused"
+        );
+    }
+
     fn report(&self, pool: &Pool, error: &proxy::UpstreamError) -> Refusal {
         let refusal = error.refusal();
+        if !error.is_the_backends() {
+            return refusal;
+        }
         let upstream = &pool.upstream().name;
         self.snapshot.metrics.upstream_error(upstream, refusal.code());
         tracing::warn!(

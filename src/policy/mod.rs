@@ -63,12 +63,18 @@ impl Requirement {
 pub struct Permit {
     route: Arc<Route>,
     token: Option<VerifiedToken>,
+    reported: Option<Refusal>,
 }
 
 impl Permit {
     /// The route that was passed.
     pub fn route(&self) -> &Arc<Route> {
         &self.route
+    }
+
+    /// What the policy would have answered, had the route not been in report mode.
+    pub fn reported(&self) -> Option<Refusal> {
+        self.reported
     }
 
     /// What the caller's token says; `None` for an anonymous caller.
@@ -87,7 +93,8 @@ enum Grade {
     Fresh,
 }
 
-/// Judges one request: the requirement first, then the route's claim rules.
+/// Judges one request: the requirement first, then the route's claim rules. A route in report mode passes
+/// what it would refuse, and the permit says so; a token that proves nothing is then nobody's.
 ///
 /// # Errors
 /// The [`Refusal`] that the client is told.
@@ -97,14 +104,20 @@ pub fn decide(
     standing: Standing,
     now: UnixTime,
 ) -> Result<Permit, Refusal> {
-    meets(route.requirement, grade(route.requirement, &standing, now))?;
-    let token = match standing {
-        Standing::Access(token) | Standing::Refresh(token) => Some(token),
-        Standing::Anonymous | Standing::Unproven(_) => None,
+    let grade = grade(route.requirement, &standing, now);
+    let token = standing.into_token();
+    let claims = token.as_ref().map(VerifiedToken::claims);
+    let capture = |index| route.pattern.capture(path, index);
+    let judged =
+        meets(route.requirement, grade).and_then(|()| rules::hold(&route.claims, claims, capture));
+    let reported = match judged {
+        Ok(()) => None,
+        Err(refusal) if route.report => Some(refusal),
+        Err(refusal) => return Err(refusal),
     };
-    let permit = Permit { route: Arc::clone(route), token };
-    rules::hold(&route.claims, permit.claims(), |index| route.pattern.capture(path, index))?;
-    Ok(permit)
+    // A token of the wrong kind names nobody, even where it is only reported.
+    let token = token.filter(|_| reported.is_none_or(Refusal::knows_who));
+    Ok(Permit { route: Arc::clone(route), token, reported })
 }
 
 /// Judges a CORS preflight on a route that says `preflight = true`: it carries no token by definition
@@ -112,7 +125,7 @@ pub fn decide(
 pub fn decide_preflight(route: &Arc<Route>) -> Result<Permit, Refusal> {
     match route.requirement {
         Requirement::Deny => Err(Refusal::Denied),
-        _ => Ok(Permit { route: Arc::clone(route), token: None }),
+        _ => Ok(Permit { route: Arc::clone(route), token: None, reported: None }),
     }
 }
 

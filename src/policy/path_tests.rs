@@ -379,6 +379,7 @@ fn no_spelling_reaches_admin_beside_its_policy() {
         requirement: Requirement::Deny,
         claims: Vec::new(),
         preflight: false,
+        report: false,
         action: Action::Endpoint(Endpoint::Me),
     };
     let table = RouteTable::build(vec![route]).expect("no ties");

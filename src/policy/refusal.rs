@@ -165,6 +165,11 @@ impl Refusal {
         }
     }
 
+    /// Whether a good access token was presented all the same.
+    pub fn knows_who(self) -> bool {
+        matches!(self, Refusal::TokenNotFresh { .. } | Refusal::ClaimsRefused)
+    }
+
     /// The stable code, the same in answers, logs and metrics.
     pub fn code(self) -> &'static str {
         self.parts().1

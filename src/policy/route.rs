@@ -23,6 +23,8 @@ pub struct Route {
     pub claims: Vec<ClaimRule>,
     /// A CORS preflight passes without a token.
     pub preflight: bool,
+    /// `mode = "report"`: what would be refused is logged and counted, and passes.
+    pub report: bool,
     /// What happens once the requirement is met.
     pub action: Action,
 }

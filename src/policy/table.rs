@@ -50,27 +50,34 @@ impl RouteTable {
     /// Builds the table; each route's `index` becomes its position in `routes`.
     ///
     /// # Errors
-    /// Every pair of routes that tie, in order.
+    /// Every route that ties, with the first that it ties with, for each of its methods; in order. Of a
+    /// thousand that tie with one another each is told once: work and output stay linear.
     pub fn build(routes: Vec<Route>) -> Result<RouteTable, Vec<Tie>> {
         let mut table = RouteTable::default();
         let mut ties = Vec::new();
+        let mut firsts: HashMap<(String, String), usize, foldhash::fast::RandomState> =
+            HashMap::default();
         for (index, mut route) in routes.into_iter().enumerate() {
             route.index = index;
+            let place = place(&route.pattern);
+            // `HEAD` that follows `GET` never ties with a `HEAD` that is named: the named one is closer.
+            let any = [String::new()];
+            let own = &route.pattern.methods;
+            for method in if own.is_empty() { &any[..] } else { own } {
+                let first = *firsts.entry((place.clone(), method.clone())).or_insert(index);
+                if first != index && ties.last() != Some(&Tie(first, index)) {
+                    ties.push(Tie(first, index));
+                }
+            }
             let route = Arc::new(route);
-            let entries = table.root.entries(&route.pattern);
-            ties.extend(
-                entries
-                    .iter()
-                    .filter(|one| overlap(&one.pattern, &route.pattern))
-                    .map(|one| Tie(one.index, index)),
-            );
-            entries.push(Arc::clone(&route));
+            table.root.entries(&route.pattern).push(Arc::clone(&route));
             table.routes.push(route);
         }
         if ties.is_empty() {
             return Ok(table);
         }
         ties.sort_by_key(|tie| (tie.0, tie.1));
+        ties.dedup();
         Err(ties)
     }
 
@@ -106,14 +113,19 @@ impl RouteTable {
     }
 }
 
-/// Whether two patterns with one path and one host can match one request with equal right. `HEAD` that
-/// follows `GET` never ties with a `HEAD` that is named: the named one is closer.
-fn overlap(one: &Pattern, other: &Pattern) -> bool {
-    match (one.methods.is_empty(), other.methods.is_empty()) {
-        (true, true) => true,
-        (false, false) => one.methods.iter().any(|method| other.methods.contains(method)),
-        (true, false) | (false, true) => false,
+/// Host and path of a pattern, equal for two that match the same requests but for the method.
+fn place(pattern: &Pattern) -> String {
+    let mut place = pattern.host.clone().unwrap_or_default();
+    for segment in &pattern.segments {
+        place.push('/');
+        // No literal holds a control character.
+        place.push_str(match segment {
+            Segment::Literal(text) => text,
+            Segment::Any | Segment::Named(_) => "\u{1}",
+            Segment::Rest => "\u{2}",
+        });
     }
+    place
 }
 
 /// The judged path without the slashes at its ends, since a trailing one is not a difference; `None`

@@ -27,6 +27,7 @@ fn route(requirement: Requirement) -> Arc<Route> {
         requirement,
         claims: Vec::new(),
         preflight: true,
+        report: false,
         action: Action::Endpoint(Endpoint::Me),
     })
 }

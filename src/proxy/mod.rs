@@ -56,6 +56,11 @@ pub enum UpstreamError {
 }
 
 impl UpstreamError {
+    /// Whether the backend is to blame, and not the client or the route.
+    pub fn is_the_backends(&self) -> bool {
+        !matches!(self, UpstreamError::ClientBody(_) | UpstreamError::Rewrite(_))
+    }
+
     /// What the client is told.
     pub fn refusal(&self) -> Refusal {
         match self {

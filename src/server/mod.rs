@@ -31,6 +31,11 @@ const ACCEPT_BACKLOG: i32 = 1024;
 /// How long to wait after an accept that failed, so that a process out of file descriptors does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// What a client over `[limits] connections_max` is told (RFC 9110 §15.6.4).
+const OVERLOADED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\n\
+    content-type: application/problem+json\r\ncontent-length: 38\r\nconnection: close\r\n\r\n\
+    {\"status\": 503, \"code\": \"overloaded\"}\n";
+
 /// How often a drain looks whether the data threads have ended.
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
 
@@ -171,6 +176,8 @@ async fn accept(listener: &tokio::net::TcpListener, workers: &[Worker], shared: 
         let open: usize = workers.iter().map(Worker::open).sum();
         if open >= shared.world.load().config.limits.connections_max {
             shared.metrics.connections_refused.inc();
+            // What fits into an empty socket buffer goes out at once; nobody waits for a client here.
+            let _best_effort = stream.try_write(OVERLOADED);
             continue;
         }
         match (stream.into_std(), workers.iter().min_by_key(|worker| worker.open())) {

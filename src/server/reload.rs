@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::build::{self, StartFault, Users};
 use crate::config::Config;
-use crate::gateway::Snapshot;
+use crate::gateway::{Snapshot, selftest};
 use crate::store::watch::{Watch, watch};
 use crate::telemetry;
 use crate::token::UnixTime;
@@ -131,6 +131,10 @@ impl Reloader {
             Err(diagnostics) => return Err(self.refuse(diagnostics.render(false))),
         };
         let serving = self.world.load_full();
+        let now = UnixTime::of(telemetry::clock());
+        if let Err(diagnostics) = selftest::check(&config, now) {
+            return Err(self.refuse(diagnostics.render(false)));
+        }
         if only_if_changed && config.hash == serving.config.hash {
             // A change that was undone: what was refused before is no longer in the file.
             self.settle(&config.hash);

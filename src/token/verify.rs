@@ -125,6 +125,14 @@ impl Standing {
         Standing::of(VerifiedToken(Arc::new(claims)))
     }
 
+    /// The token behind it, if one was proved.
+    pub fn into_token(self) -> Option<VerifiedToken> {
+        match self {
+            Standing::Access(token) | Standing::Refresh(token) => Some(token),
+            Standing::Anonymous | Standing::Unproven(_) => None,
+        }
+    }
+
     fn of(token: VerifiedToken) -> Standing {
         match token.claims().kind {
             TokenKind::Access => Standing::Access(token),

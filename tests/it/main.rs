@@ -67,5 +67,7 @@ mod bad_input;
 mod readme;
 /// Live reload: whole or not at all, without losing a request.
 mod reload;
+/// Report mode, and what the log and the counters say of it.
+mod report_mode;
 /// SIGTERM and SIGINT.
 mod shutdown;

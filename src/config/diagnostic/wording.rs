@@ -310,8 +310,13 @@ const MIB: u64 = 1024 * 1024;
 const DURATION_UNITS: &str = "s, m (minutes), h, d (days), w, and ms";
 const SIZE_UNITS: &str = "B, KiB, MiB, GiB (and KB, MB, GB of 1000)";
 
-/// `a`, `b` and `c`.
+/// `a`, `b` and `c`; of very many the first ones.
 pub(super) fn listed(words: &[&str]) -> String {
+    if words.len() > LISTED_MAX {
+        let first = words[..LISTED_MAX].iter().map(|word| format!("`{word}`"));
+        let first: Vec<String> = first.collect();
+        return format!("{} and {} more", first.join(", "), words.len() - LISTED_MAX);
+    }
     let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
     match quoted.split_last() {
         Some((last, [])) => last.clone(),
@@ -319,3 +324,6 @@ pub(super) fn listed(words: &[&str]) -> String {
         None => "none".to_owned(),
     }
 }
+
+/// More than the keys of any table.
+const LISTED_MAX: usize = 24;

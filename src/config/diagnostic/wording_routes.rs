@@ -232,6 +232,17 @@ impl Diagnostics {
         );
     }
 
+    /// A list of methods as long as a file.
+    pub(crate) fn too_many_methods(&mut self, span: &Span, most: usize) {
+        self.error(
+            "bad-method",
+            span,
+            format!("a route names at most {most} methods"),
+            "too many",
+            "remove `methods` to take all of them",
+        );
+    }
+
     /// `{name}` that the pattern does not have.
     pub(crate) fn unknown_capture(
         &mut self,

@@ -1,5 +1,7 @@
 //! `[tokens]` and `[[tokens.key]]`: what tokens must say, and key material read from where it is kept.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::env;
 use std::fs::File;
 use std::io::Read;
@@ -59,10 +61,15 @@ impl Lowering<'_> {
     }
 
     fn unique_ids(&mut self, list: &[Spanned<RawKey>]) {
-        let ids: Vec<&Spanned<String>> = list.iter().filter_map(|key| key.value.id.get()).collect();
-        for (index, id) in ids.iter().enumerate() {
-            if let Some(first) = ids[..index].iter().find(|other| other.value == id.value) {
-                self.out.duplicate_key_id(&id.span, &first.span, &id.value);
+        let mut firsts: HashMap<&str, &Span> = HashMap::new();
+        for id in list.iter().filter_map(|key| key.value.id.get()) {
+            match firsts.entry(&id.value) {
+                Entry::Occupied(first) => {
+                    self.out.duplicate_key_id(&id.span, first.get(), &id.value);
+                }
+                Entry::Vacant(place) => {
+                    place.insert(&id.span);
+                }
             }
         }
     }
@@ -88,6 +95,10 @@ impl Lowering<'_> {
         let bytes = resolved.secret.expose().len();
         if algorithm == Algorithm::Hs256 && bytes < HS256_SECRET_BYTES_MIN {
             self.out.weak_secret(&reference.span, bytes, HS256_SECRET_BYTES_MIN);
+            return None;
+        }
+        if algorithm == Algorithm::Hs256 && is_guessable(resolved.secret.expose()) {
+            self.out.guessable_secret(&reference.span);
             return None;
         }
         let material = match kind {
@@ -208,6 +219,22 @@ impl Lowering<'_> {
         None
     }
 }
+
+/// A secret that somebody typed to get past the length, or copied from an example.
+fn is_guessable(secret: &[u8]) -> bool {
+    let mut seen = [false; 256];
+    secret.iter().for_each(|byte| seen[usize::from(*byte)] = true);
+    let different = seen.iter().filter(|seen| **seen).count();
+    let lower = secret.to_ascii_lowercase();
+    let known = |example: &&str| lower.windows(example.len()).any(|one| one == example.as_bytes());
+    different < DIFFERENT_BYTES_MIN || WELL_KNOWN.iter().any(known)
+}
+
+/// Of 32 random hex digits 14 are different; the chance of fewer than 8 is below one in a million.
+const DIFFERENT_BYTES_MIN: usize = 8;
+/// What tutorials and jwt.io use.
+const WELL_KNOWN: [&str; 5] =
+    ["256-bit-secret", "secret-at-least-256-bits", "changeme", "change-me", "super-secret"];
 
 /// Which of the three a reference stands for.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -3,10 +3,14 @@
 //! Each table has a function that pushes what is wrong and goes on. Nothing is worded here: see
 //! `diagnostic`. Reads the files and variables that the configuration names, and nothing else.
 
+mod endpoints;
 mod keys;
+mod lint;
 mod rewrite;
 mod routes;
+mod secrets;
 mod sections;
+mod selftest;
 mod upstreams;
 
 use std::fs;
@@ -124,8 +128,9 @@ fn read_file(path: &Path) -> Result<String, (String, &'static str)> {
 pub fn lower(text: &str, file: Option<&Path>, base: &Path) -> Result<Config, Diagnostics> {
     let mut out = diagnostics(text, file);
     let raw = parse(text, &mut out);
-    let config = raw
-        .and_then(|raw| Lowering { base, out: &mut out, users_must_exist: true }.file(&raw, file));
+    let mut lowering = Lowering { base, out: &mut out, users_must_exist: true };
+    lowering.secrets(text);
+    let config = raw.and_then(|raw| lowering.file(&raw, file));
     out.sort();
     match config {
         Some(config) if !out.has_errors() => {
@@ -238,13 +243,19 @@ impl Lowering<'_> {
         let paths = self.paths(raw.paths.get());
         let log = self.log(raw.log.get());
         let routes = self.routes(raw, &upstreams, login.as_ref(), &keys);
+        if let Some(routes) = &routes {
+            self.lint(routes, limits.target_max);
+        }
+        let tests = raw.test.get().map(|list| list.value.0.as_slice()).unwrap_or_default();
+        let tests = self.tests(tests, &upstreams);
+        let routes = routes?;
         Some(Config {
             file: file.map(Path::to_path_buf),
             listen: listen?,
             admin,
             trusted_proxies,
             upstreams,
-            routes: routes?,
+            routes: routes.table,
             paths,
             tokens,
             keys,
@@ -253,6 +264,8 @@ impl Lowering<'_> {
             limits,
             state_dir,
             log,
+            tests,
+            places: routes.places,
             warnings: Diagnostics::new("", ""),
             hash: String::new(),
         })
@@ -270,6 +283,10 @@ impl Lowering<'_> {
         }
         if operator.is_some_and(|address| !address.ip().is_loopback()) {
             self.out.public_admin(&admin.span);
+        }
+        let said = raw.plaintext().value || !raw.trusted_proxies().value.is_empty();
+        if !said && public.is_some_and(|address| !address.ip().is_loopback()) {
+            self.out.no_tls(&listen.span);
         }
         (public, operator)
     }

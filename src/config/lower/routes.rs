@@ -1,28 +1,40 @@
 //! `[routes]`, and our own endpoints beside them: one table, one way to judge.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 
 use super::Lowering;
+use super::endpoints::{endpoint_route, endpoints};
 use super::rewrite::{self, RewriteFault};
 use super::upstreams::DEFAULT_UPSTREAM;
 use crate::config::diagnostic::Span;
 use crate::config::raw::{RawFile, RawRoute};
 use crate::config::read::Spanned;
-use crate::config::words::Policy;
+use crate::config::words::{Mode, Policy};
 use crate::config::{Login, Upstream};
 use crate::policy::Requirement;
 use crate::policy::path::PathRules;
 use crate::policy::pattern::{Pattern, Segment};
-use crate::policy::route::{Action, Endpoint, Forward, Route, RouteTable};
+use crate::policy::route::{Action, Forward, Route, RouteTable, Tie};
 use crate::policy::rules::{ClaimRule, Wanted};
 use crate::token::keys::KeySpec;
 
-/// Where public keys are found (RFC 7517 §5, by convention).
-const JWKS_PATH: &str = "/.well-known/jwks.json";
+/// The table, and what else the file says of its routes, by their index.
+pub(super) struct Routes {
+    pub(super) table: RouteTable,
+    /// Where its pattern stands; `None` for our endpoints.
+    pub(super) places: Vec<Option<Span>>,
+    /// Whether it is meant to be more open than those around it.
+    pub(super) exceptions: Vec<bool>,
+}
 
 /// What every route of the file is checked against.
 struct Around<'a> {
-    upstreams: &'a [Upstream],
+    /// Upstreams by name.
+    upstreams: HashMap<&'a str, usize>,
+    /// Their names, in the order of the file.
+    names: Vec<&'a str>,
     paths: PathRules,
     /// Only the first route without an upstream is told.
     told_no_upstream: bool,
@@ -36,22 +48,27 @@ impl Lowering<'_> {
         upstreams: &[Upstream],
         login: Option<&Login>,
         keys: &[KeySpec],
-    ) -> Option<RouteTable> {
+    ) -> Option<Routes> {
         let paths = self.paths(raw.paths.get());
-        let mut around = Around { upstreams, paths, told_no_upstream: false };
+        let names: Vec<&str> = upstreams.iter().map(|one| &*one.name).collect();
+        let places = names.iter().enumerate().rev().map(|(index, name)| (*name, index));
+        let mut around =
+            Around { upstreams: places.collect(), names, paths, told_no_upstream: false };
         let table = raw.routes.get();
         let lines = table.map(|table| table.value.0.as_slice()).unwrap_or_default();
         if lines.is_empty() && (table.is_some() || raw.routes.is_missing()) {
             self.out.no_routes(table.map(|table| &table.span));
         }
         let mut routes = Vec::new();
-        let mut places: Vec<Option<&Span>> = Vec::new();
+        let mut places: Vec<Option<Span>> = Vec::new();
+        let mut exceptions = Vec::new();
         for (pattern, line) in lines {
             let parsed = self.pattern(pattern);
             let Some(line) = line.get() else { continue };
             if let Some(parsed) = parsed {
                 routes.push(self.route(pattern, parsed, &line.value.0, &line.span, &mut around));
-                places.push(Some(&pattern.span));
+                places.push(Some(pattern.span.clone()));
+                exceptions.push(line.value.0.exception().value);
             }
         }
         for (id, requirement, endpoint) in endpoints(login, !keys.is_empty()) {
@@ -61,22 +78,24 @@ impl Lowering<'_> {
                 places.push(None);
             }
         }
-        for (index, route) in routes.iter_mut().enumerate() {
-            route.index = index;
-        }
+        exceptions.resize(routes.len(), false);
         let ids: Vec<String> = routes.iter().map(|route| route.id.clone()).collect();
         match RouteTable::build(routes) {
-            Ok(table) => Some(table),
+            Ok(table) => Some(Routes { table, places, exceptions }),
             Err(ties) => {
-                for tie in ties {
-                    match (places[tie.0], places[tie.1]) {
-                        (Some(first), Some(second)) => self.out.tie(second, first),
-                        (Some(span), None) => self.out.endpoint_taken(span, &ids[tie.1]),
-                        (None, Some(span)) => self.out.endpoint_taken(span, &ids[tie.0]),
-                        (None, None) => {}
-                    }
-                }
+                self.ties(&ties, &places, &ids);
                 None
+            }
+        }
+    }
+
+    fn ties(&mut self, ties: &[Tie], places: &[Option<Span>], ids: &[String]) {
+        for tie in ties {
+            match (&places[tie.0], &places[tie.1]) {
+                (Some(first), Some(second)) => self.out.tie(second, first),
+                (Some(span), None) => self.out.endpoint_taken(span, &ids[tie.1]),
+                (None, Some(span)) => self.out.endpoint_taken(span, &ids[tie.0]),
+                (None, None) => {}
             }
         }
     }
@@ -138,6 +157,7 @@ impl Lowering<'_> {
             requirement,
             claims,
             preflight: raw.preflight().value,
+            report: raw.mode().value == Mode::Report,
             action: Action::Forward(forward),
         }
     }
@@ -169,6 +189,11 @@ impl Lowering<'_> {
             let help = "it never looks at a token: use \"access-required\", or remove `claims`";
             self.out.ignored_by_policy(&claims.span, "claims", requirement.name(), help);
         }
+        let mode = raw.mode();
+        if mode.value == Mode::Report && policy == Policy::Public {
+            let help = "it refuses nobody: remove `mode`";
+            self.out.ignored_by_policy(&mode.span, "mode", requirement.name(), help);
+        }
         requirement
     }
 
@@ -180,6 +205,10 @@ impl Lowering<'_> {
         }
         if methods.value.is_empty() {
             self.out.no_methods(&methods.span);
+        }
+        if methods.value.len() > METHODS_MAX {
+            self.out.too_many_methods(&methods.span, METHODS_MAX);
+            return;
         }
         for method in &methods.value {
             // The same parser as for a method in front of a pattern, which takes several with commas.
@@ -232,31 +261,34 @@ impl Lowering<'_> {
         raw: &RawRoute,
         around: &mut Around<'_>,
     ) -> usize {
-        let names = || -> Vec<&str> { around.upstreams.iter().map(|one| &*one.name).collect() };
-        let find = |name: &str| around.upstreams.iter().position(|one| &*one.name == name);
+        let find = |name: &str| around.upstreams.get(name).copied();
         if let Some(name) = raw.upstream.get() {
             return find(&name.value).unwrap_or_else(|| {
-                self.out.unknown_upstream(&name.span, &name.value, &names());
+                self.out.unknown_upstream(&name.span, &name.value, &around.names);
                 0
             });
         }
-        if !raw.upstream.is_missing() || around.upstreams.len() == 1 {
+        if !raw.upstream.is_missing() || around.names.len() == 1 {
             return 0;
         }
         // Nothing is ever sent by a route that denies: any upstream will do.
-        let denies = raw.policy.get().is_some_and(|policy| policy.value == Policy::Deny);
-        if denies && !around.upstreams.is_empty() {
+        let denies = raw.policy.get().is_some_and(|policy| policy.value == Policy::Deny)
+            && raw.mode().value == Mode::Enforce;
+        if denies && !around.names.is_empty() {
             return 0;
         }
         find(DEFAULT_UPSTREAM).unwrap_or_else(|| {
             if !around.told_no_upstream {
-                self.out.no_upstream(&text.span, &names());
+                self.out.no_upstream(&text.span, &around.names);
                 around.told_no_upstream = true;
             }
             0
         })
     }
 }
+
+/// More methods than these has no application.
+const METHODS_MAX: usize = 64;
 
 /// A host that looks like a path whose slash was forgotten.
 fn is_odd_host(host: &str) -> bool {
@@ -276,39 +308,4 @@ fn names(pattern: &Pattern) -> Vec<&str> {
         _ => None,
     });
     named.collect()
-}
-
-/// Our own URLs, as routes with a requirement like any other.
-fn endpoints(login: Option<&Login>, has_keys: bool) -> Vec<(String, Requirement, Endpoint)> {
-    let mut endpoints = Vec::new();
-    if let Some(Login { at, .. }) = login {
-        endpoints.extend([
-            (format!("POST {at}/login"), Requirement::Public, Endpoint::Login),
-            (format!("POST {at}/refresh"), Requirement::Refresh, Endpoint::Refresh),
-            (format!("POST {at}/reauth"), Requirement::Access, Endpoint::Reauth),
-            (format!("POST {at}/logout"), Requirement::AnyToken, Endpoint::Logout),
-            (format!("GET {at}/me"), Requirement::Access, Endpoint::Me),
-        ]);
-    }
-    if login.is_some() || has_keys {
-        endpoints.push((format!("GET {JWKS_PATH}"), Requirement::Public, Endpoint::Jwks));
-    }
-    endpoints
-}
-
-fn endpoint_route(
-    id: String,
-    pattern: Pattern,
-    requirement: Requirement,
-    endpoint: Endpoint,
-) -> Route {
-    Route {
-        id,
-        index: 0,
-        pattern,
-        requirement,
-        claims: Vec::new(),
-        preflight: false,
-        action: Action::Endpoint(endpoint),
-    }
 }

@@ -1,5 +1,6 @@
 //! `[login]`, `[identity]`, `[limits]`, `[paths]`, `[state]` and `[log]`.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use http::HeaderName;
@@ -113,7 +114,7 @@ impl Lowering<'_> {
 
     pub(super) fn identity(&mut self, raw: &Spanned<Named<String>>) -> Vec<IdentityHeader> {
         let mut headers: Vec<IdentityHeader> = Vec::new();
-        let mut folded: Vec<(String, &Spanned<String>)> = Vec::new();
+        let mut folded: HashMap<String, &Spanned<String>> = HashMap::new();
         for (name, claim) in &raw.value.0 {
             let Ok(header) = name.value.parse::<HeaderName>() else {
                 self.out.bad_header_name(&name.span, &name.value);
@@ -122,10 +123,10 @@ impl Lowering<'_> {
             let fold = fold(&name.value);
             if RESERVED_HEADERS.contains(&fold.as_str()) || fold.starts_with(RESERVED_PREFIX) {
                 self.out.reserved_header(&name.span, &name.value);
-            } else if let Some((_, first)) = folded.iter().find(|(other, _)| *other == fold) {
+            } else if let Some(first) = folded.get(&fold) {
                 self.out.header_collision(&name.span, &first.span, &name.value, &first.value);
             }
-            folded.push((fold, name));
+            folded.entry(fold).or_insert(name);
             let Some(claim) = claim.get() else { continue };
             if claim.value.is_empty() {
                 self.out.empty_claim(&claim.span);

@@ -1,0 +1,173 @@
+//! The words for what was probably not meant, and for `[[test]]`: one method for each mistake. A warning says how to
+//! say that it was meant.
+
+use super::wording::listed;
+use super::{Diagnostics, Span};
+
+impl Diagnostics {
+    // Warnings.
+
+    /// Tokens in the clear.
+    pub(crate) fn no_tls(&mut self, span: &Span) {
+        self.warning(
+            "no-tls",
+            Some(span),
+            "`listen` is open to other machines, and the gateway does not speak TLS".to_owned(),
+            "whoever sees the traffic reads the tokens",
+            "put a proxy that speaks TLS in front and name it in `trusted_proxies`, or listen on \"127.0.0.1:…\"; if plain HTTP is meant, such as inside a container, write plaintext = true",
+        );
+    }
+
+    /// A public page in a protected folder.
+    pub(crate) fn opened(
+        &mut self,
+        route: (&Span, &str, &'static str),
+        around: (&Span, &str, &'static str),
+    ) {
+        let ((span, id, policy), (other, outer, needs)) = (route, around);
+        self.warning(
+            "opened",
+            Some(span),
+            format!("`{id}` is `{policy}` inside of `{outer}`, which is `{needs}`"),
+            "passes without a token",
+            &format!("if this is meant, write {{ policy = \"{policy}\", exception = true }}"),
+        );
+        self.beside(other, "would cover it");
+    }
+
+    /// A method that changes things, with less to prove than the one that reads.
+    pub(crate) fn weaker_method(
+        &mut self,
+        read: (&Span, &str, &'static str),
+        change: (&Span, &str, &'static str),
+        methods: &[&str],
+    ) {
+        let ((span, id, needs), (other, outer, policy)) = (read, change);
+        let which = listed(methods);
+        let (verb, plural) = if methods.len() == 1 { ("needs", "it") } else { ("need", "them") };
+        self.warning(
+            "weaker-method",
+            Some(other),
+            format!("{which} {verb} only `{policy}` where GET needs `{needs}`"),
+            &format!("`{outer}` takes {plural}"),
+            &format!("leave the methods out of `{id}`, or add a line for {which}; if this is meant, give `{outer}` the key exception = true"),
+        );
+        self.beside(span, "GET comes here");
+    }
+
+    /// A line without effect.
+    pub(crate) fn unreachable(&mut self, span: &Span, too_long: bool) {
+        let (label, help) = match too_long {
+            true => ("longer than `target_max` of `[limits]`", "raise `target_max`"),
+            false => ("other patterns are more specific for each of its requests", "remove it"),
+        };
+        let title = "no request can reach this route".to_owned();
+        self.warning("unreachable-route", Some(span), title, label, help);
+    }
+
+    /// Policies that are only tried out.
+    pub(crate) fn report_mode(&mut self, span: &Span, routes: &[&str], more: usize) {
+        let names = listed(routes);
+        let title = match (routes.len(), more) {
+            (1, 0) => format!("the policy of {names} is not enforced"),
+            (_, 0) => format!("the policies of {names} are not enforced"),
+            _ => format!("the policies of {names} and {more} more routes are not enforced"),
+        };
+        self.warning(
+            "report-mode",
+            Some(span),
+            title,
+            "what the policy would refuse passes",
+            "when the log shows nothing unexpected any more, remove mode = \"report\"",
+        );
+    }
+
+    /// A key, a token or a password where everybody who edits the file sees it.
+    pub(crate) fn secret_in_file(&mut self, span: &Span, what: &str) {
+        self.hide(span);
+        self.warning(
+            "secret-in-file",
+            Some(span),
+            format!("this looks like {what}"),
+            "readable by whoever reads the file or its backups",
+            "remove it, and if it was ever used, replace it; a secret of the gateway is { env = \"NAME\" } or { file = \"PATH\" }",
+        );
+    }
+
+    /// A secret that an example or one key of the keyboard made.
+    pub(crate) fn guessable_secret(&mut self, span: &Span) {
+        self.error(
+            "weak-secret",
+            span,
+            "the secret can be guessed: it is a well-known example, or repeats few characters".to_owned(),
+            "one token is enough to find it out",
+            "make one with `openssl rand -base64 48`, and give it to every backend that shares the key",
+        );
+    }
+
+    // Tests in the file.
+
+    /// Not a method and a path.
+    pub(crate) fn bad_request(&mut self, span: &Span, what: &str) {
+        self.error(
+            "test-request",
+            span,
+            format!("this request cannot be asked: {what}"),
+            "here",
+            "write a method and a path, such as \"POST /account/password\", or a URL: \"GET http://app.example.org/\"",
+        );
+    }
+
+    /// A header field that cannot be sent.
+    pub(crate) fn bad_test_header(&mut self, span: &Span, name: &str) {
+        self.error(
+            "header-name",
+            span,
+            format!("`{name}` with this value is not a header field"),
+            "here",
+            "write a field such as Origin = \"https://app.example.org\"",
+        );
+    }
+
+    /// Said by another key.
+    pub(crate) fn reserved_claim(&mut self, span: &Span, claim: &str) {
+        let help = match claim {
+            "sub" | "type" | "fresh" => format!("write {claim} = … beside `claims`"),
+            "auth_time" => "write auth_age = \"6m\" beside `claims`".to_owned(),
+            _ => "remove it: the gateway writes it".to_owned(),
+        };
+        self.error(
+            "reserved-claim",
+            span,
+            format!("`{claim}` is a claim that the gateway writes itself"),
+            "here",
+            &help,
+        );
+    }
+
+    /// `upstream` or `path` of a request that is refused.
+    pub(crate) fn beyond_refusal(&mut self, span: &Span, key: &str, expect: &str) {
+        self.error(
+            "test-contradiction",
+            span,
+            format!("a request that is refused with `{expect}` has no `{key}`"),
+            "no backend gets it",
+            "expect = \"pass\", or remove this line",
+        );
+    }
+
+    /// Another answer than expected. `route` is the one that won, with its place.
+    pub fn test_failed(
+        &mut self,
+        span: &Span,
+        title: String,
+        label: &str,
+        route: Option<(&Span, &str)>,
+        help: &str,
+    ) {
+        self.error("test-failed", span, title, label, help);
+        if let Some((place, label)) = route {
+            self.beside(place, label);
+        }
+    }
+}

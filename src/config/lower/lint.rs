@@ -1,0 +1,225 @@
+//! What is allowed and was probably not meant: doors opened by mistake, lines without effect. Only warns.
+//!
+//! It asks the route table itself, with a sample path for each pattern, so that it can never disagree with what is served.
+//! Each route costs a few look-ups, whatever the number of routes.
+
+use super::Lowering;
+use super::routes::Routes;
+use crate::config::diagnostic::Span;
+use crate::policy::Requirement;
+use crate::policy::path::{CanonicalPath, PathRules};
+use crate::policy::pattern::{PATTERN_SEGMENTS_MAX, Pattern, Segment};
+use crate::policy::route::Route;
+
+/// A segment that no pattern names: what only wildcards match.
+const SAMPLE: &str = "~any~";
+/// A method that no pattern names.
+const ANY_METHOD: &str = "ANY";
+/// Methods that change things (RFC 9110 §9.2.1, RFC 5789).
+const CHANGING: [&str; 4] = ["POST", "PUT", "PATCH", "DELETE"];
+/// What a route for any method is asked with.
+const ALL: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
+/// Named hosts that a route for any host is asked with, at most.
+const HOSTS_MAX: usize = 8;
+/// Routes in report mode that are told by name, at most.
+const REPORTED_MAX: usize = 10;
+
+impl Lowering<'_> {
+    pub(super) fn lint(&mut self, routes: &Routes, target_max: usize) {
+        let hosts = hosts(routes);
+        let deepest = own(routes).map(|(route, _)| route.pattern.segments.len()).max();
+        let deepest = deepest.unwrap_or(0).min(PATTERN_SEGMENTS_MAX);
+        for (route, place) in own(routes) {
+            if shortest(&route.pattern) > target_max {
+                self.out.unreachable(place, true);
+                continue;
+            }
+            if !is_reached(routes, route, deepest) {
+                self.out.unreachable(place, false);
+            }
+            self.opened(routes, route, place, &hosts);
+            self.weaker_methods(routes, route, place);
+        }
+        self.report_mode(routes);
+    }
+
+    /// A route that anybody passes, in the middle of one that needs a token. A pattern without any literal, such as
+    /// `/**`, is a default: exceptions to it are what it is for.
+    fn opened(&mut self, routes: &Routes, route: &Route, place: &Span, hosts: &[&str]) {
+        if strength(route) >= PROTECTED || routes.exceptions[route.index] {
+            return;
+        }
+        let Some(path) = sample(&route.pattern, 1) else { return };
+        let one_host = [route.pattern.host.as_deref().unwrap_or("")];
+        let hosts = if route.pattern.host.is_some() { &one_host } else { hosts };
+        let all: Vec<&str> = route.pattern.methods.iter().map(String::as_str).collect();
+        let methods = if all.is_empty() { &ALL[..] } else { &all };
+        for (host, method) in hosts.iter().flat_map(|host| methods.iter().map(move |m| (host, m))) {
+            let found = routes.table.candidates(method, host, &path);
+            let around =
+                found.iter().skip_while(|one| one.index != route.index).skip(1).find(|one| {
+                    routes.places[one.index].is_some() && covers(&one.pattern, &route.pattern)
+                });
+            let Some(around) = around else { continue };
+            // The same path with another method says itself what it is.
+            let beside = around.pattern.host == route.pattern.host
+                && around.pattern.segments.len() == route.pattern.segments.len()
+                && covers(&route.pattern, &around.pattern);
+            let named =
+                around.pattern.segments.iter().any(|one| matches!(one, Segment::Literal(_)));
+            let Some(outer) = &routes.places[around.index] else { continue };
+            if !beside && named && strength(around) >= PROTECTED {
+                self.out.opened(
+                    (place, &route.id, route.requirement.name()),
+                    (outer, &around.id, around.requirement.name()),
+                );
+                return;
+            }
+        }
+    }
+
+    /// Methods that change things and need less than `GET` does, because a line says so or because no line does and a
+    /// more general one takes them.
+    fn weaker_methods(&mut self, routes: &Routes, route: &Route, place: &Span) {
+        let own = &route.pattern.methods;
+        let reads = own.is_empty() || own.iter().any(|method| method == "GET");
+        if !reads || strength(route) < PROTECTED || routes.exceptions[route.index] {
+            return;
+        }
+        let Some(path) = sample(&route.pattern, 1) else { return };
+        let host = route.pattern.host.as_deref().unwrap_or("");
+        let mut weaker: Vec<(&Route, Vec<&str>)> = Vec::new();
+        for method in CHANGING.iter().filter(|method| !own.iter().any(|one| one == *method)) {
+            let Some(taken) = routes.table.find(method, host, &path) else { continue };
+            // A line that denies reading and says how to write is no slip of the pen.
+            let said = taken.pattern.methods.iter().any(|one| one == method);
+            let deliberate = route.requirement == Requirement::Deny && said;
+            if routes.exceptions[taken.index] || deliberate || strength(taken) >= strength(route) {
+                continue;
+            }
+            match weaker.iter_mut().find(|(other, _)| other.index == taken.index) {
+                Some((_, methods)) => methods.push(method),
+                None => weaker.push((taken, vec![method])),
+            }
+        }
+        for (taken, methods) in weaker {
+            if let Some(other) = &routes.places[taken.index] {
+                self.out.weaker_method(
+                    (place, &route.id, route.requirement.name()),
+                    (other, &taken.id, taken.requirement.name()),
+                    &methods,
+                );
+            }
+        }
+    }
+
+    fn report_mode(&mut self, routes: &Routes) {
+        let trying: Vec<(&Route, &Span)> = own(routes).filter(|(route, _)| route.report).collect();
+        if let Some((_, place)) = trying.first() {
+            let names = trying.iter().take(REPORTED_MAX).map(|(route, _)| route.id.as_str());
+            let more = trying.len().saturating_sub(REPORTED_MAX);
+            self.out.report_mode(place, &names.collect::<Vec<_>>(), more);
+        }
+    }
+}
+
+/// The routes of the file, without our endpoints.
+fn own(routes: &Routes) -> impl Iterator<Item = (&Route, &Span)> {
+    let all = routes.table.routes().iter().zip(&routes.places);
+    all.filter_map(|(route, place)| Some((&**route, place.as_ref()?)))
+}
+
+/// No host, and the first ones that the file names.
+fn hosts(routes: &Routes) -> Vec<&str> {
+    let mut hosts = vec![""];
+    for host in own(routes).filter_map(|(route, _)| route.pattern.host.as_deref()) {
+        if hosts.len() > HOSTS_MAX {
+            break;
+        }
+        if !hosts.contains(&host) {
+            hosts.push(host);
+        }
+    }
+    hosts
+}
+
+/// How much must be proved: twice the rank of the policy, and one more where claims are wanted too.
+fn strength(route: &Route) -> u8 {
+    let claims = u8::from(!route.claims.is_empty());
+    let rank = match route.requirement {
+        Requirement::Public => 0,
+        // With a claim rule nobody passes without a token.
+        Requirement::Optional => claims,
+        Requirement::Access | Requirement::Refresh | Requirement::AnyToken => 2,
+        Requirement::Fresh { .. } => 3,
+        Requirement::Deny => 4,
+    };
+    2 * rank + claims
+}
+
+/// From this strength on nobody passes without a token.
+const PROTECTED: u8 = 3;
+
+/// A path that the pattern matches and, of all patterns, only those that match each of its paths as well: wildcards
+/// stand for a segment that nobody names. `rest` segments stand for `**`.
+fn sample(pattern: &Pattern, rest: usize) -> Option<CanonicalPath<'static>> {
+    let mut text = String::new();
+    for segment in &pattern.segments {
+        match segment {
+            Segment::Literal(literal) => text.extend(["/", literal]),
+            Segment::Any | Segment::Named(_) => text.extend(["/", SAMPLE]),
+            Segment::Rest => text.extend(std::iter::repeat_n(["/", SAMPLE], rest).flatten()),
+        }
+    }
+    if text.is_empty() {
+        text.push('/');
+    }
+    CanonicalPath::parse(&text, &PathRules::default()).ok().map(CanonicalPath::into_owned)
+}
+
+/// Bytes of the shortest path that the pattern matches.
+fn shortest(pattern: &Pattern) -> usize {
+    let each = pattern.segments.iter().map(|segment| match segment {
+        Segment::Literal(literal) => 1 + literal.len(),
+        Segment::Any | Segment::Named(_) => 2,
+        Segment::Rest => 0,
+    });
+    each.sum::<usize>().max(1)
+}
+
+/// Whether every path of `inner` is one of `outer`.
+fn covers(outer: &Pattern, inner: &Pattern) -> bool {
+    let mut theirs = inner.segments.iter();
+    for own in &outer.segments {
+        let fits = match (own, theirs.next()) {
+            (Segment::Rest, _) => return true,
+            (Segment::Any | Segment::Named(_), Some(other)) => *other != Segment::Rest,
+            (own, Some(other)) => own == other,
+            (_, None) => false,
+        };
+        if !fits {
+            return false;
+        }
+    }
+    theirs.next().is_none()
+}
+
+/// Whether some request gets to the route: of those paths that only wildcards match, as deep as patterns go.
+fn is_reached(routes: &Routes, route: &Route, deepest: usize) -> bool {
+    let pattern = &route.pattern;
+    let host = pattern.host.as_deref().unwrap_or("");
+    let depths =
+        if pattern.has_rest() { deepest + 2 - pattern.segments.len().min(deepest) } else { 1 };
+    // One segment for `**` first: that is where nearly every route is reached.
+    (0..depths).map(|depth| if depth < 2 { 1 - depth } else { depth }).any(|rest| {
+        let Some(path) = sample(pattern, rest) else { return true };
+        let reaches = |method: &str| {
+            let found = routes.table.find(method, host, &path);
+            found.is_some_and(|found| found.index == route.index)
+        };
+        match pattern.methods.as_slice() {
+            [] => reaches(ANY_METHOD),
+            methods => methods.iter().any(|method| reaches(method)),
+        }
+    })
+}
