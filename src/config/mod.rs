@@ -176,7 +176,7 @@ pub struct Limits {
     pub keep_alive: Duration,
     /// Largest request body, in bytes.
     pub body_max: u64,
-    /// How long a client may pause inside a body.
+    /// How long a client may pause inside a body, or take nothing of an answer.
     pub body_idle: Duration,
     /// Most connections at once.
     pub connections_max: usize,

@@ -245,9 +245,10 @@ section! {
         keep_alive: Duration = "60s",
         /// Largest request body. A route for uploads can set its own `body_max`.
         body_max: Size = "10MiB",
-        /// How long a client may pause inside a request body.
+        /// How long a client may pause inside a request body, or take nothing of an answer; then its connection is
+        /// cut.
         body_idle: Duration = "30s",
-        /// Most client connections at once; more are closed without an answer, and counted. Each needs a file descriptor, and
+        /// Most client connections at once; more are told 503 and closed, and counted. Each needs a file descriptor, and
         /// a second one towards the backend: see `ulimit -n`.
         connections_max: usize = 10000,
         /// How long requests in flight may take to finish when the gateway is stopped; then they are cut.

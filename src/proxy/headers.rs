@@ -43,7 +43,7 @@ const HOP_BY_HOP: [HeaderName; 10] = [
 ];
 
 /// Folded names that a client may never set: backends believe them. Besides these, all `x-forwarded-…`.
-const RESERVED: [&str; 17] = [
+const RESERVED: [&str; 25] = [
     "forwarded",
     "via",
     "x-request-id",
@@ -51,6 +51,15 @@ const RESERVED: [&str; 17] = [
     "x-client-ip",
     "x-cluster-client-ip",
     "true-client-ip",
+    // PHP snippets that look for "the real address" try these, one after the other.
+    "client-ip",
+    "x-forwarded",
+    "forwarded-for",
+    "cf-connecting-ip",
+    "fastly-client-ip",
+    "x-remote-addr",
+    "x-host",
+    "x-http-host-override",
     // Some frameworks take the path or the method from these (oauth2-proxy CVE-2026-40575).
     "x-original-url",
     "x-original-uri",
@@ -68,7 +77,7 @@ const RESERVED: [&str; 17] = [
 
 /// Names whose meaning is fixed: a spelling with another sign than `-` is dropped, since a backend that
 /// folds it would read it as the real one.
-const STANDARD: [&str; 12] = [
+const STANDARD: [&str; 13] = [
     "authorization",
     "connection",
     "content-length",
@@ -77,6 +86,7 @@ const STANDARD: [&str; 12] = [
     "expect",
     "host",
     "origin",
+    "proxy-authorization",
     "referer",
     "te",
     "transfer-encoding",

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::TrySendError;
 
@@ -41,6 +41,9 @@ pub enum UpstreamError {
     /// The connection ended, or what came over it is not HTTP.
     #[error("{0}")]
     Protocol(hyper::Error),
+    /// The response says in two ways where it ends, or in one that we do not read (RFC 9112 §6.3).
+    #[error("the backend's response does not say in one clear way where it ends")]
+    Framing,
     /// The backend switched protocols without being asked (RFC 9110 §15.2.2).
     #[error("the backend switched protocols without being asked")]
     Switched,
@@ -64,9 +67,10 @@ impl UpstreamError {
     /// What the client is told.
     pub fn refusal(&self) -> Refusal {
         match self {
-            UpstreamError::Connect(_) | UpstreamError::Protocol(_) | UpstreamError::Switched => {
-                Refusal::UpstreamUnreachable
-            }
+            UpstreamError::Connect(_)
+            | UpstreamError::Protocol(_)
+            | UpstreamError::Framing
+            | UpstreamError::Switched => Refusal::UpstreamUnreachable,
             UpstreamError::ConnectTimeout | UpstreamError::FirstByteTimeout => {
                 Refusal::UpstreamTimeout
             }
@@ -276,8 +280,30 @@ async fn send(
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return Err(UpstreamError::Switched.into());
     }
+    if !is_framed_clearly(response.headers()) {
+        return Err(UpstreamError::Framing.into());
+    }
     let idle = pool.upstream().timeout_idle;
     Ok(response.map(|body| ResponseBody::streamed(body, idle, sender, Arc::clone(pool))))
+}
+
+/// One length of digits, or one `chunked`, or neither. hyper takes more than that and reads on by one of them;
+/// whoever reads by the other takes the rest of the body for the next response.
+fn is_framed_clearly(headers: &HeaderMap) -> bool {
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let length = lengths.next();
+    let coding = codings.next();
+    let single = lengths.next().is_none() && codings.next().is_none();
+    let digits = |value: &HeaderValue| value.as_bytes().iter().all(u8::is_ascii_digit);
+    let chunked = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"chunked");
+    single
+        && match (length, coding) {
+            (None, None) => true,
+            (Some(length), None) => digits(length),
+            (None, Some(coding)) => chunked(coding),
+            (Some(_), Some(_)) => false,
+        }
 }
 
 fn unanswered(mut error: TrySendError<Request<RequestBody>>, watch: &BodyWatch) -> Unanswered {

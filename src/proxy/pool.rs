@@ -15,6 +15,10 @@ use super::body::RequestBody;
 use super::{UpstreamError, upstream};
 use crate::config::Upstream;
 
+/// Largest response head, and what may wait of a body for a client that reads slowly: this much memory can be
+/// taken by each connection to a backend.
+const BUFFER_BYTES_MAX: usize = 64 * 1024;
+
 /// A connection that can send a request.
 pub type Sender = SendRequest<RequestBody>;
 
@@ -87,8 +91,10 @@ impl Pool {
 }
 
 async fn handshake(stream: TcpStream) -> Result<Sender, UpstreamError> {
+    let mut builder = http1::Builder::new();
+    builder.max_buf_size(BUFFER_BYTES_MAX);
     let (sender, connection) =
-        http1::handshake(TokioIo::new(stream)).await.map_err(UpstreamError::Protocol)?;
+        builder.handshake(TokioIo::new(stream)).await.map_err(UpstreamError::Protocol)?;
     // Ends with the connection: when the peer closes it, or when its sender is dropped.
     tokio::spawn(async move {
         let _ended = connection.await;

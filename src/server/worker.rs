@@ -27,6 +27,12 @@ use crate::gateway::{self, Data, Snapshot};
 use crate::proxy::body::BodyFault;
 use crate::telemetry::Metrics;
 
+/// What hyper may buffer of a body in each direction; a head always fits. Its own default is 400 KiB, which a
+/// thousand slow readers would turn into most of a gigabyte.
+const BUFFER_BYTES_MAX: usize = 64 * 1024;
+/// What a request line holds besides its target, rounded up.
+const REQUEST_LINE_SPARE: usize = 128;
+
 /// The acceptor's end of a data thread.
 #[derive(Debug)]
 pub struct Worker {
@@ -163,7 +169,7 @@ async fn serve(
     let snapshot = data.snapshot();
     let verdicts = Verdicts::new();
     let wire = Wire::new(stream, wire_limits(&snapshot.config.limits), verdicts.clone());
-    let header_count = snapshot.config.limits.header_count;
+    let Limits { header_count, header_max, target_max, .. } = snapshot.config.limits;
     drop(snapshot);
     let service = service_fn(move |request| {
         let (verdict, in_flight) = verdicts.take();
@@ -180,9 +186,12 @@ async fn serve(
     let mut builder = http1::Builder::new();
     // The wire guard keeps the time and the limits; hyper's own would answer without our words.
     builder.header_read_timeout(None::<Duration>).max_headers(header_count + 1);
+    builder.max_buf_size(BUFFER_BYTES_MAX.max(target_max + header_max + REQUEST_LINE_SPARE));
     let connection = builder.serve_connection(TokioIo::new(wire), service);
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
+        // A request that is in the socket when the end is told is read first, and so answered.
+        biased;
         ended = connection.as_mut() => return report_end(ended),
         _ = draining.wait_for(|draining| *draining) => connection.as_mut().graceful_shutdown(),
     }
@@ -229,5 +238,6 @@ fn wire_limits(limits: &Limits) -> WireLimits {
         header_count: limits.header_count,
         header_timeout: limits.header_timeout,
         keep_alive: limits.keep_alive,
+        write_idle: limits.body_idle,
     }
 }

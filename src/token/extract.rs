@@ -32,7 +32,7 @@ pub fn bearer(headers: &HeaderMap) -> Presented<'_> {
     };
     match std::str::from_utf8(rest) {
         Ok(_) if lists_a_bearer(rest) => Presented::Duplicated,
-        Ok(token) if !token.is_empty() && token.bytes().all(is_token_byte) => {
+        Ok(token) if is_plain(value) && !token.is_empty() && token.bytes().all(is_token_byte) => {
             Presented::Token(token)
         }
         _ => Presented::Malformed,
@@ -44,17 +44,32 @@ pub fn is_bearer(value: &[u8]) -> bool {
     after_scheme(value).is_some() || lists_a_bearer(value)
 }
 
+/// What follows the scheme `bearer`. A scheme is a token (RFC 9110 §11.1), so it ends at the first byte that cannot
+/// be in one, and what stands before it is skipped: Python's `split` reads the bytes 0x85 and 0xA0 as spaces, and a
+/// backend must not find a bearer token where we saw none.
 fn after_scheme(value: &[u8]) -> Option<&[u8]> {
     const SCHEME: &[u8] = b"bearer";
-    let (scheme, rest) = value.trim_ascii().split_at_checked(SCHEME.len())?;
-    let bearer = scheme.eq_ignore_ascii_case(SCHEME)
-        && rest.first().is_none_or(|next| matches!(next, b' ' | b'\t' | b','));
-    bearer.then(|| rest.trim_ascii())
+    let start = value.iter().position(|&byte| is_scheme_byte(byte))?;
+    let (scheme, rest) = value[start..].split_at_checked(SCHEME.len())?;
+    let ends = rest.first().is_none_or(|&next| !is_scheme_byte(next));
+    (ends && scheme.eq_ignore_ascii_case(SCHEME)).then(|| rest.trim_ascii())
+}
+
+/// Whether nothing but white space stands before the scheme and between it and the token.
+fn is_plain(value: &[u8]) -> bool {
+    let value = value.trim_ascii();
+    let end = value.iter().position(|&byte| !is_scheme_byte(byte));
+    matches!(end, Some(at @ 1..) if matches!(value[at], b' ' | b'\t'))
 }
 
 fn lists_a_bearer(value: &[u8]) -> bool {
     value.contains(&b',')
         && value.split(|&byte| byte == b',').skip(1).any(|one| after_scheme(one).is_some())
+}
+
+/// `tchar` of RFC 9110 §5.6.2.
+fn is_scheme_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// `b64token` of RFC 6750 §2.1.
@@ -66,7 +81,7 @@ fn is_token_byte(byte: u8) -> bool {
 mod tests {
     use http::{HeaderMap, HeaderValue};
 
-    use super::{AUTHORIZATION, Presented, bearer};
+    use super::{AUTHORIZATION, Presented, bearer, is_bearer};
 
     #[track_caller]
     fn check(fields: &[&str], expected: Presented<'_>) {
@@ -108,5 +123,27 @@ mod tests {
         check(&["Basic YTpi", "Bearer a.b.c"], Presented::Duplicated);
         check(&["Bearer a.b.c, Bearer d.e.f"], Presented::Duplicated);
         check(&["Basic YTpi, bearer d.e.f"], Presented::Duplicated);
+    }
+
+    #[test]
+    fn a_bearer_token_behind_odd_bytes_is_malformed_and_not_nothing() {
+        let odd: [&[u8]; 8] = [
+            b"Bearer\xa0a.b.c",
+            b"\xa0Bearer a.b.c",
+            b"\x85bearer\x85a.b.c",
+            b"\xc2\xa0Bearer a.b.c",
+            b"\"Bearer\" a.b.c",
+            b"Bearer:a.b.c",
+            b"Bearer=a.b.c",
+            b"Bearer;a.b.c",
+        ];
+        for value in odd {
+            assert!(is_bearer(value), "{value:?}");
+            let field = HeaderValue::from_bytes(value).expect("obs-text is legal in a field");
+            let headers = HeaderMap::from_iter([(AUTHORIZATION, field)]);
+            assert_eq!(bearer(&headers), Presented::Malformed, "{value:?}");
+        }
+        assert!(is_bearer(b"Basic YTpi,\xa0Bearer\xa0a.b.c"));
+        assert!(!is_bearer(b"Basic YTpi"));
     }
 }

@@ -38,6 +38,11 @@ mod paths;
 /// Heads and framings with two readings.
 mod smuggling;
 
+/// Backends whose answers end in two places, or that say more than they were asked.
+mod attacks_backend;
+/// Clients that hide a credential, or take nothing of what they asked for.
+mod attacks_client;
+
 /// The chain of proxies, `Host`, `Via`, the request id.
 mod forwarded;
 /// Identity fields, hop-by-hop fields, and the token kept back.

@@ -158,13 +158,20 @@ pub fn check_method(method: &[u8]) -> Result<(), Refusal> {
     }
 }
 
-/// Origin-form alone (RFC 9112 §3.2.1), without fragment (CVE-2026-41059) and in ASCII.
+/// Origin-form alone (RFC 9112 §3.2.1), without fragment (CVE-2026-41059) and in ASCII. Nor what hyper refuses to
+/// parse, which it would answer by itself: without our words, and without a line in the access log.
 fn check_target(target: &[u8], limits: &WireLimits) -> Result<(), Refusal> {
     if target.len() > limits.target_max {
         return Err(Refusal::TargetTooLong);
     }
     let is_path = target.first() == Some(&b'/');
-    let is_text = target.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'#');
+    let query = memchr::memchr(b'?', target).unwrap_or(target.len());
+    let is_text = target.iter().enumerate().all(|(at, byte)| match byte {
+        b'#' | b'<' | b'>' => false,
+        b'`' => at > query,
+        b'"' => at < query,
+        _ => byte.is_ascii_graphic(),
+    });
     if is_path && is_text { Ok(()) } else { Err(Refusal::BadTarget) }
 }
 

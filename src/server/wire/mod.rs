@@ -25,7 +25,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::policy::Refusal;
 use chunked::Chunked;
-use clock::Clock;
+use clock::{Clock, Stall};
 use head::{Found, Framing, Scan};
 pub use head::{HEADER_COUNT_MAX, check_method};
 pub use verdict::{InFlight, Verdict, Verdicts};
@@ -54,6 +54,8 @@ pub struct WireLimits {
     pub header_timeout: Duration,
     /// From the end of an answer, or from the start, to the first byte of the next head.
     pub keep_alive: Duration,
+    /// How long the client may take nothing of an answer that is being written.
+    pub write_idle: Duration,
 }
 
 /// A connection under guard. Wrap the stream in this, and this in `hyper_util::rt::TokioIo`.
@@ -69,6 +71,7 @@ pub struct Wire<S> {
     /// The one empty line that may stand before a head has been seen.
     blank_skipped: bool,
     clock: Clock,
+    stall: Stall,
     /// Bytes `start..cleared` may be handed to hyper, `cleared..end` have not been judged.
     buffer: Vec<u8>,
     start: usize,
@@ -107,6 +110,7 @@ impl<S> Wire<S> {
             scan: Scan::default(),
             blank_skipped: false,
             clock: Clock::default(),
+            stall: Stall::default(),
             buffer: Vec::new(),
             start: 0,
             cleared: 0,

@@ -50,6 +50,22 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
     }
 }
 
+impl<S> Wire<S> {
+    /// What a write came to, unless the client has taken nothing for too long.
+    fn unless_stalled(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.stall.over();
+            return written;
+        }
+        ready!(self.stall.poll(cx, self.limits.write_idle));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")))
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     fn poll_write(
         self: Pin<&mut Self>,
@@ -58,7 +74,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     ) -> Poll<io::Result<usize>> {
         let wire = self.get_mut();
         wire.clock.answer_goes_on();
-        Pin::new(&mut wire.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut wire.stream).poll_write(cx, bytes);
+        wire.unless_stalled(cx, written)
     }
 
     fn poll_write_vectored(
@@ -68,7 +85,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     ) -> Poll<io::Result<usize>> {
         let wire = self.get_mut();
         wire.clock.answer_goes_on();
-        Pin::new(&mut wire.stream).poll_write_vectored(cx, slices)
+        let written = Pin::new(&mut wire.stream).poll_write_vectored(cx, slices);
+        wire.unless_stalled(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -19,6 +19,7 @@ const LIMITS: WireLimits = WireLimits {
     header_count: 20,
     header_timeout: Duration::from_secs(10),
     keep_alive: Duration::from_secs(75),
+    write_idle: Duration::from_secs(30),
 };
 
 /// What the handler was given: method, path, body, or why the body could not be read.
