@@ -31,6 +31,9 @@ const ACCEPT_BACKLOG: i32 = 1024;
 /// How long to wait after an accept that failed, so that a process out of file descriptors does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// How often it is told that connections cannot be accepted.
+const ACCEPT_TOLD_EVERY: Duration = Duration::from_secs(5);
+
 /// What a client over `[limits] connections_max` is told (RFC 9110 §15.6.4).
 const OVERLOADED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\n\
     content-type: application/problem+json\r\ncontent-length: 38\r\nconnection: close\r\n\r\n\
@@ -164,11 +167,15 @@ fn reload_signal(reload: Reload) -> Result<impl Future<Output = ()>, StartFault>
 /// Hands each connection to the data thread that has the fewest. The kernel's own spreading hashes a few
 /// dozen connections unevenly.
 async fn accept(listener: &tokio::net::TcpListener, workers: &[Worker], shared: &Shared) {
+    let mut told: Option<Instant> = None;
     loop {
         let (stream, address) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, "cannot accept");
+                if told.is_none_or(|told| told.elapsed() > ACCEPT_TOLD_EVERY) {
+                    tracing::warn!(%error, "cannot accept connections");
+                    told = Some(Instant::now());
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }

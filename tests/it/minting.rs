@@ -81,5 +81,5 @@ fn a_secret_shorter_than_32_bytes_is_refused_at_start() {
     assert_eq!(said.code, Some(1));
     assert!(said.stderr.contains("32"), "{}", said.stderr);
     assert!(!said.stderr.contains("canary"), "the secret is told: {}", said.stderr);
-    Setup::new(&toml).env("SHARED", &"x".repeat(32)).start();
+    Setup::new(&toml).env("SHARED", "J7c0mVhY2sXq9LrT4uWbZ8eKfNaPdGi3").start();
 }

@@ -76,7 +76,7 @@ fn a_symbolic_link_that_is_swapped_is_live_soon() {
 
 #[test]
 fn sighup_reads_the_file_and_its_secrets_again() {
-    let secret = |sign: &str| sign.repeat(32);
+    let secret = |name: &str| format!("{name}: the quick brown fox jumps over 13 lazy dogs");
     let upstream = Upstream::echo();
     let key = "[[tokens.key]]\nid = \"k\"\nalg = \"HS256\"\nsecret = { file = \"secret\" }\n";
     let routes = format!("upstream = \"{upstream}\"\n{key}{SHUT}");
