@@ -166,6 +166,7 @@ impl Diagnostics {
         let quoted: Vec<String> = known.iter().map(|word| format!("\"{word}\"")).collect();
         let all = quoted.join(", ");
         let help = match nearest(found, known.iter().copied()) {
+            Some(meant) if known.len() > LISTED_MAX => format!("did you mean \"{meant}\"?"),
             Some(meant) => format!("did you mean \"{meant}\"? The choices are {all}"),
             None => format!("write one of {all}"),
         };

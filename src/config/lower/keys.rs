@@ -227,7 +227,7 @@ fn is_guessable(secret: &[u8]) -> bool {
     let different = seen.iter().filter(|seen| **seen).count();
     let lower = secret.to_ascii_lowercase();
     let known = |example: &&str| lower.windows(example.len()).any(|one| one == example.as_bytes());
-    different < DIFFERENT_BYTES_MIN || WELL_KNOWN.iter().any(|example| known(example))
+    different < DIFFERENT_BYTES_MIN || WELL_KNOWN.iter().any(known)
 }
 
 /// Of 32 random hex digits 14 are different; the chance of fewer than 8 is below one in a million.

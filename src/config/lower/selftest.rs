@@ -118,7 +118,7 @@ impl Lowering<'_> {
             let Some(value) = value.get() else { continue };
             let field = name.value.parse::<HeaderName>().ok();
             let sent = field.zip(HeaderValue::from_str(&value.value).ok());
-            if !sent.is_some_and(|(field, value)| headers.try_append(field, value).is_ok()) {
+            if sent.is_none_or(|(field, value)| headers.try_append(field, value).is_err()) {
                 self.out.bad_test_header(&name.span, &name.value);
             }
         }
