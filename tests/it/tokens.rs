@@ -93,7 +93,10 @@ fn a_secret_shorter_than_32_bytes_is_refused_at_start() {
     assert_eq!(said.code, Some(1));
     assert!(said.stderr.contains("32"), "{}", said.stderr);
     assert!(!said.stderr.contains("canary"), "the secret is told: {}", said.stderr);
-    Setup::new(&toml).env("SHARED", &"x".repeat(32)).start();
+    // Long enough, and the first guess of anybody.
+    let said = Setup::new(&toml).env("SHARED", &"x".repeat(32)).fails();
+    assert!(said.stderr.contains("can be guessed"), "{}", said.stderr);
+    Setup::new(&toml).env("SHARED", "0123456789abcdefghijklmnopqrstuv").start();
 }
 
 #[test]
