@@ -8,6 +8,7 @@ use crate::config::diagnostic::Diagnostics;
 use crate::config::{Config, LogFormat};
 use crate::gateway::selftest;
 use crate::server::banner;
+use crate::store::file::edit;
 use crate::telemetry;
 use crate::token::UnixTime;
 
@@ -39,7 +40,11 @@ impl Check {
             None => Config::embedded(),
         };
         let now = UnixTime::of(telemetry::clock());
-        let checked = loaded.and_then(|config| selftest::check(&config, now).map(|()| config));
+        let checked = loaded.and_then(|config| {
+            selftest::check(&config, now)?;
+            check_users(&config)?;
+            Ok(config)
+        });
         match (checked, self.format) {
             (Ok(config), Format::Text) => {
                 super::warn(&config);
@@ -60,6 +65,19 @@ impl Check {
             }
         }
     }
+}
+
+/// The users too: a gateway does not start without them. A default file that is not there yet is made then.
+fn check_users(config: &Config) -> Result<(), Diagnostics> {
+    let path = config.login.as_ref().map(|login| login.users.path());
+    let Some(path) = path.filter(|path| path.exists()) else {
+        return Ok(());
+    };
+    edit::list(path).map(drop).map_err(|fault| {
+        let mut out = config.warnings.clone();
+        out.unusable_users(&fault.to_string());
+        out
+    })
 }
 
 fn print(all: &Diagnostics) {

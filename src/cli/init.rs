@@ -149,11 +149,8 @@ fn next(file: &Path, named: bool) -> String {
         true => String::new(),
         false => format!(" --config {}", file.display()),
     };
-    let user = format!("  freshgate user{config} add NAME   a first user\n");
-    let user = if named { user.as_str() } else { "" };
-    format!(
-        "\nnext:\n{user}  freshgate check{config}   every mistake at once\n  freshgate run{config}     serve"
-    )
+    let user = if named { format!("  freshgate user{config} add NAME\n") } else { String::new() };
+    format!("\nnext:\n{user}  freshgate check{config}\n  freshgate run{config}")
 }
 
 /// The file itself.

@@ -5,6 +5,8 @@
 //! Called once at start and once for each reload; never on the way of a request.
 
 pub mod diagnostic;
+#[cfg(test)]
+mod lint_tests;
 pub mod lower;
 mod macros;
 pub mod raw;

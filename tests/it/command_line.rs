@@ -316,3 +316,16 @@ fn help_names_every_verb_and_an_unknown_one_is_told_apart() {
     let wrong = setup.cli(&["chek"], "");
     assert!(wrong.code == Some(2) && wrong.stderr.contains("check"), "{wrong:?}");
 }
+
+#[test]
+fn check_reads_the_users_too() {
+    let toml = "upstream = \"builtin:whoami\"\n[login]\nusers = { file = \"users.toml\" }\n";
+    let routes = "[routes]\n\"/x\" = \"access-required\"\n";
+    let setup = Setup::new(&format!("{toml}{routes}"))
+        .file("users.toml", "[users.ada]\npassword = \"plain\"\n");
+    let refused = setup.cli(&["check"], "");
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("users.toml"), "{}", refused.stderr);
+    let told = setup.cli(&["check", "--format", "json"], "");
+    assert!(told.code == Some(1) && told.stdout.contains("unusable-users"), "{told:?}");
+}

@@ -61,8 +61,12 @@ mod state;
 /// `users.toml` and `freshgate user`.
 mod users;
 
+/// `check`, the tests inside the file, `init`.
+mod check;
 /// The command line.
 mod command_line;
+/// The schema for editors.
+mod schema;
 /// Logs, access lines, metrics, and secrets that never print.
 mod visibility;
 

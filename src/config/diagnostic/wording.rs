@@ -61,6 +61,18 @@ impl Diagnostics {
         });
     }
 
+    /// The users file that it names has mistakes of its own, each with its line.
+    pub fn unusable_users(&mut self, why: &str) {
+        self.push(Diagnostic {
+            severity: Severity::Error,
+            code: "unusable-users",
+            title: why.to_owned(),
+            primary: None,
+            second: None,
+            help: Some("the gateway would not start with these users".to_owned()),
+        });
+    }
+
     /// It is not TOML.
     pub(crate) fn syntax(&mut self, span: &Span, what: &str) {
         let help = if what.contains("string values must be quoted") {
@@ -166,6 +178,7 @@ impl Diagnostics {
         let quoted: Vec<String> = known.iter().map(|word| format!("\"{word}\"")).collect();
         let all = quoted.join(", ");
         let help = match nearest(found, known.iter().copied()) {
+            Some(meant) if known.len() > LISTED_MAX => format!("did you mean \"{meant}\"?"),
             Some(meant) => format!("did you mean \"{meant}\"? The choices are {all}"),
             None => format!("write one of {all}"),
         };

@@ -30,29 +30,48 @@ impl Diagnostics {
             Some(span),
             format!("`{id}` is `{policy}` inside of `{outer}`, which is `{needs}`"),
             "passes without a token",
-            &format!("if this is meant, write {{ policy = \"{policy}\", exception = true }}"),
+            &format!("give it a stronger policy; if this is meant, write {{ policy = \"{policy}\", exception = true }}, or name GET and one page without wildcards"),
         );
         self.beside(other, "would cover it");
     }
 
-    /// A method that changes things, with less to prove than the one that reads.
+    /// Methods that change things have less to prove than the one that reads, because the line `change` says so.
     pub(crate) fn weaker_method(
         &mut self,
-        read: (&Span, &str, &'static str),
-        change: (&Span, &str, &'static str),
+        read: (&Span, &str, &str),
+        change: (&Span, &str, &str),
+        methods: &[&str],
+    ) {
+        let ((other, _, needs), (span, id, policy)) = (read, change);
+        let title = weaker(methods, policy, needs);
+        let help = format!(
+            "give `{id}` at least `{needs}`; if this is meant, give it the key exception = true"
+        );
+        self.warning("weaker-method", Some(span), title, "what changes things comes here", &help);
+        self.beside(other, "what reads comes here");
+    }
+
+    /// The same because no line says anything, and a more general one takes them.
+    pub(crate) fn forgotten_method(
+        &mut self,
+        read: (&Span, &str, &str),
+        change: (&Span, &str, &str),
         methods: &[&str],
     ) {
         let ((span, id, needs), (other, outer, policy)) = (read, change);
         let which = listed(methods);
-        let (verb, plural) = if methods.len() == 1 { ("needs", "it") } else { ("need", "them") };
-        self.warning(
-            "weaker-method",
-            Some(other),
-            format!("{which} {verb} only `{policy}` where GET needs `{needs}`"),
-            &format!("`{outer}` takes {plural}"),
-            &format!("leave the methods out of `{id}`, or add a line for {which}; if this is meant, give `{outer}` the key exception = true"),
+        let title = weaker(methods, policy, needs);
+        let help = format!(
+            "leave the methods out of `{id}`, or add a line for {which}; if this is meant, give `{id}` the key exception = true"
         );
-        self.beside(span, "GET comes here");
+        self.warning(
+            "forgotten-method",
+            Some(span),
+            title,
+            "only the methods named come here",
+            &help,
+        );
+        self.beside(other, &format!("`{outer}` takes the others"));
     }
 
     /// A line without effect.
@@ -170,4 +189,9 @@ impl Diagnostics {
             self.beside(place, label);
         }
     }
+}
+
+fn weaker(methods: &[&str], policy: &str, needs: &str) -> String {
+    let verb = if methods.len() == 1 { "needs" } else { "need" };
+    format!("{} {verb} only `{policy}` where GET needs `{needs}`", listed(methods))
 }

@@ -17,16 +17,14 @@ const SAMPLE: &str = "~any~";
 const ANY_METHOD: &str = "ANY";
 /// Methods that change things (RFC 9110 §9.2.1, RFC 5789).
 const CHANGING: [&str; 4] = ["POST", "PUT", "PATCH", "DELETE"];
-/// What a route for any method is asked with.
-const ALL: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
-/// Named hosts that a route for any host is asked with, at most.
-const HOSTS_MAX: usize = 8;
+/// Named hosts and methods that a route for any of them is asked with, at most.
+const ASKED_MAX: usize = 4;
 /// Routes in report mode that are told by name, at most.
 const REPORTED_MAX: usize = 10;
 
 impl Lowering<'_> {
     pub(super) fn lint(&mut self, routes: &Routes, target_max: usize) {
-        let hosts = hosts(routes);
+        let asked = Asked::of(routes);
         let deepest = own(routes).map(|(route, _)| route.pattern.segments.len()).max();
         let deepest = deepest.unwrap_or(0).min(PATTERN_SEGMENTS_MAX);
         for (route, place) in own(routes) {
@@ -37,34 +35,35 @@ impl Lowering<'_> {
             if !is_reached(routes, route, deepest) {
                 self.out.unreachable(place, false);
             }
-            self.opened(routes, route, place, &hosts);
+            self.opened(routes, route, place, &asked);
             self.weaker_methods(routes, route, place);
         }
         self.report_mode(routes);
     }
 
     /// A route that anybody passes, in the middle of one that needs a token. A pattern without any literal, such as
-    /// `/**`, is a default: exceptions to it are what it is for.
-    fn opened(&mut self, routes: &Routes, route: &Route, place: &Span, hosts: &[&str]) {
-        if strength(route) >= PROTECTED || routes.exceptions[route.index] {
+    /// `/**`, is a default: exceptions to it are what it is for. A line that names `GET` and one page is explicit.
+    fn opened(&mut self, routes: &Routes, route: &Route, place: &Span, asked: &Asked<'_>) {
+        let meant = routes.exceptions[route.index] || is_one_page(&route.pattern);
+        if meant || strength(route) >= PROTECTED {
             return;
         }
         let Some(path) = sample(&route.pattern, 1) else { return };
         let one_host = [route.pattern.host.as_deref().unwrap_or("")];
-        let hosts = if route.pattern.host.is_some() { &one_host } else { hosts };
-        let all: Vec<&str> = route.pattern.methods.iter().map(String::as_str).collect();
-        let methods = if all.is_empty() { &ALL[..] } else { &all };
-        for (host, method) in hosts.iter().flat_map(|host| methods.iter().map(move |m| (host, m))) {
+        let hosts = if route.pattern.host.is_some() { &one_host } else { &asked.hosts[..] };
+        let named: Vec<&str> = route.pattern.methods.iter().map(String::as_str).collect();
+        let methods = if named.is_empty() { &asked.methods } else { &named };
+        for (host, method) in
+            hosts.iter().flat_map(|host| methods.iter().map(move |one| (host, one)))
+        {
             let found = routes.table.candidates(method, host, &path);
             let around =
                 found.iter().skip_while(|one| one.index != route.index).skip(1).find(|one| {
                     routes.places[one.index].is_some() && covers(&one.pattern, &route.pattern)
                 });
             let Some(around) = around else { continue };
-            // The same path with another method says itself what it is.
-            let beside = around.pattern.host == route.pattern.host
-                && around.pattern.segments.len() == route.pattern.segments.len()
-                && covers(&route.pattern, &around.pattern);
+            // The same path with a method or a host of its own says itself what it is.
+            let beside = is_beside(&around.pattern, &route.pattern);
             let named =
                 around.pattern.segments.iter().any(|one| matches!(one, Segment::Literal(_)));
             let Some(outer) = &routes.places[around.index] else { continue };
@@ -88,6 +87,10 @@ impl Lowering<'_> {
         }
         let Some(path) = sample(&route.pattern, 1) else { return };
         let host = route.pattern.host.as_deref().unwrap_or("");
+        // Where even GET goes to a more specific line, that line is the one to compare with.
+        if routes.table.find("GET", host, &path).is_none_or(|got| got.index != route.index) {
+            return;
+        }
         let mut weaker: Vec<(&Route, Vec<&str>)> = Vec::new();
         for method in CHANGING.iter().filter(|method| !own.iter().any(|one| one == *method)) {
             let Some(taken) = routes.table.find(method, host, &path) else { continue };
@@ -103,18 +106,22 @@ impl Lowering<'_> {
             }
         }
         for (taken, methods) in weaker {
-            if let Some(other) = &routes.places[taken.index] {
-                self.out.weaker_method(
-                    (place, &route.id, route.requirement.name()),
-                    (other, &taken.id, taken.requirement.name()),
-                    &methods,
-                );
+            let Some(other) = &routes.places[taken.index] else { continue };
+            let (reads, changes) = (needs(route), needs(taken));
+            let read = (place, route.id.as_str(), reads.as_str());
+            let change = (other, taken.id.as_str(), changes.as_str());
+            if is_beside(&taken.pattern, &route.pattern) {
+                self.out.weaker_method(read, change, &methods);
+            } else {
+                self.out.forgotten_method(read, change, &methods);
             }
         }
     }
 
     fn report_mode(&mut self, routes: &Routes) {
-        let trying: Vec<(&Route, &Span)> = own(routes).filter(|(route, _)| route.report).collect();
+        let trying: Vec<(&Route, &Span)> = own(routes)
+            .filter(|(route, _)| route.report && route.requirement != Requirement::Public)
+            .collect();
         if let Some((_, place)) = trying.first() {
             let names = trying.iter().take(REPORTED_MAX).map(|(route, _)| route.id.as_str());
             let more = trying.len().saturating_sub(REPORTED_MAX);
@@ -129,18 +136,31 @@ fn own(routes: &Routes) -> impl Iterator<Item = (&Route, &Span)> {
     all.filter_map(|(route, place)| Some((&**route, place.as_ref()?)))
 }
 
-/// No host, and the first ones that the file names.
-fn hosts(routes: &Routes) -> Vec<&str> {
-    let mut hosts = vec![""];
-    for host in own(routes).filter_map(|(route, _)| route.pattern.host.as_deref()) {
-        if hosts.len() > HOSTS_MAX {
-            break;
+/// Which hosts and methods a route for any of them is asked with: none in particular, and the first ones that a
+/// protected route names.
+struct Asked<'r> {
+    hosts: Vec<&'r str>,
+    methods: Vec<&'r str>,
+}
+
+impl<'r> Asked<'r> {
+    fn of(routes: &'r Routes) -> Asked<'r> {
+        let mut asked = Asked { hosts: vec![""], methods: vec![ANY_METHOD] };
+        for (route, _) in own(routes).filter(|(route, _)| strength(route) >= PROTECTED) {
+            let pattern = &route.pattern;
+            add(&mut asked.hosts, pattern.host.as_deref());
+            add(&mut asked.methods, pattern.methods.iter().map(String::as_str));
         }
-        if !hosts.contains(&host) {
-            hosts.push(host);
+        asked
+    }
+}
+
+fn add<'r>(list: &mut Vec<&'r str>, more: impl IntoIterator<Item = &'r str>) {
+    for one in more {
+        if list.len() <= ASKED_MAX && !list.contains(&one) {
+            list.push(one);
         }
     }
-    hosts
 }
 
 /// How much must be proved: twice the rank of the policy, and one more where claims are wanted too.
@@ -177,6 +197,24 @@ fn sample(pattern: &Pattern, rest: usize) -> Option<CanonicalPath<'static>> {
     CanonicalPath::parse(&text, &PathRules::default()).ok().map(CanonicalPath::into_owned)
 }
 
+/// Whether two patterns have one path.
+fn is_beside(one: &Pattern, other: &Pattern) -> bool {
+    covers(one, other) && covers(other, one)
+}
+
+/// Whether the route is for reading one page: who writes that has thought of that page.
+fn is_one_page(pattern: &Pattern) -> bool {
+    !pattern.methods.is_empty()
+        && pattern.methods.iter().all(|method| matches!(method.as_str(), "GET" | "HEAD"))
+        && pattern.segments.iter().all(|segment| matches!(segment, Segment::Literal(_)))
+}
+
+/// What must be proved, in words.
+fn needs(route: &Route) -> String {
+    let claims = if route.claims.is_empty() { "" } else { " with claims" };
+    format!("{}{claims}", route.requirement.name())
+}
+
 /// Bytes of the shortest path that the pattern matches.
 fn shortest(pattern: &Pattern) -> usize {
     let each = pattern.segments.iter().map(|segment| match segment {
@@ -209,8 +247,8 @@ fn is_reached(routes: &Routes, route: &Route, deepest: usize) -> bool {
     let pattern = &route.pattern;
     let host = pattern.host.as_deref().unwrap_or("");
     let depths =
-        if pattern.has_rest() { deepest + 2 - pattern.segments.len().min(deepest) } else { 1 };
-    // One segment for `**` first: that is where nearly every route is reached.
+        if pattern.has_rest() { deepest + 3 - pattern.segments.len().min(deepest) } else { 1 };
+    // As deep as one segment more than any pattern has. One segment for `**` first: nearly every route is reached there.
     (0..depths).map(|depth| if depth < 2 { 1 - depth } else { depth }).any(|rest| {
         let Some(path) = sample(pattern, rest) else { return true };
         let reaches = |method: &str| {
