@@ -1,6 +1,7 @@
 //! The command line: what a person types. Each verb is a small function over the same floors that serve
 //! requests; secrets come by prompt, standard input, variable or file, never as an argument.
 
+pub mod diff;
 pub mod explain;
 pub mod health;
 pub mod manage;
@@ -35,6 +36,8 @@ enum Command {
     Check(ConfigArg),
     /// Say what would happen to a request, and why.
     Explain(explain::Explain),
+    /// Say which requests change decision between two configurations; exit 1 if a route became weaker.
+    Diff(diff::Diff),
     /// Manage the users of users.toml.
     User {
         #[command(flatten)]
@@ -81,6 +84,7 @@ pub fn main() -> ExitCode {
         Command::Run(arg) => run(&arg),
         Command::Check(arg) => check(&arg),
         Command::Explain(explain) => explain.run(),
+        Command::Diff(diff) => return diff.run(),
         Command::User { config, command } => {
             config.load_users().and_then(|users| manage::run_user(command, &users))
         }

@@ -15,7 +15,6 @@ use crate::policy::path::PathRules;
 use crate::policy::pattern::{Pattern, Segment};
 use crate::policy::route::{Action, Endpoint, Forward, Route, RouteTable};
 use crate::policy::rules::{ClaimRule, Wanted};
-use crate::token::keys::KeySpec;
 
 /// Where public keys are found (RFC 7517 §5, by convention).
 const JWKS_PATH: &str = "/.well-known/jwks.json";
@@ -35,7 +34,7 @@ impl Lowering<'_> {
         raw: &RawFile,
         upstreams: &[Upstream],
         login: Option<&Login>,
-        keys: &[KeySpec],
+        has_keys: bool,
     ) -> Option<RouteTable> {
         let paths = self.paths(raw.paths.get());
         let mut around = Around { upstreams, paths, told_no_upstream: false };
@@ -54,7 +53,7 @@ impl Lowering<'_> {
                 places.push(Some(&pattern.span));
             }
         }
-        for (id, requirement, endpoint) in endpoints(login, !keys.is_empty()) {
+        for (id, requirement, endpoint) in endpoints(login, has_keys) {
             // A broken `at` was reported.
             if let Ok(pattern) = Pattern::parse(&id) {
                 routes.push(endpoint_route(id, pattern, requirement, endpoint));
