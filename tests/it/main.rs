@@ -54,6 +54,8 @@ mod users;
 
 /// The command line.
 mod command_line;
+/// `explain`, beside the live gateway.
+mod explaining;
 /// Logs, access lines, metrics, and secrets that never print.
 mod visibility;
 
