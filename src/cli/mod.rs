@@ -5,6 +5,7 @@ pub mod diff;
 pub mod explain;
 pub mod health;
 pub mod manage;
+pub mod suggest;
 pub mod token;
 
 use std::path::{Path, PathBuf};
@@ -38,6 +39,8 @@ enum Command {
     Explain(explain::Explain),
     /// Say which requests change decision between two configurations; exit 1 if a route became weaker.
     Diff(diff::Diff),
+    /// Draft the routes of a legacy server from its access log, everything protected.
+    Suggest(suggest::Suggest),
     /// Manage the users of users.toml.
     User {
         #[command(flatten)]
@@ -85,6 +88,7 @@ pub fn main() -> ExitCode {
         Command::Check(arg) => check(&arg),
         Command::Explain(explain) => explain.run(),
         Command::Diff(diff) => return diff.run(),
+        Command::Suggest(suggest) => suggest.run(),
         Command::User { config, command } => {
             config.load_users().and_then(|users| manage::run_user(command, &users))
         }

@@ -29,7 +29,8 @@ pub fn read(line: &str) -> Option<Logged<'_>> {
     if words.next().is_some() || !version.starts_with("HTTP/") {
         return None;
     }
-    let known = !method.is_empty() && method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
+    let known =
+        !method.is_empty() && method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
     let status = after.split_ascii_whitespace().next()?.parse().ok()?;
     let path = path_of(target)?;
     (known && (100..600).contains(&status)).then_some(Logged { method, path, status })

@@ -117,13 +117,19 @@ fn count(place: &Place) -> usize {
 /// Whether a segment looks like the name of one thing among many: a number, a UUID, a hash.
 pub fn is_id(segment: &str) -> bool {
     const HASH_MIN: usize = 16;
+    // A longer text is no name that somebody chose, and would fill the memory.
+    const NAME_BYTES_MAX: usize = 100;
+    if segment.len() > NAME_BYTES_MAX {
+        return true;
+    }
     let digits = segment.bytes().filter(u8::is_ascii_digit).count();
     let hex = segment.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
     let word = segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
     let number = digits > 0 && digits == segment.len();
     let hash = hex && digits > 0 && segment.len() >= HASH_MIN;
     // Random text of letters and digits, as of base64url or nanoid.
-    let random = word && segment.len() >= 20 && digits * 6 >= segment.len() && !segment.contains("--");
+    let random =
+        word && segment.len() >= 20 && digits * 6 >= segment.len() && !segment.contains("--");
     number || hash || random
 }
 
@@ -139,7 +145,7 @@ impl Place {
         own.chain(self.children.values().flat_map(Place::all_methods)).collect()
     }
 
-    /// Whether anything below goes further than one segment, or ends deeper than the tree.
+    /// How many different paths were asked for below.
     pub fn leaves(&self) -> usize {
         self.children.values().map(|one| usize::from(one.here > 0) + one.leaves()).sum()
     }
