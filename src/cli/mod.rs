@@ -2,11 +2,13 @@
 //! requests; secrets come by prompt, standard input, variable or file, never as an argument.
 
 pub mod check;
+pub mod diff;
 pub mod explain;
 pub mod health;
 pub mod init;
 pub mod manage;
 pub mod schema;
+pub mod suggest;
 pub mod token;
 
 use std::path::{Path, PathBuf};
@@ -46,6 +48,10 @@ enum Command {
     Schema,
     /// Say what would happen to a request, and why.
     Explain(explain::Explain),
+    /// Say which requests change decision between two configurations; exit 1 if a route became weaker.
+    Diff(diff::Diff),
+    /// Draft the routes of a legacy server from its access log, everything protected.
+    Suggest(suggest::Suggest),
     /// Manage the users of users.toml.
     User {
         #[command(flatten)]
@@ -83,6 +89,16 @@ pub enum Failure {
     Told,
 }
 
+impl Failure {
+    /// What is said, without what is put around it.
+    pub fn text(&self) -> &str {
+        match self {
+            Failure::Words(text) | Failure::Drawn(text) => text,
+            Failure::Told => "",
+        }
+    }
+}
+
 impl<E: std::error::Error> From<E> for Failure {
     fn from(error: E) -> Failure {
         Failure::Words(error.to_string())
@@ -102,6 +118,8 @@ pub fn main() -> ExitCode {
         Command::Init(init) => init.run(),
         Command::Schema => schema::run(),
         Command::Explain(explain) => explain.run(),
+        Command::Diff(diff) => return diff.run(),
+        Command::Suggest(suggest) => suggest.run(),
         Command::User { config, command } => {
             config.load_users().and_then(|users| manage::run_user(command, &users))
         }

@@ -34,7 +34,7 @@ pub use self::selftest::FileTest;
 use crate::policy::path::PathRules;
 use crate::policy::route::RouteTable;
 use crate::token::Secret;
-use crate::token::keys::KeySpec;
+use crate::token::keys::{Algorithm, KeySpec};
 use crate::token::verify::TokenRules;
 
 /// The file that serves when none is named and none is there: what a newcomer sees first.
@@ -210,6 +210,19 @@ pub enum LogFormat {
     Text,
     /// For machines, one object a line.
     Json,
+}
+
+/// What is known of a `[[tokens.key]]` without its secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyOutline {
+    /// `kid`.
+    pub id: String,
+    /// The one algorithm it is for.
+    pub algorithm: Algorithm,
+    /// Whether it signs, or only verifies.
+    pub signs: bool,
+    /// Where it is kept: `env NAME` or `file PATH`, as written.
+    pub origin: String,
 }
 
 /// A secret resolved from `{ env = "NAME" }` or `{ file = "PATH" }`, and where it came from, for messages.

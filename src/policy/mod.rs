@@ -12,6 +12,8 @@ pub mod route;
 pub mod rules;
 mod spelling;
 mod table;
+pub mod weaker;
+pub mod witness;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -39,12 +39,23 @@ pub fn hold<'a>(
         return Ok(());
     }
     let claims = claims.ok_or(Refusal::TokenMissing)?;
-    let held = rules.iter().all(|rule| match claims.all.get(&rule.claim) {
-        None | Some(Value::Null) => false,
-        Some(Value::Array(elements)) => elements.iter().any(|one| rule.accepts(one, &capture)),
-        Some(one) => rule.accepts(one, &capture),
-    });
-    if held { Ok(()) } else { Err(Refusal::ClaimsRefused) }
+    match first_broken(rules, claims, capture) {
+        None => Ok(()),
+        Some(_) => Err(Refusal::ClaimsRefused),
+    }
+}
+
+/// The first rule that these claims do not meet: what [`hold`] refuses for, and what `explain` names.
+pub fn first_broken<'a, 'r>(
+    rules: &'r [ClaimRule],
+    claims: &Claims,
+    capture: impl Fn(usize) -> Option<Cow<'a, str>>,
+) -> Option<&'r ClaimRule> {
+    rules.iter().find(|rule| match claims.all.get(&rule.claim) {
+        None | Some(Value::Null) => true,
+        Some(Value::Array(elements)) => !elements.iter().any(|one| rule.accepts(one, &capture)),
+        Some(one) => !rule.accepts(one, &capture),
+    })
 }
 
 impl ClaimRule {

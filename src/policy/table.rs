@@ -97,6 +97,16 @@ impl RouteTable {
         found
     }
 
+    /// Every route whose path matches, whatever its host and method, the most specific first, for `explain`.
+    pub fn on_path(&self, path: &CanonicalPath<'_>) -> Vec<&Arc<Route>> {
+        let mut all = Vec::new();
+        let _ = self.root.search(remaining(path), &mut |terminal| {
+            all.extend(terminal.all());
+            ControlFlow::Continue(())
+        });
+        all
+    }
+
     /// Every route that matches, the most specific first, for `explain`.
     pub fn candidates(
         &self,
@@ -190,6 +200,19 @@ impl Terminal {
         let named = if self.hosts.is_empty() { None } else { self.hosts.get(host) };
         let named = named.map_or(&[][..], Vec::as_slice);
         by_method(named, method).chain(by_method(&self.any_host, method))
+    }
+}
+
+impl Terminal {
+    /// Every route: by host, named over any; then by method, named over any.
+    fn all(&self) -> Vec<&Arc<Route>> {
+        let mut all: Vec<&Arc<Route>> =
+            self.hosts.values().flatten().chain(&self.any_host).collect();
+        all.sort_by_key(|one| {
+            let (host, methods) = (&one.pattern.host, &one.pattern.methods);
+            (host.is_none(), host.clone(), methods.is_empty(), methods.clone())
+        });
+        all
     }
 }
 

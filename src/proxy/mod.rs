@@ -129,8 +129,11 @@ pub async fn forward(
     Ok(response)
 }
 
-/// The origin-form target for the backend: the judged path, or what the route rewrites it to.
-fn backend_uri(
+/// The origin-form target for the backend: the judged path, or what the route rewrites it to. Also for `explain`.
+///
+/// # Errors
+/// [`UpstreamError::Rewrite`] when the rewritten path would have two readings.
+pub fn backend_uri(
     permit: &Permit,
     plan: &Forward,
     path: &CanonicalPath<'_>,

@@ -65,6 +65,8 @@ mod users;
 mod check;
 /// The command line.
 mod command_line;
+/// `explain`, beside the live gateway.
+mod explaining;
 /// The schema for editors.
 mod schema;
 /// Logs, access lines, metrics, and secrets that never print.

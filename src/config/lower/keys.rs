@@ -10,13 +10,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::Lowering;
-use crate::config::Resolved;
 use crate::config::diagnostic::Span;
 use crate::config::raw::{RawKey, RawTokens};
 use crate::config::read::Spanned;
 use crate::config::secret::SecretRef;
 use crate::config::values::MaybeZero;
 use crate::config::words::KeyAlg;
+use crate::config::{KeyOutline, Resolved};
 use crate::token::Secret;
 use crate::token::keys::{Algorithm, HS256_SECRET_BYTES_MIN, Key, KeyMaterial, KeySpec};
 use crate::token::verify::TokenRules;
@@ -86,6 +86,10 @@ impl Lowering<'_> {
             self.out.missing_key(here, "tokens.key", "alg", "alg = \"HS256\" or alg = \"ES256\"");
         }
         let (reference, kind) = self.material(key, here)?;
+        if let Some(outlined) = &mut self.outlined {
+            outlined.push(outline(key, reference, kind)?);
+            return None;
+        }
         let resolved = self.resolve(reference, kind != Kind::Public)?;
         let (id, alg) = (key.id.get()?, key.alg.get()?);
         let algorithm = match alg.value {
@@ -235,6 +239,20 @@ const DIFFERENT_BYTES_MIN: usize = 8;
 /// What tutorials and jwt.io use.
 const WELL_KNOWN: [&str; 5] =
     ["256-bit-secret", "secret-at-least-256-bits", "changeme", "change-me", "super-secret"];
+
+/// What is known of a key without reading it; `None` when a part is missing, which was reported.
+fn outline(key: &RawKey, reference: &Spanned<SecretRef>, kind: Kind) -> Option<KeyOutline> {
+    let origin = match &reference.value {
+        SecretRef::Env(name) => format!("env {name}"),
+        SecretRef::File(name) => format!("file {name}"),
+    };
+    let algorithm = match key.alg.get()?.value {
+        KeyAlg::Hs256 => Algorithm::Hs256,
+        KeyAlg::Es256 => Algorithm::Es256,
+    };
+    let signs = kind != Kind::Public;
+    Some(KeyOutline { id: key.id.get()?.value.clone(), algorithm, signs, origin })
+}
 
 /// Which of the three a reference stands for.
 #[derive(Clone, Copy, PartialEq, Eq)]

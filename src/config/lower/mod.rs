@@ -24,7 +24,7 @@ use toml::de::{DeTable, DeValue};
 use super::diagnostic::{Diagnostics, Span};
 use super::raw::RawFile;
 use super::read::Spanned;
-use super::{Config, DEFAULT};
+use super::{Config, DEFAULT, KeyOutline};
 
 /// Bytes in one configuration file at most: thousands of routes are far below, a wrong file is above.
 pub const FILE_BYTES_MAX: u64 = 10 * 1024 * 1024;
@@ -54,12 +54,25 @@ impl Config {
         };
         let mut out = diagnostics(&text, file);
         let login = parse(&text, &mut out).and_then(|raw| {
-            let mut lowering = Lowering { base, out: &mut out, users_must_exist: false };
+            let mut lowering =
+                Lowering { base, out: &mut out, users_must_exist: false, outlined: None };
             let state_dir = lowering.state(raw.state.get());
             lowering.login(raw.login.get(), &state_dir)
         });
         out.sort();
         if out.has_errors() { Err(out) } else { Ok(login.map(|login| login.users.path().clone())) }
+    }
+
+    /// As [`Config::load`], without looking at secrets and users, which another machine need not have, for
+    /// `diff`. The `Config` has no keys, so it can verify nothing; what is known of them stands beside it.
+    ///
+    /// # Errors
+    /// Every mistake but those of secrets and users.
+    pub fn outline(path: &Path) -> Result<(Config, Vec<KeyOutline>), Diagnostics> {
+        let text = text_of(path)?;
+        let mut keys = Vec::new();
+        let config = lower_with(&text, Some(path), base_of(path), Some(&mut keys))?;
+        Ok((config, keys))
     }
 
     /// The built-in configuration, for a start without a file; paths are relative to the working directory.
@@ -126,9 +139,19 @@ fn read_file(path: &Path) -> Result<String, (String, &'static str)> {
 /// # Errors
 /// Every mistake, in the order of the file.
 pub fn lower(text: &str, file: Option<&Path>, base: &Path) -> Result<Config, Diagnostics> {
+    lower_with(text, file, base, None)
+}
+
+fn lower_with(
+    text: &str,
+    file: Option<&Path>,
+    base: &Path,
+    outlined: Option<&mut Vec<KeyOutline>>,
+) -> Result<Config, Diagnostics> {
     let mut out = diagnostics(text, file);
     let raw = parse(text, &mut out);
-    let mut lowering = Lowering { base, out: &mut out, users_must_exist: true };
+    let users_must_exist = outlined.is_none();
+    let mut lowering = Lowering { base, out: &mut out, users_must_exist, outlined };
     lowering.secrets(text);
     let config = raw.and_then(|raw| lowering.file(&raw, file));
     out.sort();
@@ -226,6 +249,8 @@ struct Lowering<'a> {
     out: &'a mut Diagnostics,
     /// Whether a users file that is named must be there.
     users_must_exist: bool,
+    /// Where keys are noted down instead of being read; `None`: they are read.
+    outlined: Option<&'a mut Vec<KeyOutline>>,
 }
 
 impl Lowering<'_> {
@@ -242,7 +267,9 @@ impl Lowering<'_> {
         let limits = self.limits(raw.limits.get());
         let paths = self.paths(raw.paths.get());
         let log = self.log(raw.log.get());
-        let routes = self.routes(raw, &upstreams, login.as_ref(), &keys);
+        let has_keys =
+            !keys.is_empty() || self.outlined.as_ref().is_some_and(|keys| !keys.is_empty());
+        let routes = self.routes(raw, &upstreams, login.as_ref(), has_keys);
         if let Some(routes) = &routes {
             self.lint(routes, limits.target_max);
         }

@@ -18,7 +18,6 @@ use crate::policy::path::PathRules;
 use crate::policy::pattern::{Pattern, Segment};
 use crate::policy::route::{Action, Forward, Route, RouteTable, Tie};
 use crate::policy::rules::{ClaimRule, Wanted};
-use crate::token::keys::KeySpec;
 
 /// The table, and what else the file says of its routes, by their index.
 pub(super) struct Routes {
@@ -47,7 +46,7 @@ impl Lowering<'_> {
         raw: &RawFile,
         upstreams: &[Upstream],
         login: Option<&Login>,
-        keys: &[KeySpec],
+        has_keys: bool,
     ) -> Option<Routes> {
         let paths = self.paths(raw.paths.get());
         let names: Vec<&str> = upstreams.iter().map(|one| &*one.name).collect();
@@ -71,7 +70,7 @@ impl Lowering<'_> {
                 exceptions.push(line.value.0.exception().value);
             }
         }
-        for (id, requirement, endpoint) in endpoints(login, !keys.is_empty()) {
+        for (id, requirement, endpoint) in endpoints(login, has_keys) {
             // A broken `at` was reported.
             if let Ok(pattern) = Pattern::parse(&id) {
                 routes.push(endpoint_route(id, pattern, requirement, endpoint));

@@ -66,8 +66,13 @@ impl Setup {
         let command = command.args(args).stdin(Stdio::piped());
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("runs");
-        let _ = child.stdin.take().expect("piped").write_all(stdin.as_bytes());
+        // Beside the reading: a child that answers while it reads would else wait for us, and we for it.
+        let (mut pipe, bytes) = (child.stdin.take().expect("piped"), stdin.as_bytes().to_vec());
+        let writer = std::thread::spawn(move || {
+            let _ = pipe.write_all(&bytes);
+        });
         let output = child.wait_with_output().expect("a child");
+        writer.join().expect("a writer that ended");
         Output {
             code: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

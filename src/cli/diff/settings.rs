@@ -1,0 +1,191 @@
+//! What both configurations say outside `[routes]`, as far as it decides who passes and what a backend is told.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use serde_json::{Value, json};
+
+use super::effect::span;
+use super::{Side, Verdict};
+use crate::config::{Config, HostRule, KeyOutline, Target, Upstream};
+use crate::policy::path::PathRules;
+
+/// One setting that is different.
+#[derive(Debug)]
+pub struct SettingChange {
+    /// Its place in the file.
+    pub name: String,
+    /// What it means.
+    pub verdict: Verdict,
+    values: [String; 2],
+}
+
+impl SettingChange {
+    /// `0s → 30s`.
+    pub fn what(&self) -> String {
+        self.values.join(" → ")
+    }
+
+    /// The change as JSON.
+    pub fn json(&self) -> Value {
+        let [old, new] = &self.values;
+        json!({ "verdict": self.verdict.name(), "setting": self.name, "old": old, "new": new })
+    }
+}
+
+/// Compares all but the routes.
+pub fn compare(old: &Side, new: &Side) -> Vec<SettingChange> {
+    let mut found = Vec::new();
+    let mut say = |name: &str, was: String, now: String, verdict: Verdict| {
+        if was != now {
+            found.push(SettingChange { name: name.to_owned(), verdict, values: [was, now] });
+        }
+    };
+    tokens(&old.config, &new.config, &mut say);
+    keys(&old.keys, &new.keys, &mut say);
+    paths(&old.config.paths, &new.config.paths, &mut say);
+    proxies(&old.config.trusted_proxies, &new.config.trusted_proxies, &mut say);
+    identity(&old.config, &new.config, &mut say);
+    upstreams(&old.config.upstreams, &new.config.upstreams, &mut say);
+    login(&old.config, &new.config, &mut say);
+    found
+}
+
+type Say<'s> = &'s mut dyn FnMut(&str, String, String, Verdict);
+
+const NONE: &str = "none";
+
+/// Longer is weaker.
+fn longer<T: PartialOrd>(was: &T, now: &T) -> Verdict {
+    if now > was { Verdict::Weaker } else { Verdict::Stricter }
+}
+
+fn tokens(old: &Config, new: &Config, say: Say<'_>) {
+    let (was, now) = (&old.tokens, &new.tokens);
+    for (name, was, now) in [
+        ("[tokens] issuer", &was.issuer, &now.issuer),
+        ("[tokens] audience", &was.audience, &now.audience),
+    ] {
+        // Where none was asked for, every one passed; another one lets others pass.
+        let verdict = if was.is_none() { Verdict::Stricter } else { Verdict::Weaker };
+        let text = |one: &Option<String>| one.clone().unwrap_or_else(|| NONE.to_owned());
+        say(name, text(was), text(now), verdict);
+    }
+    let spans: [(&str, Duration, Duration); 3] = [
+        ("[tokens] leeway", was.leeway, now.leeway),
+        ("[tokens] access_ttl", was.access_ttl, now.access_ttl),
+        ("[tokens] refresh_ttl", was.refresh_ttl, now.refresh_ttl),
+    ];
+    for (name, was, now) in spans {
+        say(name, span(was), span(now), longer(&was, &now));
+    }
+}
+
+/// A key that is new, or kept elsewhere, verifies tokens that were refused.
+fn keys(old: &[KeyOutline], new: &[KeyOutline], say: Say<'_>) {
+    let text = |key: &KeyOutline| {
+        let does = if key.signs { "signs" } else { "verifies" };
+        format!("{} {does} {}", key.algorithm.name(), key.origin)
+    };
+    let find = |keys: &[KeyOutline], id: &str| keys.iter().find(|key| key.id == id).map(text);
+    // Without any the gateway makes its own.
+    const MADE: &str = "made on first run";
+    let made = |keys: &[KeyOutline]| if keys.is_empty() { MADE } else { NONE }.to_owned();
+    if old.is_empty() != new.is_empty() {
+        say("[[tokens.key]] (own)", made(old), made(new), longer(&new.len(), &old.len()));
+    }
+    for key in new {
+        let was = find(old, &key.id).unwrap_or_else(|| NONE.to_owned());
+        say(&format!("[[tokens.key]] {}", key.id), was, text(key), Verdict::Weaker);
+    }
+    for key in old.iter().filter(|key| find(new, &key.id).is_none()) {
+        let name = format!("[[tokens.key]] {}", key.id);
+        say(&name, text(key), NONE.to_owned(), Verdict::Stricter);
+    }
+}
+
+fn paths(old: &PathRules, new: &PathRules, say: Say<'_>) {
+    for (name, was, now, on) in [
+        ("dot_segments", old.resolve_dot_segments, new.resolve_dot_segments, "resolve"),
+        ("double_slash", old.merge_slashes, new.merge_slashes, "merge"),
+        ("encoded_slash", old.pass_encoded_slash, new.pass_encoded_slash, "pass"),
+        ("backslash", old.pass_backslash, new.pass_backslash, "pass"),
+        ("semicolon", old.pass_semicolon, new.pass_semicolon, "pass"),
+        ("double_encoding", old.pass_double_encoding, new.pass_double_encoding, "pass"),
+        ("non_utf8", old.pass_non_utf8, new.pass_non_utf8, "pass"),
+    ] {
+        let text = |flag: bool| if flag { on } else { "refuse" }.to_owned();
+        say(&format!("[paths] {name}"), text(was), text(now), longer(&was, &now));
+    }
+}
+
+fn proxies(old: &[IpNet], new: &[IpNet], say: Say<'_>) {
+    let old = IpNet::aggregate(&old.to_vec());
+    let new = IpNet::aggregate(&new.to_vec());
+    let covered = |net: &IpNet| old.iter().any(|known| known.contains(net));
+    let verdict = if new.iter().all(covered) { Verdict::Stricter } else { Verdict::Weaker };
+    let text = |nets: &[IpNet]| match nets {
+        [] => NONE.to_owned(),
+        nets => nets.iter().map(IpNet::to_string).collect::<Vec<String>>().join(" "),
+    };
+    say("trusted_proxies", text(&old), text(&new), verdict);
+}
+
+/// A header that is no longer ours is no longer taken from clients either: then anybody can set it.
+fn identity(old: &Config, new: &Config, say: Say<'_>) {
+    let table = |config: &Config| -> BTreeMap<String, String> {
+        let lines = config.identity.iter();
+        lines.map(|line| (line.name.to_string(), line.claim.clone())).collect()
+    };
+    let (was, now) = (table(old), table(new));
+    for (name, claim) in &was {
+        let at = format!("[identity] {name}");
+        match now.get(name) {
+            Some(other) => say(&at, claim.clone(), other.clone(), Verdict::Changed),
+            None => say(&at, claim.clone(), NONE.to_owned(), Verdict::Weaker),
+        }
+    }
+    for (name, claim) in now.iter().filter(|(name, _)| !was.contains_key(*name)) {
+        say(&format!("[identity] {name}"), NONE.to_owned(), claim.clone(), Verdict::Changed);
+    }
+}
+
+/// Upstreams that both have, by name; one that only one has is seen at the routes that lead to it.
+fn upstreams(old: &[Upstream], new: &[Upstream], say: Say<'_>) {
+    for was in old {
+        let Some(now) = new.iter().find(|one| one.name == was.name) else { continue };
+        let at = |key: &str| format!("[upstreams.{}] {key}", was.name);
+        say(&at("url"), target(&was.target), target(&now.target), Verdict::Changed);
+        say(&at("host"), host(&was.host), host(&now.host), Verdict::Changed);
+    }
+}
+
+fn target(target: &Target) -> String {
+    match target {
+        Target::Whoami => "builtin:whoami".to_owned(),
+        Target::Http { host, port } => format!("http://{host}:{port}"),
+    }
+}
+
+fn host(rule: &HostRule) -> String {
+    match rule {
+        HostRule::Keep => "keep".to_owned(),
+        HostRule::Upstream => "upstream".to_owned(),
+        HostRule::Fixed(name) => name.clone(),
+    }
+}
+
+/// The endpoints are routes and compared as such; who the users are is not.
+fn login(old: &Config, new: &Config, say: Say<'_>) {
+    let users = |config: &Config| match &config.login {
+        None => "login off".to_owned(),
+        Some(login) => {
+            let base = config.file.as_deref().and_then(std::path::Path::parent);
+            let path = login.users.path();
+            let shown = base.and_then(|base| path.strip_prefix(base).ok()).unwrap_or(path);
+            shown.display().to_string()
+        }
+    };
+    say("[login.users]", users(old), users(new), Verdict::Changed);
+}

@@ -1,0 +1,311 @@
+//! One question to the real `judge`: from words to a request, and from the decision to what the backend gets.
+
+use std::cell::OnceCell;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::candidates::{Candidate, candidates};
+use super::show::{self, Answer, Sent};
+use crate::cli::Failure;
+use crate::config::Config;
+use crate::gateway::judge::{Asked, Judged, View, judge};
+use crate::policy::path::CanonicalPath;
+use crate::policy::route::{Action, Forward};
+use crate::policy::{Permit, Refusal, host};
+use crate::proxy::headers::{Client, Facts, Firewall, REQUEST_ID};
+use crate::proxy::{self, upstream};
+use crate::server::{build, wire};
+use crate::token::extract::Presented;
+use crate::token::keys::KeyRing;
+use crate::token::{Claims, Standing, TokenFault, UnixTime, VerifiedToken, verify};
+
+/// A request in words.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Question {
+    /// The method.
+    pub method: String,
+    /// A path, or a whole URL.
+    pub url: String,
+    /// `Host`, whatever the URL says.
+    #[serde(default)]
+    pub host: Option<String>,
+    /// Header fields, in order.
+    #[serde(default)]
+    pub headers: Vec<(String, String)>,
+    /// The address it comes from; this machine if none is given.
+    #[serde(default)]
+    pub from: Option<String>,
+    /// A bearer token.
+    #[serde(default)]
+    pub token: Option<String>,
+    /// What a token would say.
+    #[serde(default, rename = "as")]
+    pub assumed: Option<Map<String, Value>>,
+}
+
+/// The configuration and what is made of it: once for many questions.
+pub struct World {
+    config: Config,
+    firewall: Firewall,
+    ring: OnceCell<KeyRing>,
+}
+
+/// The words as a request.
+struct Request {
+    host: String,
+    uri: Uri,
+    path: String,
+    headers: HeaderMap,
+    client: Client,
+}
+
+impl World {
+    /// Of this configuration.
+    pub fn new(config: Config) -> World {
+        World { firewall: Firewall::new(&config.identity), config, ring: OnceCell::new() }
+    }
+
+    /// Answers one question.
+    ///
+    /// # Errors
+    /// The question is no request; a refusal is an answer.
+    pub fn answer(&self, question: &Question, now: UnixTime) -> Result<Answer, Failure> {
+        let request = self.request(question)?;
+        let assumed = question.assumed.as_ref().map(|given| assumed(given, now)).transpose()?;
+        let Request { host, path, headers, .. } = &request;
+        // Keys are read, and made on a first run, only when there is a token to verify.
+        let ring = match headers.contains_key(header::AUTHORIZATION) && assumed.is_none() {
+            true => Some(self.ring()?),
+            false => None,
+        };
+        let prove = |presented: Presented<'_>| self.prove(assumed, presented, ring, now);
+        let asked = Asked { method: &question.method, host, path, headers };
+        let view = View { routes: &self.config.routes, paths: &self.config.paths };
+        let judged = judge(view, &asked, prove, now);
+        let (tried, others) = match &judged.path {
+            Ok(path) => candidates(view.routes, &asked, path, judged.route.as_deref()),
+            Err(_) => (Vec::new(), 0),
+        };
+        Ok(self.tell(&request, judged, (tried, others), now))
+    }
+
+    fn tell(
+        &self,
+        request: &Request,
+        judged: Judged<'_>,
+        (candidates, candidates_left_out): (Vec<Candidate>, usize),
+        now: UnixTime,
+    ) -> Answer {
+        let route = judged.route;
+        let claims = judged.proved.as_ref().map(VerifiedToken::claims);
+        let upstream = route.as_ref().and_then(|route| match &route.action {
+            Action::Forward(plan) => Some(self.config.upstreams[plan.upstream].name.to_string()),
+            Action::Endpoint(_) => None,
+        });
+        let (path, fault) = match &judged.path {
+            Ok(path) => (Some(path.as_str().to_owned()), None),
+            Err(fault) => (None, Some(fault.0)),
+        };
+        let outcome = match (judged.decision, &judged.path) {
+            (Ok(permit), Ok(path)) => self.sent(&permit, path, request).map(|sent| (permit, sent)),
+            (Ok(_), Err(fault)) => Err((Refusal::BadPath, Some(fault.0.to_owned()))),
+            (Err(refusal), path) => {
+                let why = match (&route, path) {
+                    (Some(route), Ok(path)) => show::why_refused(refusal, route, path, claims, now),
+                    _ => None,
+                };
+                Err((refusal, why))
+            }
+        };
+        let (refusal, because, sent) = match outcome {
+            Ok((permit, sent)) => (None, show::why_passed(&permit, request.is_preflight()), sent),
+            Err((refusal, why)) => {
+                let because = why.unwrap_or_else(|| show::sentence(refusal).to_owned());
+                (Some(refusal), because, None)
+            }
+        };
+        Answer {
+            path,
+            fault,
+            route,
+            upstream,
+            refusal,
+            because,
+            sent,
+            candidates,
+            candidates_left_out,
+        }
+    }
+
+    /// What the backend gets, by the code that sends it; `None` where we answer ourselves.
+    fn sent(
+        &self,
+        permit: &Permit,
+        path: &CanonicalPath<'_>,
+        request: &Request,
+    ) -> Result<Option<Sent>, (Refusal, Option<String>)> {
+        let Action::Forward(plan) = &permit.route().action else { return Ok(None) };
+        let target = proxy::backend_uri(permit, plan, path, &request.uri, &self.config.paths)
+            .map_err(|error| (error.refusal(), Some(error.to_string())))?;
+        let mut headers = request.headers.clone();
+        self.toward_backend(&mut headers, permit, plan, &request.client);
+        let identity: Vec<&HeaderName> = self.firewall.identity_names().collect();
+        let (own, forwarded): (Vec<_>, Vec<_>) =
+            headers.into_iter_pairs().partition(|(name, _)| identity.contains(&name));
+        Ok(Some(Sent { target: target.to_string(), identity: own, forwarded }))
+    }
+
+    fn toward_backend(
+        &self,
+        headers: &mut HeaderMap,
+        permit: &Permit,
+        plan: &Forward,
+        client: &Client,
+    ) {
+        let upstream = &self.config.upstreams[plan.upstream];
+        let facts = Facts {
+            permit,
+            client,
+            host: &upstream.host,
+            authority: &upstream::authority(&upstream.target),
+            forward_token: plan.forward_token,
+        };
+        self.firewall.toward_backend(headers, &facts);
+        // It is another one for each request.
+        headers.remove(REQUEST_ID);
+    }
+
+    fn prove(
+        &self,
+        assumed: Option<Claims>,
+        presented: Presented<'_>,
+        ring: Option<&KeyRing>,
+        now: UnixTime,
+    ) -> Standing {
+        match (assumed, presented, ring) {
+            (Some(claims), ..) => Standing::assumed(claims),
+            (None, Presented::Token(token), Some(ring)) => match verify::read(token, ring) {
+                Ok(signed) => signed.standing(&self.config.tokens, now),
+                Err(fault) => Standing::Unproven(fault),
+            },
+            (None, Presented::Nothing, _) => Standing::Anonymous,
+            (None, Presented::Duplicated, _) => Standing::Unproven(TokenFault::Duplicated),
+            (None, ..) => Standing::Unproven(TokenFault::Malformed),
+        }
+    }
+
+    fn ring(&self) -> Result<&KeyRing, Failure> {
+        if let Some(ring) = self.ring.get() {
+            return Ok(ring);
+        }
+        let ring = build::key_ring(&self.config)?;
+        Ok(self.ring.get_or_init(|| ring))
+    }
+
+    fn request(&self, question: &Question) -> Result<Request, Failure> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in &question.headers {
+            let name = HeaderName::try_from(name.trim())
+                .map_err(|_| Failure::Words(format!("`{name}` is no name of a header field")))?;
+            let value = HeaderValue::try_from(value.as_str())
+                .map_err(|_| Failure::Words(format!("`{name}` has a value that cannot be sent")))?;
+            headers.append(name, value);
+        }
+        if let Some(token) = &question.token {
+            let value = HeaderValue::try_from(format!("Bearer {token}"))
+                .map_err(|_| Failure::Words("the token cannot be a header field".to_owned()))?;
+            headers.append(header::AUTHORIZATION, value);
+        }
+        if wire::check_method(question.method.as_bytes()).is_err() {
+            return Err(Failure::Words(format!(
+                "`{}` is refused as a method: 501 bad-method; a method is upper-case letters and `-`, and neither \
+                 TRACE nor CONNECT",
+                question.method
+            )));
+        }
+        let (authority, target) = split(&question.url);
+        let named = question.host.as_deref().unwrap_or(authority);
+        if !named.is_empty() {
+            let value = HeaderValue::try_from(named)
+                .map_err(|_| Failure::Words(format!("`{named}` is no host")))?;
+            headers.insert(header::HOST, value);
+        }
+        let host = match headers.get(header::HOST).map(HeaderValue::to_str) {
+            None => String::new(),
+            Some(Ok(host)) => host::canonical(host)
+                .map_err(|fault| Failure::Words(fault.0.to_owned()))?
+                .into_owned(),
+            Some(Err(_)) => return Err(Failure::Words("the host is no ASCII text".to_owned())),
+        };
+        let uri = match target.parse::<Uri>() {
+            Ok(uri) if target.starts_with('/') && !target.contains('#') => uri,
+            _ => {
+                return Err(Failure::Words(format!(
+                    "`{target}` is refused as a target: 400 bad-target; write a path such as /account/"
+                )));
+            }
+        };
+        let path = target.split('?').next().unwrap_or(target).to_owned();
+        let address = match question.from.as_deref().map(str::parse::<IpAddr>) {
+            None => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            Some(Ok(address)) => address,
+            Some(Err(_)) => return Err(Failure::Words("`from` is no IP address".to_owned())),
+        };
+        let trusted = self.config.trusted_proxies.iter().any(|net| net.contains(&address));
+        let client = Client { address, trusted, request_id: HeaderValue::from_static("-") };
+        Ok(Request { host, uri, path, headers, client })
+    }
+}
+
+impl Request {
+    fn is_preflight(&self) -> bool {
+        self.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+    }
+}
+
+/// The authority and the target as given, which a URL parser must not tidy.
+fn split(url: &str) -> (&str, &str) {
+    let (authority, target) = match url.split_once("://") {
+        Some((scheme, rest)) if !scheme.contains(['/', '?']) => {
+            rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()))
+        }
+        _ => ("", url),
+    };
+    (authority, if target.is_empty() { "/" } else { target })
+}
+
+/// The claims of `--as`, with what every token has filled in.
+fn assumed(given: &Map<String, Value>, now: UnixTime) -> Result<Claims, Failure> {
+    let mut all: Map<String, Value> = match json!({
+        "sub": "someone", "type": "access", "fresh": true, "jti": "assumed",
+        "iat": now.0, "exp": now.plus(Duration::from_secs(900)).0,
+    }) {
+        Value::Object(all) => all,
+        _ => Map::new(),
+    };
+    all.extend(given.clone());
+    Claims::from_json(all)
+        .map_err(|_| Failure::Words("--as: a claim has the wrong type".to_owned()))
+}
+
+/// Every field with its name, also those that repeat one.
+trait Pairs {
+    fn into_iter_pairs(self) -> impl Iterator<Item = (HeaderName, HeaderValue)>;
+}
+
+impl Pairs for HeaderMap {
+    fn into_iter_pairs(self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+        let mut last = None;
+        self.into_iter().filter_map(move |(name, value)| {
+            if name.is_some() {
+                last = name;
+            }
+            Some((last.clone()?, value))
+        })
+    }
+}
