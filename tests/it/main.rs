@@ -56,6 +56,8 @@ mod users;
 mod command_line;
 /// `explain`, beside the live gateway.
 mod explaining;
+/// `diff` and `suggest`.
+mod reviewing;
 /// Logs, access lines, metrics, and secrets that never print.
 mod visibility;
 
