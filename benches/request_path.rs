@@ -1,6 +1,6 @@
 //! The pure steps of a request's life, each alone: path, route, decision, token.
 //!
-//! `cargo bench --bench request_path`; `cargo test --benches` runs each once.
+//! `cargo bench --bench request_path`; more about routes alone is in `routes.rs`; `cargo test --benches` runs each once.
 
 use std::hint::black_box;
 use std::sync::Arc;

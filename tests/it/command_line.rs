@@ -195,7 +195,8 @@ fn explain_says_pattern_policy_upstream_path_decision_reason_and_headers() {
         assert!(refused.code == Some(1) && refused.stderr.contains(code), "{method} {url}");
     }
     let why = explain(&["GET", "/u/ada", "--as", r#"{"sub":"bob"}"#]);
-    assert_eq!(line(&why, "claims"), Some("sub = {who}"), "{}", why.stdout);
+    let because = Some("the claim `sub` must be \"ada\", and is \"bob\"");
+    assert_eq!(line(&why, "because"), because, "{}", why.stdout);
 }
 
 #[test]

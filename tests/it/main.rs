@@ -67,6 +67,8 @@ mod check;
 mod command_line;
 /// `explain`, beside the live gateway.
 mod explaining;
+/// `diff` and `suggest`.
+mod reviewing;
 /// The schema for editors.
 mod schema;
 /// Logs, access lines, metrics, and secrets that never print.

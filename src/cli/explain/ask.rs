@@ -221,6 +221,10 @@ impl World {
                 .map_err(|_| Failure::Words("the token cannot be a header field".to_owned()))?;
             headers.append(header::AUTHORIZATION, value);
         }
+        if question.assumed.is_some() && !headers.contains_key(header::AUTHORIZATION) {
+            // Stands for the token, so that it is seen where the route forwards it.
+            headers.insert(header::AUTHORIZATION, HeaderValue::from_static("Bearer assumed"));
+        }
         if wire::check_method(question.method.as_bytes()).is_err() {
             return Err(Failure::Words(format!(
                 "`{}` is refused as a method: 501 bad-method; a method is upper-case letters and `-`, and neither \

@@ -1,0 +1,89 @@
+//! Finding a route allocates nothing, whatever the size of the table: counted by the allocator of this binary,
+//! which is why these tests are a binary of their own. The one `unsafe` of the repository: an allocator cannot be
+//! written without, and this one only counts and hands on to the system's.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::hint::black_box;
+
+use freshgate::policy::Requirement;
+use freshgate::policy::path::{CanonicalPath, PathRules};
+use freshgate::policy::pattern::Pattern;
+use freshgate::policy::route::{Action, Endpoint, Route, RouteTable};
+
+thread_local! {
+    /// Allocations of this thread: the test runner has others.
+    static COUNT: Cell<usize> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+// SAFETY: every call is handed on unchanged to the system's allocator; the counter is a plain cell of this thread,
+// made without allocating.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.with(|count| count.set(count.get() + 1));
+        // SAFETY: as the caller promises.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as the caller promises.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+fn allocations<T>(work: impl FnOnce() -> T) -> usize {
+    let before = COUNT.with(Cell::get);
+    black_box(work());
+    COUNT.with(Cell::get) - before
+}
+
+fn route(pattern: &str) -> Route {
+    Route {
+        id: pattern.to_owned(),
+        index: 0,
+        pattern: Pattern::parse(pattern).expect("a pattern"),
+        requirement: Requirement::Access,
+        claims: Vec::new(),
+        preflight: false,
+        report: false,
+        action: Action::Endpoint(Endpoint::Me),
+    }
+}
+
+#[test]
+fn the_counter_counts() {
+    assert_eq!(allocations(|| Box::new(7)), 1);
+    assert_eq!(allocations(|| 7), 0);
+}
+
+#[test]
+fn finding_a_route_allocates_nothing_at_any_size() {
+    for size in [10, 1_000, 10_000] {
+        let some = (0..size).flat_map(|at| {
+            [format!("/service/{at}/{{item}}/**"), format!("GET h{at}.test/service/*/x")]
+        });
+        let table = RouteTable::build(some.map(|one| route(&one)).collect()).expect("no ties");
+        let rules = PathRules::default();
+        for (method, host, raw, found) in [
+            ("GET", "app.test", "/service/7/orders/2026", true),
+            ("HEAD", "h3.test", "/service/none/x", true),
+            ("POST", "h3.test", "/service/none/x", false),
+            ("GET", "", "/elsewhere/and/deeper", false),
+        ] {
+            let count = allocations(|| {
+                let path = CanonicalPath::parse(raw, &rules).expect("a plain path");
+                assert_eq!(
+                    table.find(method, host, &path).is_some(),
+                    found,
+                    "{method} {host}{raw}"
+                );
+            });
+            assert_eq!(count, 0, "{method} {host}{raw} among {size}");
+        }
+    }
+}
