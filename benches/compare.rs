@@ -3,8 +3,11 @@
 //! `cargo bench --bench compare`; nginx (a Debian package) is measured where it is installed. `cargo test --bench compare`
 //! runs a small size, which proves that it works and measures nothing. Everything is on loopback.
 
+#[path = "kit/mod.rs"]
+mod kit;
+
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -12,15 +15,12 @@ use std::thread;
 use std::time::Instant;
 
 const CONNECTIONS: usize = 32;
-const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 190\r\nContent-Type: text/plain\r\n\r\n";
-const ANSWER_BODY_BYTES: usize = 190;
 
 fn main() {
-    // `cargo bench` says so; `cargo test` does not.
-    let small = !std::env::args().any(|arg| arg == "--bench");
+    let small = kit::is_small();
     let (rounds, requests) = if small { (1, 640) } else { (5, 320_000) };
     let dir = tempfile::tempdir().expect("a directory");
-    let backend = backend();
+    let backend = kit::backend();
     let gateway = Peer::gateway(dir.path(), backend);
     let token = gateway.token(dir.path());
     let nginx = Peer::nginx(dir.path(), backend);
@@ -76,19 +76,9 @@ impl Peer {
              [limits]\nthreads = 1\n[routes]\n\"/public/**\" = \"public\"\n\"/app/**\" = \"access-required\"\n"
         );
         fs::write(dir.join("gateway.toml"), config).expect("a file");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_freshgate"))
-            .arg("run")
-            .current_dir(dir)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the gateway starts");
-        let mut line = String::new();
-        let stdout = child.stdout.take().expect("piped");
-        BufReader::new(stdout).read_line(&mut line).expect("a first line");
-        let address = line.trim().strip_prefix("listening on http://").expect("where it listens");
+        let (child, address, _) = kit::gateway(dir);
         let worker = child.id();
-        Peer { child, address: address.parse().expect("an address"), worker }
+        Peer { child, address, worker }
     }
 
     fn token(&self, dir: &Path) -> String {
@@ -177,36 +167,10 @@ fn drive(address: SocketAddr, request: &str, connections: usize, requests: usize
     }
 }
 
+/// Whether this is a whole answer of the backend, as it came or passed on.
 fn is_whole(answer: &[u8]) -> bool {
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
-    end.is_some_and(|end| answer.len() >= end + 4 + ANSWER_BODY_BYTES)
-}
-
-/// A backend of plain threads that answers every request with the same 190 bytes.
-fn backend() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("an address");
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            thread::spawn(move || serve(stream));
-        }
-    });
-    address
-}
-
-fn serve(mut stream: TcpStream) {
-    let answer = [ANSWER, &[b'x'; ANSWER_BODY_BYTES]].concat();
-    let mut buffer = [0; 8192];
-    let mut filled = 0;
-    while let Ok(read @ 1..) = stream.read(&mut buffer[filled..]) {
-        filled += read;
-        if buffer[..filled].ends_with(b"\r\n\r\n") {
-            filled = 0;
-            if stream.write_all(&answer).is_err() {
-                return;
-            }
-        }
-    }
+    end.is_some_and(|end| answer.len() >= end + 4 + kit::ANSWER_BODY_BYTES)
 }
 
 /// CPU time of a process so far, user and system, in microseconds (proc(5), fields 14 and 15).
