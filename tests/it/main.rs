@@ -54,6 +54,8 @@ mod users;
 
 /// The command line.
 mod command_line;
+/// What the pages of `docs/` show is true.
+mod documented;
 /// `explain`, beside the live gateway.
 mod explaining;
 /// `diff` and `suggest`.
