@@ -141,7 +141,7 @@ fn first_level(root: &Place, lines: &mut Vec<Line>) -> bool {
 fn branch(place: &Place, path: &str, depth: usize, lines: &mut Vec<Line>) {
     let methods = || place.all_methods().into_iter().collect::<Vec<&str>>();
     let small = match depth {
-        1 => place.children.len() <= BRANCHES_MAX && !place.folded,
+        1 => place.children.len() <= BRANCHES_MAX,
         _ => place.leaves() <= LEAVES_MAX,
     };
     // A tree of files is one line: `/lib/tpl/a.css` and its like need none of their own.
