@@ -125,7 +125,7 @@ fn a_batch_answers_line_by_line_and_goes_on_after_a_bad_one() {
         {\"method\":\"GET\",\"url\":\"/blog/x\",\"as\":{\"sub\":\"ada\"}}\n{\"method\":\"GET\",\"url\":\"/%\"}";
     let output = setup().cli(&["explain", "--batch"], lines);
     assert_eq!(output.code, Some(1));
-    assert_eq!(output.stderr.trim(), "error: 2 lines are no request");
+    assert_eq!(output.stderr.trim(), "error: lines that are no request: 2");
     let answers: Vec<Value> =
         output.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let decisions: Vec<&Value> = answers.iter().map(|one| &one["decision"]).collect();

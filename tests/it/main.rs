@@ -65,6 +65,8 @@ mod users;
 mod check;
 /// The command line.
 mod command_line;
+/// What the pages of `docs/` show is true.
+mod documented;
 /// `explain`, beside the live gateway.
 mod explaining;
 /// `diff` and `suggest`.

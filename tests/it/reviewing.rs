@@ -75,7 +75,7 @@ what is this\n\
 fn a_suggestion_is_a_configuration_that_check_accepts() {
     let setup = setup(OLD).file("access.log", LOG);
     let drafted = setup.cli(&["suggest", "access.log", "--public", "/assets"], "").succeeded();
-    assert_eq!(drafted.stderr, "1 lines are no request; the first is line 3\n");
+    assert_eq!(drafted.stderr, "lines that are no request: 1; the first is line 3\n");
     assert!(drafted.stdout.contains("\"/assets/**\" = \"public\"  # 1\n"), "{}", drafted.stdout);
     assert!(
         drafted.stdout.contains("\"/orders/{id}/pay\" = \"access-required\"  # 1 POST\n"),

@@ -126,5 +126,5 @@ fn batch(world: &World, input: &mut impl BufRead, output: &mut impl Write) -> Re
         writeln!(output, "{answer}")?;
     }
     output.flush()?;
-    if bad == 0 { Ok(()) } else { Err(Failure::Words(format!("{bad} lines are no request"))) }
+    if bad == 0 { Ok(()) } else { Err(Failure::Words(format!("lines that are no request: {bad}"))) }
 }

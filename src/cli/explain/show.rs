@@ -155,10 +155,10 @@ impl Answer {
             }
         }
         for one in &self.candidates {
-            line("candidate", &format!(" {}", one.text()));
+            line("candidate", &one.text());
         }
         if self.candidates_left_out > 0 {
-            line("candidate", &format!(" and {} more", self.candidates_left_out));
+            line("candidate", &format!("and {} more", self.candidates_left_out));
         }
         text
     }

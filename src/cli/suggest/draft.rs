@@ -51,18 +51,18 @@ pub fn text(survey: &Survey, upstream: &str) -> String {
     );
     let mut note = |count: u64, what: &str| {
         if count > 0 {
-            let _infallible = writeln!(text, "# {count} {what}");
+            let _infallible = writeln!(text, "# {what}: {count}");
         }
     };
-    note(survey.bad, "lines were no request and are left out.");
-    note(
-        survey.absent,
-        "requests were for what is not there (400, 404, 405, 410) and are left out.",
-    );
+    note(survey.bad, "lines that are no request, left out");
+    note(survey.absent, "requests for what is not there (400, 404, 405, 410, 414), left out");
     for (fault, count) in &survey.refused {
-        note(*count, &format!("requests will be refused with bad-path: {fault} (see [paths])."));
+        note(
+            *count,
+            &format!("requests that will be refused with bad-path ({fault}; see [paths])"),
+        );
     }
-    let full = format!("requests came when {PLACES_MAX} places were known: \"/**\" takes those.");
+    let full = format!("requests after {PLACES_MAX} places were known, left to \"/**\"");
     note(survey.tree.overflowed, &full);
     let _infallible = writeln!(text, "\nupstream = {}\n\n[routes]", quoted(upstream));
     for (segments, count) in &survey.public {
@@ -141,7 +141,7 @@ fn first_level(root: &Place, lines: &mut Vec<Line>) -> bool {
 fn branch(place: &Place, path: &str, depth: usize, lines: &mut Vec<Line>) {
     let methods = || place.all_methods().into_iter().collect::<Vec<&str>>();
     let small = match depth {
-        1 => place.children.len() <= BRANCHES_MAX && !place.folded,
+        1 => place.children.len() <= BRANCHES_MAX,
         _ => place.leaves() <= LEAVES_MAX,
     };
     // A tree of files is one line: `/lib/tpl/a.css` and its like need none of their own.

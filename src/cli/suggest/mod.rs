@@ -71,7 +71,7 @@ impl Suggest {
             survey.read(&mut BufReader::with_capacity(LINE_BYTES_MAX, file)).map_err(failed)?;
         }
         if let Some(first) = survey.first_bad {
-            eprintln!("{} lines are no request; the first is line {first}", survey.bad);
+            eprintln!("lines that are no request: {}; the first is line {first}", survey.bad);
         }
         if survey.requests == 0 {
             return Err(Failure::Words("no request was found in this log".to_owned()));

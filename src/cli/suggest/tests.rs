@@ -133,7 +133,7 @@ fn many_children_become_one() {
         lines,
         [
             "\"/*\" = \"access-required\"  # 500 GET",
-            "\"/wiki/**\" = \"access-required\"  # 500 GET",
+            "\"/wiki/*\" = \"access-required\"  # 500 GET",
             "# \"/**\" = \"access-required\"  # all that no other line names",
         ]
     );
