@@ -5,12 +5,12 @@
 #
 # Checked by tests/container/run.
 
-FROM docker.io/library/rust:1-bookworm AS build
+FROM rust:1-bookworm AS build
 WORKDIR /src
 COPY . .
 RUN cargo build --release --locked --bin freshgate && strip target/release/freshgate
 
-FROM docker.io/library/debian:bookworm-slim
+FROM debian:bookworm-slim
 # A fixed number, so that a volume made elsewhere can be given to it beforehand (chown 10001:10001).
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /var/lib/freshgate --shell /usr/sbin/nologin freshgate \
     && install -d -o freshgate -g freshgate -m 0700 /var/lib/freshgate \
