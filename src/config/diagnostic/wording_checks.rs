@@ -138,6 +138,18 @@ impl Diagnostics {
         );
     }
 
+    /// The file is in another encoding; `at` is the first byte that shows it, and has become U+FFFD.
+    pub(crate) fn not_utf8(&mut self, at: usize) {
+        let line = self.text[..at].matches('\n').count() + 1;
+        self.error(
+            "unreadable-file",
+            &(at..at + char::REPLACEMENT_CHARACTER.len_utf8()),
+            format!("{} is not UTF-8: line {line}", self.name),
+            "this byte",
+            "save it as UTF-8",
+        );
+    }
+
     /// Headers that no test can have.
     pub(crate) fn unasked_header(&mut self, span: &Span, name: &str, help: &str) {
         self.error(
