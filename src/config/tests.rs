@@ -59,6 +59,19 @@ fn committed(path: &Path, wanted: &str) {
 }
 
 #[test]
+fn another_encoding_is_shown_where_it_begins_and_no_secret_beside_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("gateway.toml");
+    std::fs::write(&path, b"# \xc3\xa9\nsecret = \"hidden\" # caf\xe9\n").expect("written");
+    let told = Config::load(&path).expect_err("Latin-1");
+    let json = told.json();
+    assert_eq!((&json[0]["line"], &json[0]["column"]), (&2.into(), &24.into()), "{json}");
+    let drawn = told.render(false);
+    assert!(drawn.contains("caf\u{fffd}") || drawn.contains("****"), "{drawn}");
+    assert!(!drawn.contains("hidden"), "{drawn}");
+}
+
+#[test]
 fn bad_files_are_rendered_exactly_as_committed() {
     let folder = root().join("tests/data/config/invalid");
     let mut files: Vec<PathBuf> = fs::read_dir(&folder)

@@ -111,6 +111,10 @@ impl FromToml for MaybeZero {
     ) -> Option<MaybeZero> {
         match value {
             DeValue::String(text) => match humantime::parse_duration(text) {
+                Ok(_) if let Some(unit) = calendar_unit(text) => {
+                    out.calendar_unit(span, at, text, &unit);
+                    None
+                }
                 Ok(duration) if duration > DURATION_MAX => {
                     out.duration_too_long(span, at);
                     None
@@ -173,7 +177,21 @@ impl FromToml for Size {
     }
 }
 
-/// Numbers, each with its unit: what `humantime` reads.
-const DURATION_PATTERN: &str = "^\\s*([0-9]+(\\.[0-9]+)?\\s*(nanos|nsec|ns|usec|us|µs|millis|msec|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d|weeks?|wks?|w|months?|M|years?|yrs?|y)\\s*)+$";
+/// Where a month or a year stands in a duration. `humantime` reads them, but nobody agrees how long they are, and
+/// `"5M"` for five minutes would be five months: a `max_age` that never ends.
+fn calendar_unit(text: &str) -> Option<std::ops::Range<usize>> {
+    let mut from = 0;
+    for word in text.split(|c: char| !c.is_alphabetic()) {
+        let here = from..from + word.len();
+        from = text[here.end..].chars().next().map_or(here.end, |c| here.end + c.len_utf8());
+        if word == "M" || word.starts_with("month") || word.starts_with('y') {
+            return Some(here);
+        }
+    }
+    None
+}
+
+/// Numbers, each with its unit: what `humantime` reads, without months and years.
+const DURATION_PATTERN: &str = "^\\s*([0-9]+(\\.[0-9]+)?\\s*(nanos|nsec|ns|usec|us|µs|millis|msec|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d|weeks?|wks?|w)\\s*)+$";
 /// A number and its unit, in any case: what `bytesize` reads.
 const SIZE_PATTERN: &str = "^\\s*[0-9]+(\\.[0-9]*)?\\s*([bB]|[kKmMgGtTpPeE][iI]?[bB]?)\\s*$";

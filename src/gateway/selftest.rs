@@ -11,6 +11,7 @@ use super::judge::{Asked, Judged, View, judge};
 use crate::config::diagnostic::{Diagnostics, Span};
 use crate::config::raw_test::Expect;
 use crate::config::{Config, FileTest};
+use crate::policy::refusal::Refusal;
 use crate::policy::route::{Action, Route};
 use crate::token::extract::Presented;
 use crate::token::{Standing, TokenFault, UnixTime};
@@ -51,6 +52,10 @@ pub fn check(config: &Config, now: UnixTime) -> Result<(), Diagnostics> {
         let route = failure.route.as_ref();
         let place = route.and_then(|(_, index)| config.places[*index].as_ref());
         let help = match (route, place) {
+            (None, _) if failure.actual != Refusal::NoRoute.code() => {
+                "the gateway refuses this request before it looks at a route: correct the test"
+                    .to_owned()
+            }
             (None, _) => {
                 "no pattern matches this request: add a route, or correct the test".to_owned()
             }

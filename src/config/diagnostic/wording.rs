@@ -320,7 +320,7 @@ impl Diagnostics {
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * 1024;
-const DURATION_UNITS: &str = "s, m (minutes), h, d (days), w, and ms";
+pub(super) const DURATION_UNITS: &str = "s, m (minutes), h, d (days), w, and ms";
 const SIZE_UNITS: &str = "B, KiB, MiB, GiB (and KB, MB, GB of 1000)";
 
 /// `a`, `b` and `c`; of very many the first ones.

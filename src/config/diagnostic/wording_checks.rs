@@ -1,6 +1,7 @@
 //! The words for what was probably not meant, and for `[[test]]`: one method for each mistake. A warning says how to
 //! say that it was meant.
 
+use super::wording::DURATION_UNITS;
 use super::wording::listed;
 use super::{Diagnostics, Span};
 
@@ -134,6 +135,71 @@ impl Diagnostics {
             format!("this request cannot be asked: {what}"),
             "here",
             "write a method and a path, such as \"POST /account/password\", or a URL: \"GET http://app.example.org/\"",
+        );
+    }
+
+    /// The file is in another encoding; `at` is the first byte that shows it, and has become U+FFFD.
+    pub(crate) fn not_utf8(&mut self, at: usize) {
+        let line = self.text[..at].matches('\n').count() + 1;
+        self.error(
+            "unreadable-file",
+            &(at..at + char::REPLACEMENT_CHARACTER.len_utf8()),
+            format!("{} is not UTF-8: line {line}", self.name),
+            "this byte",
+            "save it as UTF-8",
+        );
+    }
+
+    /// Headers that no test can have.
+    pub(crate) fn unasked_header(&mut self, span: &Span, name: &str, help: &str) {
+        self.error(
+            "test-header",
+            span,
+            format!("`{name}` among the headers of a test is not looked at"),
+            "would be ignored",
+            help,
+        );
+    }
+
+    /// Months and years: how long they are nobody agrees on.
+    pub(crate) fn calendar_unit(
+        &mut self,
+        span: &Span,
+        at: &str,
+        text: &str,
+        unit: &std::ops::Range<usize>,
+    ) {
+        let place = self.within(span, text, unit);
+        let word = &text[unit.clone()];
+        let meant = if word == "M" { "`M` would be months; minutes are `m`, and " } else { "" };
+        self.error(
+            "bad-duration",
+            &place,
+            format!("`{at}`: `{word}` has no fixed length"),
+            "not a unit",
+            &format!("{meant}the units are {DURATION_UNITS}"),
+        );
+    }
+
+    /// `"user-{id}"` among the claims: a name takes a whole value.
+    pub(crate) fn partial_capture(&mut self, span: &Span, inside: &str) {
+        self.error(
+            "partial-capture",
+            span,
+            format!("`{inside}` is not put into a longer text"),
+            "would be compared letter for letter, braces included",
+            &format!("write \"{inside}\" alone, for a claim that is equal to that segment"),
+        );
+    }
+
+    /// A method that is nearly one that everybody knows.
+    pub(crate) fn odd_method(&mut self, span: &Span, method: &str, meant: &str) {
+        self.warning(
+            "odd-method",
+            Some(span),
+            format!("`{method}` is not a method that clients use"),
+            "matches only requests with this method",
+            &format!("did you mean `{meant}`?"),
         );
     }
 

@@ -35,7 +35,9 @@ impl Lowering<'_> {
             if !is_reached(routes, route, deepest) {
                 self.out.unreachable(place, false);
             }
-            self.opened(routes, route, place, &asked);
+            if !self.opened(routes, route, place, &asked) {
+                self.changed_around(routes, route, place);
+            }
             self.weaker_methods(routes, route, place);
         }
         self.report_mode(routes);
@@ -43,12 +45,12 @@ impl Lowering<'_> {
 
     /// A route that anybody passes, in the middle of one that needs a token. A pattern without any literal, such as
     /// `/**`, is a default: exceptions to it are what it is for. A line that names `GET` and one page is explicit.
-    fn opened(&mut self, routes: &Routes, route: &Route, place: &Span, asked: &Asked<'_>) {
+    fn opened(&mut self, routes: &Routes, route: &Route, place: &Span, asked: &Asked<'_>) -> bool {
         let meant = routes.exceptions[route.index] || is_one_page(&route.pattern);
         if meant || strength(route) >= PROTECTED {
-            return;
+            return false;
         }
-        let Some(path) = sample(&route.pattern, 1) else { return };
+        let Some(path) = sample(&route.pattern, 1) else { return false };
         let one_host = [route.pattern.host.as_deref().unwrap_or("")];
         let hosts = if route.pattern.host.is_some() { &one_host } else { &asked.hosts[..] };
         let named: Vec<&str> = route.pattern.methods.iter().map(String::as_str).collect();
@@ -72,8 +74,34 @@ impl Lowering<'_> {
                     (place, &route.id, route.requirement.name()),
                     (outer, &around.id, around.requirement.name()),
                 );
-                return;
+                return true;
             }
+        }
+        false
+    }
+
+    /// `POST /c/x` that anybody passes, where `GET /c/*`, which names its method, needs a token.
+    fn changed_around(&mut self, routes: &Routes, route: &Route, place: &Span) {
+        let own = &route.pattern.methods;
+        let methods: Vec<&str> =
+            CHANGING.into_iter().filter(|method| own.iter().any(|one| one == method)).collect();
+        let meant = routes.exceptions[route.index] || own.iter().any(|method| method == "GET");
+        if methods.is_empty() || meant || strength(route) >= PROTECTED {
+            return;
+        }
+        let Some(path) = sample(&route.pattern, 1) else { return };
+        let host = route.pattern.host.as_deref().unwrap_or("");
+        let Some(read) = routes.table.find("GET", host, &path) else { return };
+        let named = read.pattern.segments.iter().any(|one| matches!(one, Segment::Literal(_)));
+        // Of the line beside it `weaker_methods` tells; who denies reading says how to write.
+        let told = is_beside(&read.pattern, &route.pattern);
+        let deny = read.requirement == Requirement::Deny;
+        let Some(outer) = &routes.places[read.index] else { return };
+        if named && !told && !deny && strength(read) >= PROTECTED && !routes.exceptions[read.index]
+        {
+            let (reads, changes) = (needs(read), needs(route));
+            let (read, change) = ((outer, &*read.id, &*reads), (place, &*route.id, &*changes));
+            self.out.weaker_method(read, change, &methods);
         }
     }
 
@@ -97,7 +125,8 @@ impl Lowering<'_> {
             // A line that denies reading and says how to write is no slip of the pen.
             let said = taken.pattern.methods.iter().any(|one| one == method);
             let deliberate = route.requirement == Requirement::Deny && said;
-            if routes.exceptions[taken.index] || deliberate || strength(taken) >= strength(route) {
+            let weak = strength(taken) < strength(route) || is_older(taken, route);
+            if routes.exceptions[taken.index] || deliberate || !weak {
                 continue;
             }
             match weaker.iter_mut().find(|(other, _)| other.index == taken.index) {
@@ -177,6 +206,15 @@ fn strength(route: &Route) -> u8 {
     2 * rank + claims
 }
 
+/// Whether both want a password, and this one takes an older one.
+fn is_older(this: &Route, other: &Route) -> bool {
+    let age = |route: &Route| match route.requirement {
+        Requirement::Fresh { max_age } => Some(max_age.unwrap_or(std::time::Duration::MAX)),
+        _ => None,
+    };
+    strength(this) == strength(other) && age(this) > age(other)
+}
+
 /// From this strength on nobody passes without a token.
 const PROTECTED: u8 = 3;
 
@@ -212,7 +250,13 @@ fn is_one_page(pattern: &Pattern) -> bool {
 /// What must be proved, in words.
 fn needs(route: &Route) -> String {
     let claims = if route.claims.is_empty() { "" } else { " with claims" };
-    format!("{}{claims}", route.requirement.name())
+    let age = match route.requirement {
+        Requirement::Fresh { max_age: Some(age) } => {
+            format!(" of {}", humantime::format_duration(age))
+        }
+        _ => String::new(),
+    };
+    format!("{}{age}{claims}", route.requirement.name())
 }
 
 /// Bytes of the shortest path that the pattern matches.

@@ -85,11 +85,12 @@ impl Config {
 }
 
 fn text_of(path: &Path) -> Result<String, Diagnostics> {
-    read_file(path).map_err(|(why, help)| {
-        let mut out = Diagnostics::new(path.display().to_string(), "");
+    let bytes = read_file(path).map_err(|(why, help)| {
+        let mut out = diagnostics("", Some(path));
         out.unreadable_file(&why, help);
         out
-    })
+    })?;
+    String::from_utf8(bytes).map_err(|fault| secrets::not_utf8(path, &fault))
 }
 
 /// Relative paths in the file are relative to it.
@@ -103,7 +104,7 @@ fn diagnostics(text: &str, file: Option<&Path>) -> Diagnostics {
 }
 
 /// The text of a configuration file, or what is wrong and what to do.
-fn read_file(path: &Path) -> Result<String, (String, &'static str)> {
+fn read_file(path: &Path) -> Result<Vec<u8>, (String, &'static str)> {
     const WHICH: &str = "name the file with --config FILE";
     let shown = path.display();
     let failed = |fault: std::io::Error| match fault.kind() {
@@ -126,11 +127,7 @@ fn read_file(path: &Path) -> Result<String, (String, &'static str)> {
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err((format!("{shown} is larger than 10 MiB"), "is this the right file?"));
     }
-    String::from_utf8(bytes).map_err(|fault| {
-        let good = fault.utf8_error().valid_up_to();
-        let line = fault.as_bytes()[..good].iter().filter(|byte| **byte == b'\n').count() + 1;
-        (format!("{shown} is not UTF-8: line {line}"), "save it as UTF-8")
-    })
+    Ok(bytes)
 }
 
 /// Lowers `text`. `file` is its name in messages and in the [`Config`]; relative paths in it are

@@ -115,6 +115,16 @@ impl Lowering<'_> {
         }
     }
 
+    /// `GTE` for `GET`: a line that no client's request gets to, while a more general one takes what was meant.
+    fn odd_methods(&mut self, text: &Spanned<String>, pattern: &Pattern, raw: &RawRoute) {
+        for method in &pattern.methods {
+            if let Some(meant) = misspelt(method) {
+                let place = raw.methods.get().map_or(&text.span, |methods| &methods.span);
+                self.out.odd_method(place, method, meant);
+            }
+        }
+    }
+
     fn route(
         &mut self,
         text: &Spanned<String>,
@@ -124,6 +134,7 @@ impl Lowering<'_> {
         around: &mut Around<'_>,
     ) -> Route {
         self.methods(text, &mut pattern, raw);
+        self.odd_methods(text, &pattern, raw);
         let requirement = self.requirement(text, raw, here);
         let claims = self.claims(text, &pattern, raw);
         let rewrite = raw.rewrite.get().and_then(|rewrite| {
@@ -236,6 +247,9 @@ impl Lowering<'_> {
             }
             let mut wanted = Vec::new();
             for value in values {
+                if let Some(inside) = capture_inside(&value.value) {
+                    self.out.partial_capture(&value.span, inside);
+                }
                 let Some(name) = capture_name(&value.value) else {
                     wanted.push(Wanted::Value(value.value.clone()));
                     continue;
@@ -289,6 +303,15 @@ impl Lowering<'_> {
 /// More methods than these has no application.
 const METHODS_MAX: usize = 64;
 
+/// The methods that are mistyped: those of RFC 9110 and RFC 5789.
+const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+
+/// The well-known method that this one is but for one letter, or for two that changed places.
+fn misspelt(method: &str) -> Option<&'static str> {
+    // No method in IANA's registry is as near to one of these.
+    METHODS.into_iter().find(|known| strsim::osa_distance(known, method) == 1)
+}
+
 /// A host that looks like a path whose slash was forgotten.
 fn is_odd_host(host: &str) -> bool {
     host != "localhost" && !host.contains(['.', ':', '['])
@@ -299,6 +322,15 @@ fn capture_name(value: &Value) -> Option<&str> {
     let name = value.as_str()?.strip_prefix('{')?.strip_suffix('}')?;
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     (!name.is_empty() && name.chars().all(plain)).then_some(name)
+}
+
+/// `{name}` with more text around it: no segment is put in there.
+fn capture_inside(value: &Value) -> Option<&str> {
+    let text = value.as_str()?;
+    text.match_indices('{').find_map(|(from, _)| {
+        let whole = &text[from..=from + text[from..].find('}')?];
+        capture_name(&Value::from(whole)).filter(|_| whole.len() < text.len()).map(|_| whole)
+    })
 }
 
 fn names(pattern: &Pattern) -> Vec<&str> {

@@ -1,7 +1,11 @@
 //! Looks through the whole text, comments included, for what should not be in it: private keys, tokens, and passwords
 //! in comments. Only warns, and hides what it finds wherever its line is shown.
 
+use std::path::Path;
+use std::string::FromUtf8Error;
+
 use super::Lowering;
+use crate::config::diagnostic::Diagnostics;
 
 /// A quoted text behind the name of a secret, in a comment: shorter ones are examples.
 const COMMENTED_BYTES_MIN: usize = 16;
@@ -65,4 +69,16 @@ fn commented(line: &str) -> Option<(usize, usize)> {
         && !inner.contains("...");
     let at = line.trim_end().len() - value.trim_end().len();
     is.then_some((at + 1, inner.len()))
+}
+
+/// Says where a text in another encoding begins to be one, without showing a secret beside the place.
+pub(super) fn not_utf8(path: &Path, fault: &FromUtf8Error) -> Diagnostics {
+    let text = String::from_utf8_lossy(fault.as_bytes());
+    let mut out = super::diagnostics(&text, Some(path));
+    // Hides what must not be shown in the excerpt.
+    Lowering { base: super::base_of(path), out: &mut out, users_must_exist: false, outlined: None }
+        .secrets(&text);
+    out.not_utf8(fault.utf8_error().valid_up_to());
+    out.sort();
+    out
 }

@@ -116,6 +116,10 @@ impl Lowering<'_> {
         let mut headers = HeaderMap::new();
         for (name, value) in &raw.value.0 {
             let Some(value) = value.get() else { continue };
+            if let Some(help) = decided_before(&name.value) {
+                self.out.unasked_header(&name.span, &name.value, help);
+                continue;
+            }
             let field = name.value.parse::<HeaderName>().ok();
             let sent = field.zip(HeaderValue::from_str(&value.value).ok());
             if sent.is_none_or(|(field, value)| headers.try_append(field, value).is_err()) {
@@ -123,6 +127,17 @@ impl Lowering<'_> {
             }
         }
         headers
+    }
+}
+
+/// Fields that a live request is judged by before any route is looked at, and a test is not: what to write instead.
+fn decided_before(name: &str) -> Option<&'static str> {
+    match name.to_ascii_lowercase().as_str() {
+        "host" => Some("write the host into the request: \"GET http://app.example.org/\""),
+        "content-length" | "transfer-encoding" | "connection" | "expect" | "upgrade" => {
+            Some("remove it: a test has no body and no connection")
+        }
+        _ => None,
     }
 }
 
