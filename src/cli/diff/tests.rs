@@ -185,6 +185,32 @@ fn what_is_not_the_policy_is_compared_too() {
 }
 
 #[test]
+fn report_mode_is_weaker_than_any_policy_but_public() {
+    let policies = ["optional", "access-required", "fresh-required", "refresh-only", "deny"];
+    for policy in policies {
+        let enforced = format!("\"/a\" = \"{policy}\"");
+        let reported = format!("\"/a\" = {{ policy = \"{policy}\", mode = \"report\" }}");
+        check(
+            &enforced,
+            &reported,
+            &format!(
+                "/a GET /a {policy} → {policy} (report only) WEAKER\n1 weaker, 0 stricter, 0 changed"
+            ),
+        );
+        check(
+            &reported,
+            &enforced,
+            &format!(
+                "/a GET /a {policy} (report only) → {policy} stricter\n0 weaker, 1 stricter, 0 changed"
+            ),
+        );
+        let all = differences("\"/b\" = \"public\"", &format!("\"/b\" = \"public\"\n{reported}"));
+        assert_eq!(all.count(Verdict::Weaker), 1, "a new route\n{}", all.text());
+        assert_eq!(all.json()["routes"][0]["new"]["mode"], "report");
+    }
+}
+
+#[test]
 fn networks_are_wider_by_what_they_hold() {
     let with = |nets: &str| {
         let text = format!("trusted_proxies = {nets}\n{TOP}[routes]\n\"/\" = \"public\"");
@@ -273,7 +299,10 @@ fn preflight_headers() -> HeaderMap {
     headers
 }
 
-const POLICIES: [&str; 10] = [
+const POLICIES: [&str; 13] = [
+    "policy = \"access-required\", mode = \"report\"",
+    "policy = \"deny\", mode = \"report\", preflight = true",
+    "policy = \"fresh-required\", mode = \"report\", claims = { roles = \"admin\" }",
     "policy = \"public\"",
     "policy = \"optional\"",
     "policy = \"access-required\"",
