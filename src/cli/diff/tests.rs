@@ -227,6 +227,31 @@ fn networks_are_wider_by_what_they_hold() {
 }
 
 #[test]
+fn what_opens_something_outside_the_routes_is_said() {
+    let with = |top: &str, more: &str| {
+        let text = format!("{top}\n{TOP}[routes]\n\"/\" = \"public\"\n{more}");
+        let config = crate::config::lower::lower(&text, None, Path::new("")).expect("good");
+        Side { config, keys: Vec::new() }
+    };
+    for (old, new, wanted) in [
+        (("", ""), ("admin = \"0.0.0.0:8081\"", ""), "1 weaker, 0 stricter, 0 changed"),
+        (
+            ("admin = \"off\"", ""),
+            ("admin = \"10.0.0.1:81\"", ""),
+            "1 weaker, 0 stricter, 0 changed",
+        ),
+        (("admin = \"0.0.0.0:8081\"", ""), ("", ""), "0 weaker, 1 stricter, 0 changed"),
+        (("", ""), ("admin = \"off\"", ""), "0 weaker, 1 stricter, 0 changed"),
+        (("", ""), ("listen = \"127.0.0.1:1\"", ""), "0 weaker, 0 stricter, 1 changed"),
+        (("", ""), ("", "[state]\ndir = \"other\""), "1 weaker, 0 stricter, 0 changed"),
+        (("", ""), ("", "[limits]\nbody_max = \"1GiB\""), "0 weaker, 0 stricter, 1 changed"),
+    ] {
+        let all = compare(&with(old.0, old.1), &with(new.0, new.1)).expect("few places").text();
+        assert!(all.ends_with(&format!("{wanted}\n")), "{new:?}\n{all}");
+    }
+}
+
+#[test]
 fn keys_are_compared_without_their_secrets() {
     let key = |id: &str, origin: &str| KeyOutline {
         id: id.to_owned(),
