@@ -122,6 +122,33 @@ fn a_bad_file_changes_nothing_and_is_told_once_counted_and_shown() {
 }
 
 #[test]
+fn a_bad_file_that_is_saved_again_as_it_was_is_counted_once() {
+    let upstream = Upstream::echo();
+    let (gateway, with) = gateway(&upstream);
+    let bad = with("[routes]\n\"/x\" = \"pubic\"\n");
+    let refusals = || {
+        let metrics = gateway.admin().get("/metrics").send().expect(200).text();
+        let line =
+            metrics.lines().find(|line| line.contains("result=\"refused\"")).map(str::to_owned);
+        line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).unwrap_or(0)
+    };
+    let save = |text: &str| {
+        fs::write(gateway.path("new.toml"), text).expect("written");
+        fs::rename(gateway.path("new.toml"), gateway.path("gateway.toml")).expect("renamed");
+    };
+    save(&bad);
+    gateway.logged("reload_refused");
+    for _ in 0..3 {
+        // Events of one save, and looks without any, find the same mistakes.
+        save(&bad);
+        std::thread::sleep(std::time::Duration::from_millis(400));
+    }
+    assert_eq!(refusals(), 1);
+    reload(gateway.admin()).expect(422);
+    assert_eq!(refusals(), 2, "who asks is counted");
+}
+
+#[test]
 fn what_cannot_change_while_running_is_refused_whole() {
     let upstream = Upstream::echo();
     let (gateway, with) = gateway(&upstream);
