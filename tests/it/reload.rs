@@ -149,6 +149,23 @@ fn a_bad_file_that_is_saved_again_as_it_was_is_counted_once() {
 }
 
 #[test]
+fn limits_that_are_tightened_hold_on_an_open_connection() {
+    let upstream = Upstream::echo();
+    let (gateway, with) = gateway(&upstream);
+    let long = format!("/x?{}", "a".repeat(3000));
+    let padded = |client: Client| client.get("/x").header("X-Pad", &"a".repeat(10_000));
+    let [mut one, mut two] = [gateway.client().connect(), gateway.client().connect()];
+    gateway.client().get(&long).send_on(&mut one).expect(200);
+    padded(gateway.client()).send_on(&mut two).expect(200);
+    let limits = "[limits]\ntarget_max = \"1KiB\"\nheader_max = \"8KiB\"\n";
+    let text = with(&format!("{limits}[routes]\n\"/x\" = \"public\"\n"));
+    fs::write(gateway.path("gateway.toml"), text).expect("written");
+    reload(gateway.admin()).expect(200);
+    gateway.client().get(&long).send_on(&mut one).refused(414, "target-too-long");
+    padded(gateway.client()).send_on(&mut two).refused(431, "header-too-large");
+}
+
+#[test]
 fn what_cannot_change_while_running_is_refused_whole() {
     let upstream = Upstream::echo();
     let (gateway, with) = gateway(&upstream);
