@@ -149,6 +149,32 @@ fn a_bad_file_that_is_saved_again_as_it_was_is_counted_once() {
 }
 
 #[test]
+fn a_file_that_is_still_being_written_does_not_serve_by_halves() {
+    use std::io::Write;
+    let upstream = Upstream::echo();
+    let (gateway, with) = gateway(&upstream);
+    let open = with("[routes]\n\"/**\" = \"public\"\n");
+    let shut = "\"/x/**\" = \"deny\"\n";
+    fs::write(gateway.path("gateway.toml"), format!("{open}{shut}")).expect("written");
+    reload(gateway.admin()).expect(200);
+    let mut file = fs::File::create(gateway.path("gateway.toml")).expect("opened");
+    file.write_all(open.as_bytes()).expect("written");
+    for _ in 0..15 {
+        gateway.client().get("/x/1").send().refused(404, "no-route");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    file.write_all(b"\"/x/**\" = \"access-required\"\n").expect("written");
+    drop(file);
+    for _ in 0..50 {
+        if gateway.client().get("/x/1").send().status == 401 {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    panic!("the whole file was never read");
+}
+
+#[test]
 fn limits_that_are_tightened_hold_on_an_open_connection() {
     let upstream = Upstream::echo();
     let (gateway, with) = gateway(&upstream);
