@@ -18,7 +18,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, header};
 use hyper::body::Incoming;
 
 use crate::auth::{self, AuthContext};
-use crate::config::Config;
+use crate::config::{Config, Limits};
 use crate::policy::route::{Action, Endpoint, Route};
 use crate::policy::{Permit, Refusal, host};
 use crate::proxy::headers::{Client, Firewall, REQUEST_ID};
@@ -140,7 +140,10 @@ pub async fn handle(
     let scene = Scene { data: &data, snapshot: &snapshot, client: &client, now };
     // 2.–8.
     let outcome = match head {
-        Ok(()) => scene.serve(parts, body, &mut record).await,
+        Ok(()) => match within(&snapshot.config.limits, &parts) {
+            Ok(()) => scene.serve(parts, body, &mut record).await,
+            Err(refusal) => Err(refusal),
+        },
         Err(refusal) => Err(refusal),
     };
     // 9. One place turns any refusal into a response and writes the access line.
@@ -279,6 +282,20 @@ impl Scene<'_> {
         );
         refusal
     }
+}
+
+/// The wire guard keeps the limits that its connection began with; a reload may have tightened them. Counts
+/// no more than the wire did, so what is in its limits is in these.
+fn within(limits: &Limits, parts: &Parts) -> Result<(), Refusal> {
+    let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    if target > limits.target_max {
+        return Err(Refusal::TargetTooLong);
+    }
+    let fields = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
+    if parts.headers.len() > limits.header_count || fields.sum::<usize>() > limits.header_max {
+        return Err(Refusal::HeaderTooLarge);
+    }
+    Ok(())
 }
 
 /// The canonical host of a request that has one; HTTP/1.0 need not.

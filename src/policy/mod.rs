@@ -126,8 +126,12 @@ pub fn decide(
 /// (Fetch standard, CORS-preflight fetch), so it passes as nobody, unless the route is denied.
 pub fn decide_preflight(route: &Arc<Route>) -> Result<Permit, Refusal> {
     match route.requirement {
-        Requirement::Deny => Err(Refusal::Denied),
-        _ => Ok(Permit { route: Arc::clone(route), token: None, reported: None }),
+        Requirement::Deny if !route.report => Err(Refusal::Denied),
+        requirement => {
+            let denied = requirement == Requirement::Deny;
+            let reported = denied.then_some(Refusal::Denied);
+            Ok(Permit { route: Arc::clone(route), token: None, reported })
+        }
     }
 }
 

@@ -33,7 +33,9 @@ impl Passing {
     pub fn of(route: Option<&Route>, path: &CanonicalPath<'_>, preflight: bool) -> Passing {
         let Some(route) = route else { return Passing::default() };
         let requirement = route.requirement;
-        if preflight && route.preflight && requirement != Requirement::Deny {
+        let preflight = preflight && route.preflight && requirement != Requirement::Deny;
+        // Report mode only notes what it would refuse.
+        if preflight || route.report {
             let all = Passing {
                 anonymous: true,
                 bad: true,

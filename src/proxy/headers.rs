@@ -143,7 +143,9 @@ impl Firewall {
         let chain = Chain::read(headers, facts.client);
         strip_hop_by_hop(headers);
         self.strip_reserved(headers);
-        if !facts.forward_token {
+        // What report mode let pass without proof is no token that a backend may take for one.
+        let unproven = facts.permit.reported().is_some() && facts.permit.claims().is_none();
+        if !facts.forward_token || unproven {
             strip_bearer(headers);
         }
         if let Some(claims) = facts.permit.claims() {

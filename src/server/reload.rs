@@ -116,7 +116,8 @@ impl Reloader {
     fn run(mut self, queue: &Receiver<Ask>) {
         while let Ok(ask) = queue.recv() {
             let only_if_changed = matches!(ask, Ask::File);
-            let outcome = self.reload(only_if_changed);
+            let outcome =
+                self.reload(only_if_changed).map_err(|fault| self.refuse(fault, only_if_changed));
             if let Ask::Admin(tell) = ask {
                 // Whoever asked may have gone.
                 let _gone = tell.send(outcome);
@@ -128,12 +129,12 @@ impl Reloader {
         let started = Instant::now();
         let config = match Config::load(&self.file) {
             Ok(config) => config,
-            Err(diagnostics) => return Err(self.refuse(diagnostics.render(false))),
+            Err(diagnostics) => return Err(diagnostics.render(false)),
         };
         let serving = self.world.load_full();
         let now = UnixTime::of(telemetry::clock());
         if let Err(diagnostics) = selftest::check(&config, now) {
-            return Err(self.refuse(diagnostics.render(false)));
+            return Err(diagnostics.render(false));
         }
         if only_if_changed && config.hash == serving.config.hash {
             // A change that was undone: what was refused before is no longer in the file.
@@ -141,7 +142,7 @@ impl Reloader {
             return Ok(config.hash);
         }
         match build::next(&serving, self.users.as_ref(), config) {
-            Err(StartFault(fault)) => Err(self.refuse(fault)),
+            Err(StartFault(fault)) => Err(fault),
             Ok((snapshot, users)) => Ok(self.swap(serving, snapshot, users, started)),
         }
     }
@@ -172,11 +173,15 @@ impl Reloader {
         hash
     }
 
-    /// The old world goes on; the same mistakes are told once.
-    fn refuse(&self, diagnostics: String) -> String {
+    /// The old world goes on; the same mistakes are told once. The watch looks again and again: what it
+    /// finds unchanged was not asked for and is not counted again.
+    fn refuse(&self, diagnostics: String, by_watch: bool) -> String {
         let status = self.status.load_full();
-        self.world.load().metrics.reloaded(false);
         let known = status.refused.as_ref().is_some_and(|(_, before)| *before == diagnostics);
+        if known && by_watch {
+            return diagnostics;
+        }
+        self.world.load().metrics.reloaded(false);
         if !known {
             tracing::error!(
                 event = "reload_refused",

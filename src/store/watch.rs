@@ -13,12 +13,16 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use notify::event::{AccessKind, AccessMode, ModifyKind};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 /// How long a burst of changes must be quiet before the file is looked at.
 const QUIET: Duration = Duration::from_millis(200);
 /// A directory that never comes to rest is looked at after this.
 const QUIET_MAX: Duration = Duration::from_secs(2);
+/// A file that is being written is not looked at before it is closed, for so long: a half of it may be a good
+/// configuration that says less.
+const WRITING_MAX: Duration = Duration::from_secs(10);
 /// How often the file is looked at without any notification.
 const LOOK_EVERY: Duration = Duration::from_secs(15);
 
@@ -31,6 +35,10 @@ pub struct Watch {
 #[derive(Debug)]
 enum Event {
     Touched,
+    /// The file itself is open, and something was written into it.
+    Writing,
+    /// The file itself was closed by who could write it.
+    Written,
     End,
 }
 
@@ -59,8 +67,8 @@ fn run(mut notifier: Notifier, incoming: &Receiver<Event>, mut look: impl FnMut(
     look();
     loop {
         match incoming.recv_timeout(LOOK_EVERY) {
-            Ok(Event::Touched) => {
-                if settle(incoming).is_break() {
+            Ok(event @ (Event::Touched | Event::Writing | Event::Written)) => {
+                if settle(incoming, matches!(event, Event::Writing)).is_break() {
                     return;
                 }
             }
@@ -72,12 +80,15 @@ fn run(mut notifier: Notifier, incoming: &Receiver<Event>, mut look: impl FnMut(
     }
 }
 
-/// Waits until nothing has happened for a while.
-fn settle(incoming: &Receiver<Event>) -> std::ops::ControlFlow<()> {
-    let give_up = Instant::now() + QUIET_MAX;
-    while Instant::now() < give_up {
+/// Waits until nothing has happened for a while, and nobody is writing the file.
+fn settle(incoming: &Receiver<Event>, mut writing: bool) -> std::ops::ControlFlow<()> {
+    let began = Instant::now();
+    while began.elapsed() < if writing { WRITING_MAX } else { QUIET_MAX } {
         match incoming.recv_timeout(QUIET) {
             Ok(Event::Touched) => {}
+            Ok(Event::Writing) => writing = true,
+            Ok(Event::Written) => writing = false,
+            Err(RecvTimeoutError::Timeout) if writing => {}
             Err(RecvTimeoutError::Timeout) => break,
             Ok(Event::End) | Err(RecvTimeoutError::Disconnected) => {
                 return std::ops::ControlFlow::Break(());
@@ -96,11 +107,24 @@ struct Notifier {
 
 impl Notifier {
     fn new(path: &Path, events: Sender<Event>) -> Notifier {
+        let name = path.file_name().map(std::ffi::OsStr::to_owned);
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            // Reading the file is an event too: taking it for a change would never come to rest.
-            if !event.is_ok_and(|event| matches!(event.kind, EventKind::Access(_))) {
-                let _ = events.send(Event::Touched);
-            }
+            let ours = |event: &notify::Event| {
+                event.paths.iter().any(|path| path.file_name() == name.as_deref())
+            };
+            let event = match event {
+                Ok(event) => match event.kind {
+                    EventKind::Modify(ModifyKind::Data(_)) if ours(&event) => Event::Writing,
+                    EventKind::Access(AccessKind::Close(AccessMode::Write)) if ours(&event) => {
+                        Event::Written
+                    }
+                    // Reading the file is an event too: taking it for a change would never come to rest.
+                    EventKind::Access(_) => return,
+                    _ => Event::Touched,
+                },
+                Err(_) => Event::Touched,
+            };
+            let _ = events.send(event);
         });
         let watcher = watcher
             .inspect_err(|error| {

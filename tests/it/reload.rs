@@ -122,6 +122,76 @@ fn a_bad_file_changes_nothing_and_is_told_once_counted_and_shown() {
 }
 
 #[test]
+fn a_bad_file_that_is_saved_again_as_it_was_is_counted_once() {
+    let upstream = Upstream::echo();
+    let (gateway, with) = gateway(&upstream);
+    let bad = with("[routes]\n\"/x\" = \"pubic\"\n");
+    let refusals = || {
+        let metrics = gateway.admin().get("/metrics").send().expect(200).text();
+        let line =
+            metrics.lines().find(|line| line.contains("result=\"refused\"")).map(str::to_owned);
+        line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).unwrap_or(0)
+    };
+    let save = |text: &str| {
+        fs::write(gateway.path("new.toml"), text).expect("written");
+        fs::rename(gateway.path("new.toml"), gateway.path("gateway.toml")).expect("renamed");
+    };
+    save(&bad);
+    gateway.logged("reload_refused");
+    for _ in 0..3 {
+        // Events of one save, and looks without any, find the same mistakes.
+        save(&bad);
+        std::thread::sleep(std::time::Duration::from_millis(400));
+    }
+    assert_eq!(refusals(), 1);
+    reload(gateway.admin()).expect(422);
+    assert_eq!(refusals(), 2, "who asks is counted");
+}
+
+#[test]
+fn a_file_that_is_still_being_written_does_not_serve_by_halves() {
+    use std::io::Write;
+    let upstream = Upstream::echo();
+    let (gateway, with) = gateway(&upstream);
+    let open = with("[routes]\n\"/**\" = \"public\"\n");
+    let shut = "\"/x/**\" = \"deny\"\n";
+    fs::write(gateway.path("gateway.toml"), format!("{open}{shut}")).expect("written");
+    reload(gateway.admin()).expect(200);
+    let mut file = fs::File::create(gateway.path("gateway.toml")).expect("opened");
+    file.write_all(open.as_bytes()).expect("written");
+    for _ in 0..15 {
+        gateway.client().get("/x/1").send().refused(404, "no-route");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    file.write_all(b"\"/x/**\" = \"access-required\"\n").expect("written");
+    drop(file);
+    for _ in 0..50 {
+        if gateway.client().get("/x/1").send().status == 401 {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    panic!("the whole file was never read");
+}
+
+#[test]
+fn limits_that_are_tightened_hold_on_an_open_connection() {
+    let upstream = Upstream::echo();
+    let (gateway, with) = gateway(&upstream);
+    let long = format!("/x?{}", "a".repeat(3000));
+    let padded = |client: Client| client.get("/x").header("X-Pad", &"a".repeat(10_000));
+    let [mut one, mut two] = [gateway.client().connect(), gateway.client().connect()];
+    gateway.client().get(&long).send_on(&mut one).expect(200);
+    padded(gateway.client()).send_on(&mut two).expect(200);
+    let limits = "[limits]\ntarget_max = \"1KiB\"\nheader_max = \"8KiB\"\n";
+    let text = with(&format!("{limits}[routes]\n\"/x\" = \"public\"\n"));
+    fs::write(gateway.path("gateway.toml"), text).expect("written");
+    reload(gateway.admin()).expect(200);
+    gateway.client().get(&long).send_on(&mut one).refused(414, "target-too-long");
+    padded(gateway.client()).send_on(&mut two).refused(431, "header-too-large");
+}
+
+#[test]
 fn what_cannot_change_while_running_is_refused_whole() {
     let upstream = Upstream::echo();
     let (gateway, with) = gateway(&upstream);

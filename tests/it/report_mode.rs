@@ -39,6 +39,31 @@ fn an_identity_reaches_the_backend_only_where_an_access_token_proves_it() {
 }
 
 #[test]
+fn a_token_that_proves_nothing_is_not_forwarded_either() {
+    let upstream = Upstream::echo();
+    let routes = "[routes]\n\"/x\" = { policy = \"access-required\", mode = \"report\", forward_token = true }\n";
+    let gateway = Gateway::in_front_of(&upstream, routes);
+    let seen = |token: &str| {
+        gateway.client().get("/x").bearer(token).send().expect(200);
+        upstream.last().header("authorization").map(str::to_owned)
+    };
+    let good = gateway.mint(&["--sub", "ada"]);
+    assert_eq!(seen(&good), Some(format!("Bearer {good}")));
+    assert_eq!(seen(&gateway.mint(&["--sub", "eve", "--refresh"])), None);
+    assert_eq!(seen("ey.forged.token"), None);
+}
+
+#[test]
+fn a_denied_route_in_report_mode_lets_preflights_pass_too() {
+    let upstream = Upstream::echo();
+    let routes = "[routes]\n\"/x\" = { policy = \"deny\", mode = \"report\", preflight = true }\n";
+    let gateway = Gateway::in_front_of(&upstream, routes);
+    let asked = gateway.client().request("OPTIONS", "/x").header("Origin", "https://a.example");
+    asked.header("Access-Control-Request-Method", "POST").send().expect(200);
+    assert!(gateway.logged("would be refused").contains("\"deny\""));
+}
+
+#[test]
 fn a_refused_request_of_a_known_caller_names_them_in_the_access_line() {
     let upstream = Upstream::echo();
     let toml = "[log]\naccess = true\nformat = \"json\"\n[routes]\n\"/x\" = \"fresh-required\"\n";

@@ -88,5 +88,11 @@ fn a_suggestion_is_a_configuration_that_check_accepts() {
     let piped = setup.cli(&["suggest", "-"], LOG).succeeded();
     assert!(piped.stdout.contains("looks static"), "{}", piped.stdout);
     assert_eq!(setup.cli(&["suggest", "-"], "nothing\n").code, Some(1));
+    for bad in ["https://a.example", "http://a.example/app", "a \" b"] {
+        let refused = setup.cli(&["suggest", "access.log", "--upstream", bad], "");
+        assert_eq!(refused.code, Some(1), "{bad}");
+        assert_eq!(refused.stdout, "", "no draft that check would refuse");
+        assert!(refused.stderr.contains("bad-upstream"), "{}", refused.stderr);
+    }
     assert_eq!(setup.cli(&["suggest", "none.log"], "").code, Some(1));
 }

@@ -27,6 +27,7 @@ pub fn same((a, old): (&Config, &Route), (b, new): (&Config, &Route)) -> bool {
         && old.requirement == new.requirement
         && old.claims == new.claims
         && old.preflight == new.preflight
+        && old.report == new.report
 }
 
 /// What must be proved: `fresh-required max_age 5m roles=admin|editor`; `no route` where there is none.
@@ -40,6 +41,9 @@ pub fn proof(route: Option<&Route>) -> String {
         let wanted: Vec<String> =
             rule.wanted.iter().map(|wanted| shown(&route.pattern, wanted)).collect();
         text.push_str(&format!(" {}={}", rule.claim, wanted.join("|")));
+    }
+    if route.report {
+        text.push_str(" (report only)");
     }
     text
 }
@@ -112,6 +116,9 @@ pub fn json(config: &Config, route: Option<&Route>) -> Value {
     });
     if let Requirement::Fresh { max_age: Some(age) } = route.requirement {
         object["max_age"] = json!(span(age));
+    }
+    if route.report {
+        object["mode"] = json!("report");
     }
     if !route.claims.is_empty() {
         let claims = route.claims.iter().map(|rule| {

@@ -137,7 +137,8 @@ impl Found<'_> {
         preflight: bool,
     ) -> Vec<(&'static str, [String; 2])> {
         let (Some(before), Some(after)) = (before, after) else { return Vec::new() };
-        let deaf = |route: &Route| route.requirement == crate::policy::Requirement::Deny;
+        let deaf =
+            |route: &Route| route.requirement == crate::policy::Requirement::Deny && !route.report;
         if deaf(before) || deaf(after) {
             return Vec::new();
         }

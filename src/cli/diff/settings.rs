@@ -1,6 +1,7 @@
 //! What both configurations say outside `[routes]`, as far as it decides who passes and what a backend is told.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -49,6 +50,7 @@ pub fn compare(old: &Side, new: &Side) -> Vec<SettingChange> {
     identity(&old.config, &new.config, &mut say);
     upstreams(&old.config.upstreams, &new.config.upstreams, &mut say);
     login(&old.config, &new.config, &mut say);
+    operation(&old.config, &new.config, &mut say);
     found
 }
 
@@ -180,12 +182,38 @@ fn host(rule: &HostRule) -> String {
 fn login(old: &Config, new: &Config, say: Say<'_>) {
     let users = |config: &Config| match &config.login {
         None => "login off".to_owned(),
-        Some(login) => {
-            let base = config.file.as_deref().and_then(std::path::Path::parent);
-            let path = login.users.path();
-            let shown = base.and_then(|base| path.strip_prefix(base).ok()).unwrap_or(path);
-            shown.display().to_string()
-        }
+        Some(login) => beside(config, login.users.path()),
     };
     say("[login.users]", users(old), users(new), Verdict::Changed);
+}
+
+/// What is outside the decisions and still opens something: the operator's listener asks for no token, and
+/// revocations are forgotten with the directory that holds them.
+fn operation(old: &Config, new: &Config, say: Say<'_>) {
+    let far = |config: &Config| config.admin.is_some_and(|address| !address.ip().is_loopback());
+    let admin = |config: &Config| config.admin.map_or("off".to_owned(), |one| one.to_string());
+    let verdict = match (far(old), far(new), new.admin.is_none()) {
+        (_, true, _) => Verdict::Weaker,
+        (true, false, _) | (_, _, true) => Verdict::Stricter,
+        (false, false, false) => Verdict::Changed,
+    };
+    say("admin", admin(old), admin(new), verdict);
+    say("listen", old.listen.to_string(), new.listen.to_string(), Verdict::Changed);
+    let state = |config: &Config| beside(config, &config.state_dir);
+    say("[state] dir", state(old), state(new), Verdict::Weaker);
+    let (was, now) = (&old.limits, &new.limits);
+    for (name, was, now) in [
+        ("body_max", was.body_max, now.body_max),
+        ("target_max", was.target_max as u64, now.target_max as u64),
+        ("header_max", was.header_max as u64, now.header_max as u64),
+        ("header_count", was.header_count as u64, now.header_count as u64),
+    ] {
+        say(&format!("[limits] {name}"), was.to_string(), now.to_string(), Verdict::Changed);
+    }
+}
+
+/// A path as it is written, where it is relative to the file.
+fn beside(config: &Config, path: &Path) -> String {
+    let base = config.file.as_deref().and_then(Path::parent);
+    base.and_then(|base| path.strip_prefix(base).ok()).unwrap_or(path).display().to_string()
 }

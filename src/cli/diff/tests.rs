@@ -185,6 +185,32 @@ fn what_is_not_the_policy_is_compared_too() {
 }
 
 #[test]
+fn report_mode_is_weaker_than_any_policy_but_public() {
+    let policies = ["optional", "access-required", "fresh-required", "refresh-only", "deny"];
+    for policy in policies {
+        let enforced = format!("\"/a\" = \"{policy}\"");
+        let reported = format!("\"/a\" = {{ policy = \"{policy}\", mode = \"report\" }}");
+        check(
+            &enforced,
+            &reported,
+            &format!(
+                "/a GET /a {policy} → {policy} (report only) WEAKER\n1 weaker, 0 stricter, 0 changed"
+            ),
+        );
+        check(
+            &reported,
+            &enforced,
+            &format!(
+                "/a GET /a {policy} (report only) → {policy} stricter\n0 weaker, 1 stricter, 0 changed"
+            ),
+        );
+        let all = differences("\"/b\" = \"public\"", &format!("\"/b\" = \"public\"\n{reported}"));
+        assert_eq!(all.count(Verdict::Weaker), 1, "a new route\n{}", all.text());
+        assert_eq!(all.json()["routes"][0]["new"]["mode"], "report");
+    }
+}
+
+#[test]
 fn networks_are_wider_by_what_they_hold() {
     let with = |nets: &str| {
         let text = format!("trusted_proxies = {nets}\n{TOP}[routes]\n\"/\" = \"public\"");
@@ -198,6 +224,31 @@ fn networks_are_wider_by_what_they_hold() {
     assert_eq!(weaker("[\"10.0.0.0/9\", \"10.128.0.0/9\"]", "[\"10.0.0.0/8\"]"), 0);
     assert_eq!(weaker("[\"10.1.0.0/16\"]", "[\"10.0.0.0/8\"]"), 1);
     assert_eq!(weaker("[]", "[\"10.0.0.0/8\"]"), 1);
+}
+
+#[test]
+fn what_opens_something_outside_the_routes_is_said() {
+    let with = |top: &str, more: &str| {
+        let text = format!("{top}\n{TOP}[routes]\n\"/\" = \"public\"\n{more}");
+        let config = crate::config::lower::lower(&text, None, Path::new("")).expect("good");
+        Side { config, keys: Vec::new() }
+    };
+    for (old, new, wanted) in [
+        (("", ""), ("admin = \"0.0.0.0:8081\"", ""), "1 weaker, 0 stricter, 0 changed"),
+        (
+            ("admin = \"off\"", ""),
+            ("admin = \"10.0.0.1:81\"", ""),
+            "1 weaker, 0 stricter, 0 changed",
+        ),
+        (("admin = \"0.0.0.0:8081\"", ""), ("", ""), "0 weaker, 1 stricter, 0 changed"),
+        (("", ""), ("admin = \"off\"", ""), "0 weaker, 1 stricter, 0 changed"),
+        (("", ""), ("listen = \"127.0.0.1:1\"", ""), "0 weaker, 0 stricter, 1 changed"),
+        (("", ""), ("", "[state]\ndir = \"other\""), "1 weaker, 0 stricter, 0 changed"),
+        (("", ""), ("", "[limits]\nbody_max = \"1GiB\""), "0 weaker, 0 stricter, 1 changed"),
+    ] {
+        let all = compare(&with(old.0, old.1), &with(new.0, new.1)).expect("few places").text();
+        assert!(all.ends_with(&format!("{wanted}\n")), "{new:?}\n{all}");
+    }
 }
 
 #[test]
@@ -273,7 +324,10 @@ fn preflight_headers() -> HeaderMap {
     headers
 }
 
-const POLICIES: [&str; 10] = [
+const POLICIES: [&str; 13] = [
+    "policy = \"access-required\", mode = \"report\"",
+    "policy = \"deny\", mode = \"report\", preflight = true",
+    "policy = \"fresh-required\", mode = \"report\", claims = { roles = \"admin\" }",
     "policy = \"public\"",
     "policy = \"optional\"",
     "policy = \"access-required\"",

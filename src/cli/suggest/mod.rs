@@ -12,7 +12,7 @@ mod tree;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -76,7 +76,11 @@ impl Suggest {
         if survey.requests == 0 {
             return Err(Failure::Words("no request was found in this log".to_owned()));
         }
-        print!("{}", draft::text(&survey, &self.upstream));
+        let draft = draft::text(&survey, &self.upstream);
+        // What is drafted is a configuration: an upstream that is none would be found out only later.
+        crate::config::lower::lower(&draft, None, Path::new(""))
+            .map_err(|diagnostics| Failure::Drawn(diagnostics.render(false)))?;
+        print!("{draft}");
         Ok(())
     }
 }
