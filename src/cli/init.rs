@@ -57,6 +57,11 @@ impl Init {
                 return Err(Failure::Words(help.to_owned()));
             }
         };
+        // `127.0.0.1:9000` is what people type.
+        let backend = match backend.parse::<std::net::SocketAddr>() {
+            Ok(address) => format!("http://{address}"),
+            Err(_) => backend,
+        };
         let users = users.filter(|users| !users.is_empty());
         let text = text(&backend, users.as_deref());
         let base = self.output.parent().unwrap_or(Path::new("")).to_owned();

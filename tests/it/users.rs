@@ -183,12 +183,24 @@ fn prompted(setup: &Setup, answers: [&str; 2]) -> String {
             assert!(count > 0, "it ended before it asked: {shown}");
             shown += &String::from_utf8_lossy(&piece[..count]);
         }
+        // The prompt comes a moment before the terminal stops to show what is typed: no person is as fast as a test.
+        eventually("the terminal hides what is typed", || hides(child.id()).then_some(()));
         stdin.write_all(format!("{answer}\n").as_bytes()).expect("a terminal");
     }
     let mut rest = Vec::new();
     let _ended = stdout.read_to_end(&mut rest);
     child.wait().expect("a child");
     shown + &String::from_utf8_lossy(&rest)
+}
+
+/// Whether the terminal that `script` made shows nothing of what is typed.
+fn hides(script: u32) -> bool {
+    let children = std::fs::read_to_string(format!("/proc/{script}/task/{script}/children"));
+    let children = children.unwrap_or_default();
+    let child = children.split_whitespace().next().unwrap_or_default();
+    let Ok(terminal) = std::fs::read_link(format!("/proc/{child}/fd/0")) else { return false };
+    let asked = Command::new("stty").arg("-F").arg(terminal).arg("-a").output();
+    asked.is_ok_and(|said| String::from_utf8_lossy(&said.stdout).contains("-echo "))
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::policy::Requirement;
 use crate::policy::path::{CanonicalPath, PathRules};
 use crate::policy::pattern::{PATTERN_SEGMENTS_MAX, Pattern, Segment};
 use crate::policy::route::Route;
+use crate::policy::weaker::Passing;
 
 /// A segment that no pattern names: what only wildcards match.
 const SAMPLE: &str = "~any~";
@@ -125,7 +126,9 @@ impl Lowering<'_> {
             // A line that denies reading and says how to write is no slip of the pen.
             let said = taken.pattern.methods.iter().any(|one| one == method);
             let deliberate = route.requirement == Requirement::Deny && said;
-            let weak = strength(taken) < strength(route) || is_older(taken, route);
+            let weak = strength(taken) < strength(route)
+                || is_older(taken, route)
+                || is_wider(taken, route, &path);
             if routes.exceptions[taken.index] || deliberate || !weak {
                 continue;
             }
@@ -136,7 +139,10 @@ impl Lowering<'_> {
         }
         for (taken, methods) in weaker {
             let Some(other) = &routes.places[taken.index] else { continue };
-            let (reads, changes) = (needs(route), needs(taken));
+            let (reads, mut changes) = (needs(route), needs(taken));
+            if reads == changes {
+                changes.push_str(" that more callers meet");
+            }
             let read = (place, route.id.as_str(), reads.as_str());
             let change = (other, taken.id.as_str(), changes.as_str());
             if is_beside(&taken.pattern, &route.pattern) {
@@ -213,6 +219,14 @@ fn is_older(this: &Route, other: &Route) -> bool {
         _ => None,
     };
     strength(this) == strength(other) && age(this) > age(other)
+}
+
+/// Whether both want claims, and this one takes all that the other takes and more besides.
+fn is_wider(this: &Route, other: &Route, path: &CanonicalPath<'_>) -> bool {
+    let (this_set, other_set) =
+        (Passing::of(Some(this), path, false), Passing::of(Some(other), path, false));
+    let claims = !this.claims.is_empty() && !other.claims.is_empty();
+    claims && this_set.beyond(&other_set) && !other_set.beyond(&this_set)
 }
 
 /// From this strength on nobody passes without a token.
