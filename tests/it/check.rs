@@ -195,15 +195,15 @@ fn what_is_no_configuration_is_said_in_json_too() {
     let setup = Setup::new("");
     std::fs::write(setup.dir().join("latin1.toml"), b"# \xe9\n").expect("written");
     std::fs::create_dir(setup.dir().join("folder.toml")).expect("made");
-    for (file, why) in [
-        ("latin1.toml", "is not UTF-8: line 1"),
-        ("folder.toml", "is a directory"),
-        ("none.toml", "there is no file"),
+    for (file, line, why) in [
+        ("latin1.toml", Value::from(1), "is not UTF-8"),
+        ("folder.toml", Value::Null, "is a directory"),
+        ("none.toml", Value::Null, "there is no file"),
     ] {
         let output = setup.cli(&["check", "--config", file, "--format", "json"], "");
         assert_eq!(output.code, Some(1), "{file}");
         let all: Value = serde_json::from_str(&output.stdout).expect("an array");
-        assert_eq!((&all[0]["code"], &all[0]["line"]), (&"unreadable-file".into(), &Value::Null));
+        assert_eq!((&all[0]["code"], &all[0]["line"]), (&"unreadable-file".into(), &line));
         assert!(all[0]["message"].as_str().is_some_and(|told| told.contains(why)), "{all}");
     }
 }
