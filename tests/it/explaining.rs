@@ -11,6 +11,7 @@ const SHUT: &str = "trusted_proxies = [\"10.0.0.0/8\"]\n[identity]\nX-User-Id = 
     \"/admin/**\" = { policy = \"fresh-required\", max_age = \"5m\", claims = { roles = \"admin\" } }\n\
     \"/u/{who}\" = { policy = \"access-required\", claims = { sub = \"{who}\" }, rewrite = \"/people/{who}/home\" }\n\
     \"/old/**\" = { policy = \"public\", rewrite = \"/**\" }\n\"/raw/**\" = { policy = \"optional\", forward_token = true }\n\
+    \"/session/**\" = { policy = \"fresh-required\", mode = \"report\" }\n\
     \"app.example/**\" = \"access-required\"\n\"app.example/blog/x\" = \"deny\"\n\"/internal/**\" = \"deny\"\n";
 
 fn setup() -> Setup {

@@ -150,7 +150,10 @@ impl Diagnostics {
     /// A number where a text should be, and the like.
     pub(crate) fn wrong_type(&mut self, span: &Span, at: &str, wanted: &str, found: &str) {
         let article = if found.starts_with(['a', 'i']) { "an" } else { "a" };
-        let help = format!("write {wanted}");
+        let help = match (at, found) {
+            ("upstream", "table") => "did you mean `[upstreams.NAME]`, with an `s`?".to_owned(),
+            _ => format!("write {wanted}"),
+        };
         self.error(
             "wrong-type",
             span,
@@ -177,7 +180,14 @@ impl Diagnostics {
         let is_policy = known.contains(&"fresh-required");
         let quoted: Vec<String> = known.iter().map(|word| format!("\"{word}\"")).collect();
         let all = quoted.join(", ");
+        // A near name is not what is meant: RS256 is another algorithm than ES256.
+        let is_algorithm = known.contains(&"ES256");
         let help = match nearest(found, known.iter().copied()) {
+            Some(_) | None
+                if is_algorithm && !known.iter().any(|one| one.eq_ignore_ascii_case(found)) =>
+            {
+                format!("write {}: others are not supported yet", quoted.join(" or "))
+            }
             Some(meant) if known.len() > LISTED_MAX => format!("did you mean \"{meant}\"?"),
             Some(meant) => format!("did you mean \"{meant}\"? The choices are {all}"),
             None => format!("write one of {all}"),
