@@ -181,11 +181,9 @@ impl Diagnostics {
         let quoted: Vec<String> = known.iter().map(|word| format!("\"{word}\"")).collect();
         let all = quoted.join(", ");
         // A near name is not what is meant: RS256 is another algorithm than ES256.
-        let is_algorithm = known.contains(&"ES256");
+        let algorithms = known.contains(&"ES256") && !known.contains(&&*found.to_uppercase());
         let help = match nearest(found, known.iter().copied()) {
-            Some(_) | None
-                if is_algorithm && !known.iter().any(|one| one.eq_ignore_ascii_case(found)) =>
-            {
+            _ if algorithms => {
                 format!("write {}: others are not supported yet", quoted.join(" or "))
             }
             Some(meant) if known.len() > LISTED_MAX => format!("did you mean \"{meant}\"?"),
