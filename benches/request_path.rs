@@ -22,16 +22,8 @@ const NOW: UnixTime = UnixTime(1_800_000_000);
 fn route(pattern: &str, requirement: Requirement) -> Route {
     let forward =
         Forward { upstream: 0, rewrite: None, timeout: None, body_max: None, forward_token: false };
-    Route {
-        id: pattern.to_owned(),
-        index: 0,
-        pattern: Pattern::parse(pattern).expect("a pattern"),
-        requirement,
-        claims: Vec::new(),
-        preflight: false,
-        report: false,
-        action: Action::Forward(forward),
-    }
+    let parsed = Pattern::parse(pattern).expect("a pattern");
+    Route::new(pattern, parsed, requirement, Action::Forward(forward))
 }
 
 fn table(routes: usize) -> RouteTable {

@@ -14,16 +14,8 @@ use freshgate::policy::route::{Action, Endpoint, Route, RouteTable};
 const SIZES: [usize; 3] = [10, 1_000, 10_000];
 
 fn route(pattern: &str) -> Route {
-    Route {
-        id: pattern.to_owned(),
-        index: 0,
-        pattern: Pattern::parse(pattern).expect("a pattern"),
-        requirement: Requirement::Access,
-        claims: Vec::new(),
-        preflight: false,
-        report: false,
-        action: Action::Endpoint(Endpoint::Me),
-    }
+    let parsed = Pattern::parse(pattern).expect("a pattern");
+    Route::new(pattern, parsed, Requirement::Access, Action::Endpoint(Endpoint::Me))
 }
 
 /// A table as people write it: exact pages, names in the middle, trees, methods, hosts.

@@ -43,16 +43,8 @@ fn allocations<T>(work: impl FnOnce() -> T) -> usize {
 }
 
 fn route(pattern: &str) -> Route {
-    Route {
-        id: pattern.to_owned(),
-        index: 0,
-        pattern: Pattern::parse(pattern).expect("a pattern"),
-        requirement: Requirement::Access,
-        claims: Vec::new(),
-        preflight: false,
-        report: false,
-        action: Action::Endpoint(Endpoint::Me),
-    }
+    let parsed = Pattern::parse(pattern).expect("a pattern");
+    Route::new(pattern, parsed, Requirement::Access, Action::Endpoint(Endpoint::Me))
 }
 
 #[test]

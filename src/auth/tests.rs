@@ -74,16 +74,7 @@ impl World {
             Endpoint::Logout => Requirement::AnyToken,
         };
         let pattern = Pattern::parse("/x").unwrap();
-        let route = Arc::new(Route {
-            id: "/x".into(),
-            index: 0,
-            pattern,
-            requirement,
-            claims: Vec::new(),
-            preflight: false,
-            report: false,
-            action: Action::Endpoint(endpoint),
-        });
+        let route = Arc::new(Route::new("/x", pattern, requirement, Action::Endpoint(endpoint)));
         let standing = token.map_or(Standing::Anonymous, |token| self.prove(token, now));
         let path = CanonicalPath::parse("/x", &PathRules::default()).unwrap();
         let permit = decide(&route, &path, standing, now)?;

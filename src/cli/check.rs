@@ -4,8 +4,8 @@
 use clap::{Args, ValueEnum};
 
 use super::{ConfigArg, Failure, is_terminal};
+use crate::config::Config;
 use crate::config::diagnostic::Diagnostics;
-use crate::config::{Config, LogFormat};
 use crate::gateway::selftest;
 use crate::server::banner;
 use crate::store::file::edit;
@@ -35,12 +35,8 @@ impl Check {
     /// # Errors
     /// When there is a mistake or a test fails; what is said of it in the text format.
     pub fn run(&self) -> Result<(), Failure> {
-        let loaded = match self.config.file() {
-            Some(file) => Config::load(file),
-            None => Config::embedded(),
-        };
         let now = UnixTime::of(telemetry::clock());
-        let checked = loaded.and_then(|config| {
+        let checked = self.config.read().and_then(|config| {
             selftest::check(&config, now)?;
             check_users(&config)?;
             Ok(config)
@@ -48,8 +44,6 @@ impl Check {
         match (checked, self.format) {
             (Ok(config), Format::Text) => {
                 super::warn(&config);
-                let json = config.log.format.map(|format| format == LogFormat::Json);
-                telemetry::start_logging(json, &config.log.level).map_err(Failure::Words)?;
                 println!("ok: {}{}", banner::routes_line(&config), tests_line(&config));
                 print!("{}", banner::file_line(&config));
                 Ok(())

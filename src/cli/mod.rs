@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::Config;
+use crate::config::diagnostic::Diagnostics;
 use crate::gateway::selftest;
 use crate::token::UnixTime;
 use crate::{server, telemetry};
@@ -145,11 +146,15 @@ impl ConfigArg {
     /// # Errors
     /// Every mistake in it, drawn for a person.
     pub fn load(&self) -> Result<Config, Failure> {
-        let loaded = match self.file() {
+        self.read().map_err(|diagnostics| Failure::Drawn(diagnostics.render(is_terminal())))
+    }
+
+    /// The same, with the mistakes as they are.
+    fn read(&self) -> Result<Config, Diagnostics> {
+        match self.file() {
             Some(file) => Config::load(file),
             None => Config::embedded(),
-        };
-        loaded.map_err(|diagnostics| Failure::Drawn(diagnostics.render(is_terminal())))
+        }
     }
 
     /// The file that is asked for; `None` for the built-in one.

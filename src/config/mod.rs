@@ -21,18 +21,18 @@ mod tests;
 pub mod values;
 pub mod words;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderName;
+use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 
 use self::diagnostic::{Diagnostics, Span};
 pub use self::selftest::FileTest;
 use crate::policy::path::PathRules;
-use crate::policy::route::RouteTable;
+use crate::policy::route::{Action, Route, RouteTable};
 use crate::token::Secret;
 use crate::token::keys::{Algorithm, KeySpec};
 use crate::token::verify::TokenRules;
@@ -81,6 +81,21 @@ pub struct Config {
     pub hash: String,
 }
 
+impl Config {
+    /// Whether an address is a listed proxy.
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|net| net.contains(&address))
+    }
+
+    /// The name of the upstream that a route leads to; `None` for an endpoint of ours.
+    pub fn upstream_name(&self, route: &Route) -> Option<&str> {
+        match &route.action {
+            Action::Forward(plan) => Some(&self.upstreams[plan.upstream].name),
+            Action::Endpoint(_) => None,
+        }
+    }
+}
+
 /// One named group of backends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upstream {
@@ -124,7 +139,7 @@ pub enum HostRule {
     /// The upstream's own authority.
     Upstream,
     /// This one.
-    Fixed(String),
+    Fixed(HeaderValue),
 }
 
 /// `[login]`.

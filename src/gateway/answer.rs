@@ -118,7 +118,7 @@ impl Record {
             status = self.status,
             bytes = self.bytes,
             duration_ms = milliseconds(elapsed),
-            upstream.name = route.and_then(|route| self.snapshot.upstream_name(route)).unwrap_or("-"),
+            upstream.name = route.and_then(|route| self.snapshot.config.upstream_name(route)).unwrap_or("-"),
             "request"
         );
     }

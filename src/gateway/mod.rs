@@ -54,21 +54,6 @@ pub struct Snapshot {
     pub metrics: Arc<Metrics>,
 }
 
-impl Snapshot {
-    /// The name of the upstream that a route leads to.
-    pub fn upstream_name(&self, route: &Route) -> Option<&str> {
-        match &route.action {
-            Action::Forward(plan) => Some(&self.config.upstreams[plan.upstream].name),
-            Action::Endpoint(_) => None,
-        }
-    }
-
-    /// Whether an address is a listed proxy.
-    fn trusts(&self, address: IpAddr) -> bool {
-        self.config.trusted_proxies.iter().any(|net| net.contains(&address))
-    }
-}
-
 impl std::fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Snapshot").field("config", &self.config).finish_non_exhaustive()
@@ -139,11 +124,8 @@ pub async fn handle(
     let mut record = Record::open(&data, &snapshot, line);
     let scene = Scene { data: &data, snapshot: &snapshot, client: &client, now };
     // 2.–8.
-    let outcome = match head {
-        Ok(()) => match within(&snapshot.config.limits, &parts) {
-            Ok(()) => scene.serve(parts, body, &mut record).await,
-            Err(refusal) => Err(refusal),
-        },
+    let outcome = match head.and_then(|()| within(&snapshot.config.limits, &parts)) {
+        Ok(()) => scene.serve(parts, body, &mut record).await,
         Err(refusal) => Err(refusal),
     };
     // 9. One place turns any refusal into a response and writes the access line.
@@ -216,11 +198,9 @@ impl Scene<'_> {
 
     /// From what was presented to who it proves, from memory or by signature; then revocation, in memory.
     fn prove(&self, presented: Presented<'_>) -> Standing {
-        let token = match presented {
-            Presented::Nothing => return Standing::Anonymous,
-            Presented::Malformed => return Standing::Unproven(TokenFault::Malformed),
-            Presented::Duplicated => return Standing::Unproven(TokenFault::Duplicated),
-            Presented::Token(token) => token,
+        let token = match presented.token() {
+            Ok(token) => token,
+            Err(standing) => return standing,
         };
         let signed = match self.data.tokens.read(token, &self.snapshot.ring) {
             Ok(signed) => signed,
@@ -308,7 +288,7 @@ fn asked_host(headers: &HeaderMap) -> Result<Cow<'_, str>, Refusal> {
 }
 
 fn identify(snapshot: &Snapshot, address: IpAddr, headers: &HeaderMap) -> Client {
-    let trusted = snapshot.trusts(address);
+    let trusted = snapshot.config.trusts(address);
     let given = headers.get(REQUEST_ID).filter(|id| trusted && is_request_id(id)).cloned();
     let request_id = given.unwrap_or_else(|| {
         // Time-ordered, so that the lines of a moment sort together (RFC 9562 §5.7).

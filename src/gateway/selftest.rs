@@ -12,7 +12,7 @@ use crate::config::diagnostic::{Diagnostics, Span};
 use crate::config::raw_test::Expect;
 use crate::config::{Config, FileTest};
 use crate::policy::refusal::Refusal;
-use crate::policy::route::{Action, Route};
+use crate::policy::route::Action;
 use crate::token::extract::Presented;
 use crate::token::{Standing, TokenFault, UnixTime};
 
@@ -84,16 +84,14 @@ fn run_one(config: &Config, test: &FileTest, now: UnixTime) -> Option<Failure> {
     if test.caller.is_some() {
         headers.append(AUTHORIZATION, HeaderValue::from_static("Bearer token.of.the-test"));
     }
-    let prove = |presented: Presented<'_>| match (presented, &test.caller) {
-        (Presented::Nothing, _) => Standing::Anonymous,
-        (Presented::Token(TOKEN), Some(caller)) => match caller.claims(now) {
+    let prove = |presented: Presented<'_>| match (presented.token(), &test.caller) {
+        (Err(standing), _) => standing,
+        (Ok(TOKEN), Some(caller)) => match caller.claims(now) {
             Ok(claims) => Standing::assumed(claims),
             Err(fault) => Standing::Unproven(fault),
         },
         // A token written into the test is nobody's: there are no keys here.
-        (Presented::Token(_), _) => Standing::Unproven(TokenFault::Invalid),
-        (Presented::Malformed, _) => Standing::Unproven(TokenFault::Malformed),
-        (Presented::Duplicated, _) => Standing::Unproven(TokenFault::Duplicated),
+        (Ok(_), _) => Standing::Unproven(TokenFault::Invalid),
     };
     let asked =
         Asked { method: &test.method, host: &test.host, path: &test.path, headers: &headers };
@@ -113,7 +111,8 @@ fn run_one(config: &Config, test: &FileTest, now: UnixTime) -> Option<Failure> {
         return fail("decision", expected, actual, &test.places.expect);
     }
     if let Some(index) = test.upstream {
-        let actual = judged.route.as_deref().map_or("none", |route| upstream(config, route));
+        let actual = judged.route.as_deref().and_then(|route| config.upstream_name(route));
+        let actual = actual.unwrap_or("none");
         let expected = &*config.upstreams[index].name;
         if actual != expected {
             let told = |name: &str| format!("the upstream `{name}`");
@@ -128,13 +127,6 @@ fn run_one(config: &Config, test: &FileTest, now: UnixTime) -> Option<Failure> {
         }
     }
     None
-}
-
-fn upstream<'c>(config: &'c Config, route: &Route) -> &'c str {
-    match &route.action {
-        Action::Forward(plan) => &config.upstreams[plan.upstream].name,
-        Action::Endpoint(_) => "none",
-    }
 }
 
 /// The path that the backend gets; `None` when it gets nothing.

@@ -372,16 +372,8 @@ fn spellings_of_admin() -> Vec<String> {
 
 #[test]
 fn no_spelling_reaches_admin_beside_its_policy() {
-    let route = Route {
-        id: "/admin/**".to_owned(),
-        index: 0,
-        pattern: Pattern::parse("/admin/**").expect("a pattern"),
-        requirement: Requirement::Deny,
-        claims: Vec::new(),
-        preflight: false,
-        report: false,
-        action: Action::Endpoint(Endpoint::Me),
-    };
+    let pattern = Pattern::parse("/admin/**").expect("a pattern");
+    let route = Route::new("/admin/**", pattern, Requirement::Deny, Action::Endpoint(Endpoint::Me));
     let table = RouteTable::build(vec![route]).expect("no ties");
     // Knobs one by one: those that hand a reading over to the backend are named with the reader for whom
     // they are meant, and are dangerous for others (as their documentation says).

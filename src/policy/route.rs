@@ -29,6 +29,27 @@ pub struct Route {
     pub action: Action,
 }
 
+impl Route {
+    /// A route without claim rules, preflight or report mode; its index is given by the table.
+    pub fn new(
+        id: impl Into<String>,
+        pattern: Pattern,
+        requirement: Requirement,
+        action: Action,
+    ) -> Route {
+        Route {
+            id: id.into(),
+            index: 0,
+            pattern,
+            requirement,
+            claims: Vec::new(),
+            preflight: false,
+            report: false,
+            action,
+        }
+    }
+}
+
 /// What a route leads to.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {

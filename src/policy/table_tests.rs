@@ -10,16 +10,10 @@ use super::super::route::{Action, Endpoint};
 use super::*;
 
 fn route(pattern: &str) -> Route {
-    Route {
-        id: pattern.to_owned(),
-        index: usize::MAX,
-        pattern: Pattern::parse(pattern).unwrap_or_else(|fault| panic!("{pattern}: {fault:?}")),
-        requirement: Requirement::Public,
-        claims: Vec::new(),
-        preflight: false,
-        report: false,
-        action: Action::Endpoint(Endpoint::Me),
-    }
+    let parsed = Pattern::parse(pattern).unwrap_or_else(|fault| panic!("{pattern}: {fault:?}"));
+    let action = Action::Endpoint(Endpoint::Me);
+    // An index that only the table can have put right.
+    Route { index: usize::MAX, ..Route::new(pattern, parsed, Requirement::Public, action) }
 }
 
 fn routes(patterns: &[&str]) -> Vec<Route> {

@@ -157,24 +157,16 @@ impl Firewall {
         headers.insert(REQUEST_ID, facts.client.request_id.clone());
     }
 
-    /// The identity fields alone, in the order of the configuration, for `explain` and `whoami`.
-    pub fn identity_fields(&self, claims: &Claims) -> Vec<(HeaderName, HeaderValue)> {
-        self.identity
-            .iter()
-            .filter_map(|line| {
-                Some((line.name.clone(), field_value(claims.all.get(&line.claim)?)?))
-            })
-            .collect()
-    }
-
     /// The names that carry an identity, in the order of the configuration.
     pub fn identity_names(&self) -> impl Iterator<Item = &HeaderName> {
         self.identity.iter().map(|line| &line.name)
     }
 
     fn inject_identity(&self, headers: &mut HeaderMap, claims: &Claims) {
-        for (name, value) in self.identity_fields(claims) {
-            headers.insert(name, value);
+        for line in &self.identity {
+            if let Some(value) = claims.all.get(&line.claim).and_then(field_value) {
+                headers.insert(line.name.clone(), value);
+            }
         }
     }
 
@@ -258,10 +250,7 @@ fn set_host(headers: &mut HeaderMap, facts: &Facts<'_>) {
         // An HTTP/1.0 request may have none; the backend speaks 1.1 and must get one.
         HostRule::Keep if headers.contains_key(header::HOST) => return,
         HostRule::Keep | HostRule::Upstream => facts.authority.clone(),
-        HostRule::Fixed(name) => match HeaderValue::try_from(name.as_str()) {
-            Ok(value) => value,
-            Err(_) => facts.authority.clone(),
-        },
+        HostRule::Fixed(name) => name.clone(),
     };
     headers.insert(header::HOST, host);
 }

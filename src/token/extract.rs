@@ -3,6 +3,8 @@
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
+use super::{Standing, TokenFault};
+
 /// What a request presents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presented<'a> {
@@ -14,6 +16,21 @@ pub enum Presented<'a> {
     Malformed,
     /// More than one credential (RFC 6750 §2; Envoy CVE-2026-26308).
     Duplicated,
+}
+
+impl<'a> Presented<'a> {
+    /// The one token to verify, or who it is without verifying any.
+    ///
+    /// # Errors
+    /// The standing of a caller that presented none, or no token that could be one.
+    pub fn token(self) -> Result<&'a str, Standing> {
+        match self {
+            Presented::Token(token) => Ok(token),
+            Presented::Nothing => Err(Standing::Anonymous),
+            Presented::Malformed => Err(Standing::Unproven(TokenFault::Malformed)),
+            Presented::Duplicated => Err(Standing::Unproven(TokenFault::Duplicated)),
+        }
+    }
 }
 
 /// Finds the bearer token of a request. The scheme's name may be in any case (RFC 9110 §11.1).

@@ -174,7 +174,7 @@ fn host(rule: &HostRule) -> String {
     match rule {
         HostRule::Keep => "keep".to_owned(),
         HostRule::Upstream => "upstream".to_owned(),
-        HostRule::Fixed(name) => name.clone(),
+        HostRule::Fixed(name) => String::from_utf8_lossy(name.as_bytes()).into_owned(),
     }
 }
 

@@ -103,10 +103,8 @@ impl World {
     ) -> Answer {
         let route = judged.route;
         let claims = judged.proved.as_ref().map(VerifiedToken::claims);
-        let upstream = route.as_ref().and_then(|route| match &route.action {
-            Action::Forward(plan) => Some(self.config.upstreams[plan.upstream].name.to_string()),
-            Action::Endpoint(_) => None,
-        });
+        let upstream = route.as_ref().and_then(|route| self.config.upstream_name(route));
+        let upstream = upstream.map(str::to_owned);
         let (path, fault) = match &judged.path {
             Ok(path) => (Some(path.as_str().to_owned()), None),
             Err(fault) => (None, Some(fault.0)),
@@ -123,7 +121,7 @@ impl World {
             }
         };
         let (refusal, because, sent) = match outcome {
-            Ok((permit, sent)) => (None, show::why_passed(&permit, request.is_preflight()), sent),
+            Ok((permit, sent)) => (None, show::why_passed(&permit), sent),
             Err((refusal, why)) => {
                 let because = why.unwrap_or_else(|| show::sentence(refusal).to_owned());
                 (Some(refusal), because, None)
@@ -187,15 +185,15 @@ impl World {
         ring: Option<&KeyRing>,
         now: UnixTime,
     ) -> Standing {
-        match (assumed, presented, ring) {
+        match (assumed, presented.token(), ring) {
             (Some(claims), ..) => Standing::assumed(claims),
-            (None, Presented::Token(token), Some(ring)) => match verify::read(token, ring) {
+            (None, Err(standing), _) => standing,
+            (None, Ok(token), Some(ring)) => match verify::read(token, ring) {
                 Ok(signed) => signed.standing(&self.config.tokens, now),
                 Err(fault) => Standing::Unproven(fault),
             },
-            (None, Presented::Nothing, _) => Standing::Anonymous,
-            (None, Presented::Duplicated, _) => Standing::Unproven(TokenFault::Duplicated),
-            (None, ..) => Standing::Unproven(TokenFault::Malformed),
+            // The ring is there whenever a token is.
+            (None, Ok(_), None) => Standing::Unproven(TokenFault::Malformed),
         }
     }
 
@@ -260,15 +258,9 @@ impl World {
             Some(Ok(address)) => address,
             Some(Err(_)) => return Err(Failure::Words("`from` is no IP address".to_owned())),
         };
-        let trusted = self.config.trusted_proxies.iter().any(|net| net.contains(&address));
+        let trusted = self.config.trusts(address);
         let client = Client { address, trusted, request_id: HeaderValue::from_static("-") };
         Ok(Request { host, uri, path, headers, client })
-    }
-}
-
-impl Request {
-    fn is_preflight(&self) -> bool {
-        self.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
     }
 }
 

@@ -2,8 +2,7 @@
 
 use crate::config::Login;
 use crate::policy::Requirement;
-use crate::policy::pattern::Pattern;
-use crate::policy::route::{Action, Endpoint, Route};
+use crate::policy::route::Endpoint;
 
 /// Where public keys are found (RFC 7517 §5, by convention).
 const JWKS_PATH: &str = "/.well-known/jwks.json";
@@ -27,23 +26,4 @@ pub(super) fn endpoints(
         endpoints.push((format!("GET {JWKS_PATH}"), Requirement::Public, Endpoint::Jwks));
     }
     endpoints
-}
-
-/// One of them as a route.
-pub(super) fn endpoint_route(
-    id: String,
-    pattern: Pattern,
-    requirement: Requirement,
-    endpoint: Endpoint,
-) -> Route {
-    Route {
-        id,
-        index: 0,
-        pattern,
-        requirement,
-        claims: Vec::new(),
-        preflight: false,
-        report: false,
-        action: Action::Endpoint(endpoint),
-    }
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::Lowering;
-use super::endpoints::{endpoint_route, endpoints};
+use super::endpoints::endpoints;
 use super::rewrite::{self, RewriteFault};
 use super::upstreams::DEFAULT_UPSTREAM;
 use crate::config::diagnostic::Span;
@@ -73,7 +73,7 @@ impl Lowering<'_> {
         for (id, requirement, endpoint) in endpoints(login, has_keys) {
             // A broken `at` was reported.
             if let Ok(pattern) = Pattern::parse(&id) {
-                routes.push(endpoint_route(id, pattern, requirement, endpoint));
+                routes.push(Route::new(id, pattern, requirement, Action::Endpoint(endpoint)));
                 places.push(None);
             }
         }

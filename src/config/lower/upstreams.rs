@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use http::Uri;
 use http::uri::Authority;
+use http::{HeaderValue, Uri};
 
 use super::Lowering;
 use crate::config::raw::{RawFile, RawUpstream};
@@ -118,10 +118,13 @@ impl Lowering<'_> {
             fixed => {
                 let good =
                     fixed.parse::<Authority>().is_ok_and(|host| !host.as_str().contains('@'));
-                if !good {
-                    self.out.bad_host(&text.span, fixed);
+                match HeaderValue::try_from(fixed) {
+                    Ok(name) if good => HostRule::Fixed(name),
+                    _ => {
+                        self.out.bad_host(&text.span, fixed);
+                        HostRule::Keep
+                    }
                 }
-                HostRule::Fixed(fixed.to_owned())
             }
         }
     }
