@@ -61,13 +61,10 @@ fn sigint_finishes_what_is_in_flight_and_exits_0() {
 
 #[test]
 fn a_body_that_is_streaming_arrives_whole() {
-    let (go, wait) = mpsc::channel::<()>();
-    let wait = Mutex::new(wait);
-    let upstream = Upstream::custom(move |exchange| {
-        exchange.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n")?;
-        wait.lock().expect("not poisoned").recv().map_err(io::Error::other)?;
-        exchange.send("6\r\nsecond\r\n0\r\n\r\n")
-    });
+    let (upstream, go) = Upstream::in_two(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n",
+        "6\r\nsecond\r\n0\r\n\r\n",
+    );
     let mut gateway = Gateway::in_front_of(&upstream, OPEN);
     let mut connection = gateway.client().connect();
     connection.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");

@@ -1,6 +1,6 @@
 //! Bodies on their way through: nothing is held back, nothing is kept, nothing is ended that did not end.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::Mutex;
 use std::sync::mpsc;
@@ -85,14 +85,11 @@ fn a_client_that_does_not_read_slows_the_backend_down_instead_of_filling_memory(
 
 #[test]
 fn the_first_chunk_of_a_response_arrives_before_the_backend_sends_the_second() {
-    let (go, wait) = mpsc::channel::<()>();
-    let wait = Mutex::new(wait);
-    let upstream = Upstream::custom(move |exchange| {
-        exchange.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n")?;
-        // Released only after the client has the first one.
-        wait.lock().expect("not poisoned").recv().map_err(io::Error::other)?;
-        exchange.send("6\r\nsecond\r\n0\r\n\r\n")
-    });
+    // The second is released only after the client has the first one.
+    let (upstream, go) = Upstream::in_two(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n",
+        "6\r\nsecond\r\n0\r\n\r\n",
+    );
     let gateway = Gateway::in_front_of(&upstream, OPEN);
     let mut connection = gateway.client().connect();
     connection.write("GET /events HTTP/1.1\r\nHost: x\r\n\r\n");

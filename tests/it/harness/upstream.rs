@@ -6,7 +6,7 @@ use std::fmt;
 use std::io::{self, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use std::time::Duration;
 
 use serde_json::json;
@@ -169,6 +169,18 @@ impl Upstream {
     /// Takes requests and never answers.
     pub fn hanging() -> Upstream {
         Upstream::raw([Step::Hang])
+    }
+
+    /// Sends `first`, and `second` only when it is told to by the sender that comes with it.
+    pub fn in_two(first: &'static str, second: &'static str) -> (Upstream, mpsc::Sender<()>) {
+        let (go, wait) = mpsc::channel::<()>();
+        let wait = Mutex::new(wait);
+        let upstream = Upstream::custom(move |exchange| {
+            exchange.send(first)?;
+            wait.lock().expect("not poisoned").recv().map_err(io::Error::other)?;
+            exchange.send(second)
+        });
+        (upstream, go)
     }
 
     /// An address where nothing listens.
