@@ -1,0 +1,9 @@
+//! Attacks, by what must hold: raw bytes from outside, and what may come of them.
+//!
+//! Each test names its sources in a line `// Holds: …` directly above it: lines of the requirements, CVE and GHSA ids.
+
+/// What attackers send, made and read.
+mod corpus;
+
+/// One oracle above all: whatever the bytes, what reaches a backend is by the book and under the right policy.
+mod oracle;
