@@ -44,10 +44,14 @@ fn forged_tokens_say_what_they_were_told() {
     assert!(forge::SECRET.len() >= 32);
 }
 
-/// The faults of the oracle after these bytes went straight to the door of `/open`.
+/// The faults of the oracle after these bytes went straight to the door of `/open`, and no more.
 fn faults_of(bytes: &[u8]) -> Vec<String> {
     let strict = Strict::new(&[("open", "/open"), ("rest", "/")]);
-    let answer = strict.client("open").raw(bytes);
+    let mut connection = strict.client("open").connect();
+    connection.write(bytes);
+    connection.finish();
+    let answer = connection.rest();
+    drop(connection);
     strict.faults(&[answer])
 }
 
@@ -182,7 +186,7 @@ fn the_oracle_finds_every_escape_and_every_request_without_its_answer() {
         assert_eq!(faults_of(&get(path)), [""; 0], "{path}");
     }
     let strict = Strict::new(&[("open", "/open")]);
-    let answer = strict.client("open").raw(get("/open"));
+    let answer = strict.client("open").raw_one(get("/open")).message.raw;
     assert_eq!(strict.faults(&[]).len(), 1, "a request that nobody got an answer to");
     assert_eq!(
         strict.faults(&[answer.clone(), answer.clone()]).len(),
