@@ -5,5 +5,13 @@
 /// What attackers send, made and read.
 mod corpus;
 
+/// Where a request ends, and what follows it.
+mod bodies;
+/// Lengths, codings, chunks, fields.
+mod framing;
+
 /// One oracle above all: whatever the bytes, what reaches a backend is by the book and under the right policy.
 mod oracle;
+
+/// The oracle on vectors written by others.
+mod others;

@@ -35,7 +35,7 @@ mod policies;
 
 /// One canonical path, judged and forwarded.
 mod paths;
-/// Heads and framings with two readings.
+/// Heads that are too long or too slow.
 mod smuggling;
 
 /// Attacks, by what must hold.

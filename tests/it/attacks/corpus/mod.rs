@@ -3,6 +3,7 @@
 //! Generated, so that each trick is combined with each place it fits. The tests say what must come of them.
 
 pub mod framing;
+mod lines;
 pub mod spellings;
 pub mod vectors;
 
