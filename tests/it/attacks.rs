@@ -5,6 +5,17 @@
 /// What attackers send, made and read.
 mod corpus;
 
+/// Who came before: `X-Forwarded-*`, `Forwarded`, and their like.
+mod chain;
+/// Identity fields, hop-by-hop fields, the token.
+mod headers;
+/// One path, one meaning.
+mod paths;
+/// Connections to backends that many users share.
+mod pool;
+/// Targets, hosts, methods, hops.
+mod targets;
+
 /// Where a request ends, and what follows it.
 mod bodies;
 /// Lengths, codings, chunks, fields.

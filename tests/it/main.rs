@@ -43,13 +43,11 @@ mod attacks;
 
 /// Backends whose answers end in two places, or that say more than they were asked.
 mod attacks_backend;
-/// Clients that hide a credential, or take nothing of what they asked for.
+/// Clients that take nothing of what they asked for.
 mod attacks_client;
 
-/// The chain of proxies, `Host`, `Via`, the request id.
+/// `Host` and the request id.
 mod forwarded;
-/// Identity fields, hop-by-hop fields, and the token kept back.
-mod headers;
 /// What is minted, and with which keys.
 mod minting;
 /// What is verified.
