@@ -6,6 +6,7 @@
 mod endpoints;
 mod keys;
 mod lint;
+mod lint_rewrites;
 mod rewrite;
 mod routes;
 mod secrets;

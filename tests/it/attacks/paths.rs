@@ -1,6 +1,6 @@
 //! One path, one meaning: what has two readings is refused before any policy, and policy and backend see one spelling.
 
-use crate::harness::{Gateway, Upstream, forge};
+use crate::harness::{Gateway, Setup, Upstream, forge};
 
 const ROUTES: &str = "[routes]\n\"/public/**\" = \"public\"\n\"/optional/**\" = \"optional\"\n\
     \"/admin/**\" = \"access-required\"\n\"/fresh/**\" = \"fresh-required\"\n\
@@ -185,6 +185,16 @@ fn a_prefix_is_stripped_from_what_was_judged_and_what_is_left_has_one_meaning() 
         gateway.client().get(asked).send().expect(200);
         assert_eq!(upstream.last().target(), sent, "{asked}");
     }
+}
+
+// Holds: P9, CVE-2026-48020, CVE-2026-40912
+#[test]
+fn a_rewrite_that_leads_around_a_policy_is_told_before_anybody_finds_it() {
+    let toml = "upstream = \"builtin:whoami\"\n[routes]\n\"/pub/**\" = { policy = \"public\", rewrite = \"/**\" }\n\
+        \"/admin/**\" = \"access-required\"\n";
+    let checked = Setup::new(toml).cli(&["check", "--format", "json"], "");
+    assert!(checked.stdout.contains("rewrite-opens"), "{}", checked.stdout);
+    assert!(checked.stdout.contains("/pub/admin"), "{}", checked.stdout);
 }
 
 // Holds: P12
