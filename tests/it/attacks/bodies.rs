@@ -195,3 +195,57 @@ fn pipelined_requests_are_answered_in_order_each_by_its_own_policy() {
         upstream.requests().iter().map(|one| one.target().to_owned()).collect();
     assert_eq!(targets, ["/one", "/shut", "/two"]);
 }
+
+// Holds: H15
+#[test]
+fn a_body_that_is_too_large_ends_the_request_and_is_never_the_next_one() {
+    let strict = Strict::new(&[("all", "/")]);
+    let toml =
+        "[routes]\n\"/**\" = { policy = \"public\", upstream = \"all\", body_max = \"100B\" }\n";
+    let gateway = Gateway::start(&format!("{}{toml}", strict.upstreams()));
+    let hidden = HIDDEN.repeat(1000);
+    let chunks: String = (0..1000).map(|_| format!("{:x}\r\n{HIDDEN}\r\n", HIDDEN.len())).collect();
+    let mut answers = Vec::new();
+    for (framing, body) in [
+        (format!("Content-Length: {}", hidden.len()), hidden.clone()),
+        ("Transfer-Encoding: chunked".to_owned(), format!("{chunks}0\r\n\r\n")),
+        (
+            "Transfer-Encoding: chunked".to_owned(),
+            format!("{:x}\r\n{hidden}\r\n0\r\n\r\n", hidden.len()),
+        ),
+    ] {
+        let answer =
+            gateway.client().raw(format!("POST /x HTTP/1.1\r\nHost: x\r\n{framing}\r\n\r\n{body}"));
+        assert_eq!(statuses(&answer), [413], "{framing}");
+        answers.push(answer);
+    }
+    assert!(strict.requests().is_empty(), "{:?}", strict.requests());
+    strict.hold(gateway, &answers);
+}
+
+// Holds: H15
+#[test]
+fn a_backend_that_answers_before_the_body_leaves_no_request_behind() {
+    // Answers at the head, reads nothing, keeps the connection.
+    let upstream = Upstream::custom(|exchange| {
+        exchange.answer("200 OK", "text/plain", b"early")?;
+        exchange.read_body()
+    });
+    let gateway = Gateway::in_front_of(&upstream, OPEN);
+    for copies in [1, 1000, 30_000] {
+        let hidden = HIDDEN.repeat(copies);
+        let chunk = format!("{:x}\r\n{hidden}\r\n0\r\n\r\n", hidden.len());
+        for (framing, body) in [
+            (format!("Content-Length: {}", hidden.len()), hidden),
+            ("Transfer-Encoding: chunked".to_owned(), chunk),
+        ] {
+            let next = "GET /next HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+            let bytes = format!("POST /x HTTP/1.1\r\nHost: x\r\n{framing}\r\n\r\n{body}{next}");
+            let codes = statuses(&gateway.client().raw(bytes));
+            assert!(matches!(codes[..], [200] | [200, 200]), "{framing}: {codes:?}");
+        }
+    }
+    let targets: Vec<String> =
+        upstream.requests().iter().map(|one| one.target().to_owned()).collect();
+    assert!(targets.iter().all(|target| target == "/x" || target == "/next"), "{targets:?}");
+}

@@ -6,6 +6,7 @@ use proptest::test_runner::{Config, TestRunner};
 
 use super::corpus::framing::Framing;
 use super::corpus::{shoot, spellings, statuses};
+use crate::harness::strict::{Seen, What};
 use crate::harness::{Gateway, Setup, Strict, forge};
 
 /// Three trees: open to all, shut without a token, and the one where hidden requests would land.
@@ -168,7 +169,8 @@ fn no_mutation_of_a_good_request_breaks_the_grammar_or_escapes_its_policy() {
     let edits = prop::collection::vec((any::<prop::sample::Index>(), an_edit()), 1..5);
     let mutants =
         (prop::sample::select(good), edits).prop_map(|(bytes, edits)| edited(bytes, &edits));
-    let config = Config { cases: 1, failure_persistence: None, ..Config::default() };
+    let config =
+        Config { cases: 1, max_shrink_iters: 0, failure_persistence: None, ..Config::default() };
     let many = prop::collection::vec(mutants, 3000);
     let answers = std::cell::RefCell::new(plain);
     TestRunner::new(config)
@@ -200,21 +202,20 @@ fn a_table(policy: &str, routes: usize) -> String {
     toml
 }
 
+/// `GET target`, with a token if it is not empty.
+fn asked(target: &str, token: &str) -> Vec<u8> {
+    let field =
+        if token.is_empty() { String::new() } else { format!("Authorization: Bearer {token}\r\n") };
+    format!("GET {target} HTTP/1.1\r\nHost: app\r\n{field}\r\n").into_bytes()
+}
+
 /// Every spelling on a gateway of its own, with a token; how many reached `/admin`, and how many something else.
 fn spelled(policy: &str, routes: usize, paths: &str, token: &str) -> (usize, usize) {
     let strict = Strict::new(&[("admin", "/admin"), ("rest", "/")]);
     let gateway = sharing(&strict, &format!("{paths}{}", a_table(policy, routes)));
     let spellings = spellings::all();
     assert!(spellings.len() >= 470, "{}", spellings.len());
-    let head = |target: &String| {
-        let token = if token.is_empty() {
-            String::new()
-        } else {
-            format!("Authorization: Bearer {token}\r\n")
-        };
-        format!("GET {target} HTTP/1.1\r\nHost: app\r\n{token}\r\n").into_bytes()
-    };
-    let payloads: Vec<Vec<u8>> = spellings.iter().map(head).collect();
+    let payloads: Vec<Vec<u8>> = spellings.iter().map(|target| asked(target, token)).collect();
     let answers = shoot(gateway.client(), &payloads);
     nobody_was_confused(&payloads, &answers);
     strict.hold(gateway, &answers);
@@ -265,4 +266,84 @@ fn no_spelling_of_a_path_escapes_its_policy_where_the_gateway_resolves_it() {
     let knobs = "[paths]\ndot_segments = \"resolve\"\ndouble_slash = \"merge\"\n";
     let (resolved, _) = spelled("access-required", 2, knobs, &token);
     assert!(resolved > strict, "{resolved} of {strict}: the knobs do nothing");
+}
+
+/// Targets made of the pieces that attacks are made of.
+fn a_nasty_target() -> impl Strategy<Value = String> {
+    let piece = prop::sample::select(vec![
+        "/", "/", "/", "admin", "admin", "public", "a", ".", "..", "%2e", "%2E%2e", "%2f", "%5c",
+        "\\", ";", "%3b", "%25", "%252e", "%252f", "%61", "%00", "%c0%ae", "%c0%af", "%u002f", "#",
+        "?", "%23", "%3f", " ", "%20", "\u{e9}", "%c3%a9", "x=1", "//", "/./", "/../", "A", "~",
+        "%7e", "@", ":",
+    ]);
+    let start = prop::sample::select(vec![
+        "/",
+        "/",
+        "/",
+        "http://app",
+        "http://app/",
+        "//app",
+        "",
+        "/public/",
+        "/admin/",
+    ]);
+    (start, prop::collection::vec(piece, 0..10))
+        .prop_map(|(start, pieces)| format!("{start}{}", pieces.concat()))
+}
+
+// Holds: P1, P2, P3, P4, P5, P6, P7, CVE-2025-66490, CVE-2025-47952
+#[test]
+fn no_random_target_escapes_its_policy() {
+    let knobs = "[paths]\ndot_segments = \"resolve\"\ndouble_slash = \"merge\"\n";
+    let token = forge::stale("root");
+    for paths in ["", knobs] {
+        let strict = Strict::new(&[("admin", "/admin"), ("rest", "/")]);
+        let gateway = sharing(&strict, &format!("{paths}{}", a_table("access-required", 2)));
+        let config = Config {
+            cases: 1,
+            max_shrink_iters: 0,
+            failure_persistence: None,
+            ..Config::default()
+        };
+        let answers = std::cell::RefCell::new(Vec::new());
+        TestRunner::new(config)
+            .run(&prop::collection::vec(a_nasty_target(), 3000), |targets| {
+                let payloads: Vec<_> = targets.iter().map(|target| asked(target, &token)).collect();
+                let got = shoot(gateway.client(), &payloads);
+                nobody_was_confused(&payloads, &got);
+                answers.borrow_mut().extend(got);
+                Ok(())
+            })
+            .expect("no confusion");
+        strict.hold(gateway, &answers.into_inner());
+        let seen =
+            strict.requests().iter().filter(|(_, request)| request.target != "/last").count();
+        assert!(seen > 100, "{seen} of 3000 passed: they say nothing");
+    }
+}
+
+// The oracle can fail: with nothing between, the same payloads break the grammar and escape by the hundred.
+// Holds: P1, H1
+#[test]
+fn the_payloads_are_attacks_where_no_gateway_stands_between() {
+    let send = |strict: &Strict, bytes: &[u8]| {
+        let mut connection = strict.client("rest").connect();
+        connection.write(bytes);
+        connection.finish();
+        connection.rest()
+    };
+    let strict = Strict::new(&[("rest", "/")]);
+    let payloads = Framing { target: "/open/x", fields: "" }.all();
+    payloads.iter().for_each(|payload| drop(send(&strict, payload)));
+    let breaks = |seen: &Seen| matches!(seen.what, What::Broken(why) if why != "bytes after the end of a request");
+    let broken = strict.seen().iter().filter(|seen| breaks(seen)).count();
+    assert!(broken > 577, "{broken} of {}", payloads.len());
+
+    let strict = Strict::new(&[("admin", "/admin"), ("rest", "/")]);
+    let spellings = spellings::all();
+    let answers: Vec<Vec<u8>> =
+        spellings.iter().map(|target| send(&strict, &asked(target, ""))).collect();
+    let admin = |fault: &&String| fault.contains("is under Some(\"admin\")");
+    let escapes = strict.faults(&answers).iter().filter(admin).count();
+    assert!(escapes > 470, "{escapes} of {}", spellings.len());
 }
