@@ -3,6 +3,8 @@
 //! `jsonwebtoken` parses a key again for each signature (an RSA signature then costs more than twice as much), so
 //! the primitives of the same provider, `aws-lc-rs`, are called here; nothing else in the gateway calls them for tokens.
 
+use std::sync::Arc;
+
 use aws_lc_rs::signature::{
     self, EcdsaKeyPair, Ed25519KeyPair, ParsedPublicKey, RsaEncoding, RsaKeyPair,
     VerificationAlgorithm,
@@ -14,14 +16,14 @@ use super::Algorithm;
 /// What checks signatures.
 pub(super) enum Verifier {
     /// A shared secret.
-    Hmac(hmac::Key),
+    Hmac(Arc<hmac::Key>),
     /// A public key.
     Public(ParsedPublicKey),
 }
 
 /// What makes signatures.
 pub(super) enum Signer {
-    Hmac(hmac::Key),
+    Hmac(Arc<hmac::Key>),
     Rsa(Box<RsaKeyPair>, &'static dyn RsaEncoding),
     Ec(Box<EcdsaKeyPair>),
     Ed(Box<Ed25519KeyPair>),
@@ -56,14 +58,14 @@ impl Signer {
 }
 
 /// How a shared secret signs.
-pub(super) fn hmac_key(algorithm: Algorithm, secret: &[u8]) -> Option<hmac::Key> {
+pub(super) fn hmac_key(algorithm: Algorithm, secret: &[u8]) -> Option<Arc<hmac::Key>> {
     let hash = match algorithm {
         Algorithm::Hs256 => hmac::HMAC_SHA256,
         Algorithm::Hs384 => hmac::HMAC_SHA384,
         Algorithm::Hs512 => hmac::HMAC_SHA512,
         _ => return None,
     };
-    Some(hmac::Key::new(hash, secret))
+    Some(Arc::new(hmac::Key::new(hash, secret)))
 }
 
 /// How a public key checks.

@@ -1,7 +1,8 @@
 //! Key material from PEM (PKCS#1, PKCS#8, SEC1, SPKI): what it holds is parsed once and checked once. `jwk`
 //! does the same for JSON.
 
-use aws_lc_rs::hmac;
+use std::sync::Arc;
+
 use aws_lc_rs::rsa::PublicKey as RsaPublicKey;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING,
@@ -76,12 +77,12 @@ pub(super) fn curve(family: Family) -> Option<&'static EcdsaSigningAlgorithm> {
 /// # Errors
 /// It is shorter than the algorithm's hash.
 pub(super) fn secret(algorithm: Algorithm, bytes: &[u8]) -> Result<Parsed, KeyFault> {
-    let key: hmac::Key = hmac_key(algorithm, bytes).ok_or(super::WRONG_MATERIAL)?;
+    let key = hmac_key(algorithm, bytes).ok_or(super::WRONG_MATERIAL)?;
     if bytes.len() < algorithm.secret_bytes_min() {
         return Err(super::short_secret(algorithm));
     }
     Ok(Parsed {
-        verifier: Verifier::Hmac(key.clone()),
+        verifier: Verifier::Hmac(Arc::clone(&key)),
         signer: Some(Signer::Hmac(key)),
         public: None,
     })
