@@ -2,10 +2,11 @@
 //! (RFC 8725 §3.1), and a key that is too weak for its algorithm is refused before it is ever used.
 //!
 //! `algorithm` is the closed list; `material` reads PEM and `jwk` JSON, each key once; `rsa` knows weak keys; `crypto`
-//! signs and checks.
+//! signs and checks; `generate` makes new ones.
 
 mod algorithm;
 mod crypto;
+mod generate;
 mod jwk;
 mod material;
 mod rsa;
@@ -20,6 +21,7 @@ use jsonwebtoken::jwk::Jwk;
 use super::Secret;
 pub use algorithm::{Algorithm, Family};
 use crypto::{Signer, Verifier};
+pub use generate::generate;
 use material::Parsed;
 
 /// One `[[tokens.key]]`, its material read but not yet parsed.

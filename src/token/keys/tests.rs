@@ -1,7 +1,5 @@
 //! Keys of every algorithm: what is read, what signs, what is refused.
 
-use aws_lc_rs::encoding::AsDer;
-use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RsaKeyPair,
 };
@@ -32,32 +30,16 @@ fn pem(tag: &str, der: &[u8]) -> String {
     pem::encode(&Pem::new(tag, der))
 }
 
-/// A private key for the algorithm, in PKCS#8.
+/// A new private key for the algorithm, in PEM.
 fn made(algorithm: Algorithm) -> String {
-    let ec = |curve| {
-        let pair = EcdsaKeyPair::generate(curve).unwrap();
-        pair.to_pkcs8v1().unwrap().as_ref().to_vec()
-    };
-    let der = match algorithm.family() {
-        Family::Rsa => {
-            RsaKeyPair::generate(KeySize::Rsa2048).unwrap().as_der().unwrap().as_ref().to_vec()
-        }
-        family @ (Family::P256 | Family::P384 | Family::P521) => {
-            ec(material::curve(family).unwrap())
-        }
-        Family::Ed25519 => {
-            Ed25519KeyPair::generate().unwrap().to_pkcs8v1().unwrap().as_ref().to_vec()
-        }
-        Family::Hmac => panic!("a shared secret has no PEM"),
-    };
-    pem("PRIVATE KEY", &der)
+    match generate(algorithm).unwrap() {
+        KeyMaterial::Private(text) => String::from_utf8(text.expose().to_vec()).unwrap(),
+        other => panic!("{other:?}"),
+    }
 }
 
 fn key(algorithm: Algorithm) -> Key {
-    match algorithm.family() {
-        Family::Hmac => secret(algorithm, [7; 64]).unwrap(),
-        _ => private(algorithm, made(algorithm)).unwrap(),
-    }
+    Key::parse(&spec(algorithm, generate(algorithm).unwrap())).unwrap()
 }
 
 #[test]
