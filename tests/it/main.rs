@@ -48,6 +48,8 @@ mod attacks_client;
 
 /// `Host` and the request id.
 mod forwarded;
+/// Keys of every algorithm, in the files that other programs write.
+mod keys;
 /// What is minted, and with which keys.
 mod minting;
 /// What is verified.
@@ -75,6 +77,7 @@ mod reviewing;
 /// The schema for editors.
 mod schema;
 /// Logs, access lines, metrics, and secrets that never print.
+mod vectors;
 mod visibility;
 
 /// Bad input gets a clear error and loses nothing.

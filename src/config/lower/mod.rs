@@ -5,6 +5,7 @@
 
 mod endpoints;
 mod keys;
+mod limits;
 mod lint;
 mod lint_rewrites;
 mod rewrite;
