@@ -232,6 +232,12 @@ impl World {
         }
         let (authority, target) = split(&question.url);
         let named = question.host.as_deref().unwrap_or(authority);
+        if !authority.is_empty() && host::with_port(authority) != host::with_port(named) {
+            return Err(Failure::Words(format!(
+                "`{}` names another host than `{named}`: 400 bad-target; name one of them",
+                question.url
+            )));
+        }
         if !named.is_empty() {
             let value = HeaderValue::try_from(named)
                 .map_err(|_| Failure::Words(format!("`{named}` is no host")))?;
