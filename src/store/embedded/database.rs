@@ -19,7 +19,8 @@ const APPLICATION_ID: i32 = 0x4672_4774;
 
 /// Every step from an empty file to the newest schema. The version of a file is the number of steps it
 /// has taken, so an applied step is never edited: a change is a new step.
-const STEPS: [&str; 1] = ["
+const STEPS: [&str; 2] = [
+    "
     CREATE TABLE sessions (
         id         TEXT PRIMARY KEY NOT NULL,
         subject    TEXT NOT NULL,
@@ -36,7 +37,16 @@ const STEPS: [&str; 1] = ["
         PRIMARY KEY (kind, id)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX revocations_by_expiry ON revocations (expires_at);
-"];
+",
+    // The highest time ever seen, so that a clock set back while we are away is noticed.
+    "
+    CREATE TABLE clock (
+        only    INTEGER PRIMARY KEY CHECK (only = 1),
+        highest INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO clock (only, highest) VALUES (1, 0);
+",
+];
 
 /// How long SQLite waits for somebody who reads or copies the file by hand.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -94,6 +104,21 @@ impl Database {
             Ok(())
         };
         load().map_err(|error| StoreFault(format!("the revocations cannot be read: {error}")))
+    }
+
+    /// Where the file is.
+    pub(super) fn path(&self) -> &str {
+        self.connection.path().unwrap_or("state.db")
+    }
+
+    /// The highest time that was ever [seen](saw); 1970 in a new file.
+    ///
+    /// # Errors
+    /// [`StoreFault`]: a gateway that does not know it must not start.
+    pub(super) fn highest(&self) -> Result<UnixTime, StoreFault> {
+        let highest = self.connection.query_row("SELECT highest FROM clock", [], |row| row.get(0));
+        let cannot = |error| StoreFault(format!("the highest time seen cannot be read: {error}"));
+        highest.map(moment).map_err(cannot)
     }
 
     /// Makes the disk full for this connection: the file may have no more pages than these.
@@ -187,6 +212,13 @@ pub(super) fn purge(on: &Transaction<'_>, before: UnixTime) -> rusqlite::Result<
         more |= removed == PURGE_ROWS_MAX;
     }
     Ok(more)
+}
+
+/// Remembers that it was this late.
+pub(super) fn saw(on: &Transaction<'_>, now: UnixTime) -> rusqlite::Result<()> {
+    let sql = "UPDATE clock SET highest = ?1 WHERE highest < ?1";
+    on.prepare_cached(sql)?.execute([stored(now)])?;
+    Ok(())
 }
 
 /// SQLite's integers have a sign; the far end of time stays the far end.

@@ -4,6 +4,8 @@
 //! a verb and wait, at most [`VERB_TIMEOUT`]; nothing here blocks a runtime. A state directory belongs to
 //! one gateway at a time. The server opens it once and shares it with every data thread.
 
+#[cfg(test)]
+mod clock_tests;
 mod database;
 mod owner;
 #[cfg(test)]
@@ -16,11 +18,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use tokio::sync::oneshot;
 
 use super::{Answer, Revocations, Revoked, Session, StateStore, StoreFault};
+use crate::telemetry;
 use crate::token::UnixTime;
 use database::Database;
 use owner::{Owner, Reply, Verb};
@@ -29,6 +32,9 @@ use owner::{Owner, Reply, Verb};
 pub const VERB_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most verbs waiting for the owner thread; more are refused at once.
 pub const QUEUE_MAX: usize = 4096;
+/// How far the system's clock may be behind the highest time seen before; beyond that one of the two was badly
+/// wrong, and only a person knows which.
+pub const CLOCK_BEHIND_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// The store. Dropping it finishes what was accepted, closes the file and frees the directory.
 #[derive(Debug)]
@@ -37,6 +43,8 @@ pub struct Embedded {
     queue: Option<SyncSender<Verb>>,
     revocations: Arc<Revocations>,
     thread: Option<JoinHandle<()>>,
+    /// The time at the opening, or the highest that the file had seen before, if that is later.
+    opened_at: UnixTime,
     /// Held as long as the store lives; the system frees it however the process ends.
     _lock: File,
 }
@@ -46,10 +54,13 @@ impl Embedded {
     /// there, and loads every living revocation.
     ///
     /// # Errors
-    /// The directory cannot be written, another gateway uses it, or the file is damaged, of a newer
-    /// version or not ours. The sentence names the directory or file and the remedy.
+    /// The directory cannot be written, another gateway uses it, the file is damaged, of a newer version or
+    /// not ours, or the clock is more than [`CLOCK_BEHIND_MAX`] behind what this file has seen. The sentence
+    /// names the directory or file and the remedy.
     pub fn open(state_dir: &Path) -> Result<Embedded, StoreFault> {
-        Embedded::open_at(state_dir, || UnixTime::of(crate::telemetry::clock()))
+        let store = Embedded::open_at(state_dir, || UnixTime::of(telemetry::clock()))?;
+        telemetry::raise_clock(UNIX_EPOCH + Duration::from_secs(store.opened_at.0));
+        Ok(store)
     }
 
     /// As [`Embedded::open`], with the clock that purging reads.
@@ -60,15 +71,18 @@ impl Embedded {
         make_dir(state_dir)?;
         let lock = take_lock(state_dir)?;
         let database = Database::open(&state_dir.join("state.db"))?;
+        let opened_at = not_behind(&database, clock())?;
         let revocations = Arc::new(Revocations::default());
-        database.load_revocations(clock(), &revocations)?;
+        database.load_revocations(opened_at, &revocations)?;
         let (queue, verbs) = sync_channel(QUEUE_MAX);
-        let owner = Owner::new(database, verbs, Arc::clone(&revocations), clock);
+        let mut owner = Owner::new(database, verbs, Arc::clone(&revocations), clock);
+        owner.told_behind = opened_at > clock();
         let thread = thread::Builder::new()
             .name("state".into())
             .spawn(move || owner.run())
             .map_err(|error| StoreFault(format!("no thread for the state store: {error}")))?;
-        Ok(Embedded { queue: Some(queue), revocations, thread: Some(thread), _lock: lock })
+        let (queue, thread) = (Some(queue), Some(thread));
+        Ok(Embedded { queue, revocations, thread, opened_at, _lock: lock })
     }
 
     /// Sends a verb to the owner thread and waits for its answer.
@@ -135,6 +149,30 @@ impl Drop for Embedded {
             let _ = thread.join();
         }
     }
+}
+
+/// The later of `now` and the highest time that the file has seen. Were it the earlier one, tokens that have
+/// expired would be good again, and some of them were revoked and forgotten since.
+fn not_behind(database: &Database, now: UnixTime) -> Result<UnixTime, StoreFault> {
+    let highest = database.highest()?;
+    let behind = highest.since(now);
+    if behind > CLOCK_BEHIND_MAX {
+        return Err(StoreFault(format!(
+            "the system's clock is {} hours behind the time that {} has seen: set the clock right; or, if it is \
+             right now and was wrong before, move that file away: then every session ends, and tokens revoked \
+             before are good again until they expire, unless the signing key is replaced too",
+            behind.as_secs() / 3600,
+            database.path()
+        )));
+    }
+    if !behind.is_zero() {
+        tracing::warn!(
+            event = "clock_behind",
+            seconds = behind.as_secs(),
+            "the system's clock is behind the time seen before the start; time goes on from there"
+        );
+    }
+    Ok(now.max(highest))
 }
 
 fn make_dir(dir: &Path) -> Result<(), StoreFault> {

@@ -1,8 +1,9 @@
 //! Logs, metrics and the clock: what every floor may use, and what knows nothing of any of them.
 
+mod clock;
+
 use std::io::IsTerminal;
 use std::sync::OnceLock;
-use std::time::SystemTime;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -12,11 +13,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use tracing_subscriber::EnvFilter;
 
-/// The one place that reads the clock; everything else takes `now` as an argument.
-#[expect(clippy::disallowed_methods, reason = "this is the one place")]
-pub fn clock() -> SystemTime {
-    SystemTime::now()
-}
+pub use clock::{clock, clock_behind, raise_clock};
 
 /// Starts logging to standard error, as JSON or as text; `None` means text on a terminal, else JSON.
 /// A second call changes nothing.
