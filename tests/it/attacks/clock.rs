@@ -88,7 +88,7 @@ fn a_step_back_while_it_runs_revives_nothing_and_time_goes_on() {
 #[test]
 fn a_start_an_hour_in_the_past_goes_on_from_the_time_that_was_seen() {
     let upstream = Upstream::echo();
-    for end in [Gateway::kill, |gateway: &mut Gateway| drop(gateway.terminate())] {
+    for end in [Gateway::kill, |gateway: &mut Gateway| assert!(gateway.terminate().success())] {
         let mut gateway = started(&upstream);
         let dead = expired_and_revoked(&gateway);
         let before = clock_of(&gateway);
