@@ -4,6 +4,9 @@
 use std::fmt;
 
 use aws_lc_rs::digest;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ParsedPublicKey};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{DecodingKey, EncodingKey, crypto};
@@ -215,14 +218,26 @@ fn es256_private(pem: &Secret) -> Result<(EncodingKey, Jwk), jsonwebtoken::error
 }
 
 fn es256_public(pem: &Secret) -> Result<(DecodingKey, Jwk), jsonwebtoken::errors::Error> {
-    /// An uncompressed point on P-256: 0x04, x, y (SEC 1 §2.3.3).
-    const POINT_BYTES: usize = 65;
     let verifying = DecodingKey::from_ec_pem(pem.expose())?;
-    if verifying.try_get_as_bytes()?.len() != POINT_BYTES {
+    let point = verifying.try_get_as_bytes()?;
+    // The library takes what stands where a point should: of another curve, or on none. Such a key would believe
+    // nothing, or what a weaker key has signed (RFC 8725 §3.4, §3.5).
+    let names_p256 = without_spaces(pem).contains(&STANDARD.encode([SPKI_P256, point].concat()));
+    if !names_p256 || ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).is_err() {
         return Err(ErrorKind::InvalidEcdsaKey.into());
     }
     let public = Jwk::from_decoding_key(&verifying, Some(jsonwebtoken::Algorithm::ES256))?;
     Ok((verifying, public))
+}
+
+/// What stands before the 65 bytes of an uncompressed point in a public key on P-256 (RFC 5480 §2).
+const SPKI_P256: &[u8] = &[
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
+    0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+];
+
+fn without_spaces(pem: &Secret) -> String {
+    String::from_utf8_lossy(pem.expose()).split_whitespace().collect()
 }
 
 fn named(mut jwk: Jwk, id: &str) -> Jwk {

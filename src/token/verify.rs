@@ -1,10 +1,10 @@
 //! From the text of a token to a [`Standing`]: who the caller proved to be at `now`.
 //!
-//! 1. Size, three parts, canonical base64url, two JSON objects without duplicate members.
+//! 1. Size, three parts, canonical base64url, a header that is a JSON object without duplicate members.
 //! 2. `crit`, `zip` and encryption are refused; `jku`, `x5u`, `jwk`, `x5c` are never looked at.
 //! 3. `kid` picks the key; without one every key of the token's algorithm is tried. The algorithm is the
 //!    key's, and the token's must equal it (RFC 8725 §3.1). Then the signature.
-//! 4. Claims are typed. What comes out, [`SignedClaims`], may be remembered: it never changes.
+//! 4. The payload is parsed by the same rules, and its claims are typed. What comes out, [`SignedClaims`], may be remembered: it never changes.
 //! 5. [`SignedClaims::standing`]: issuer, audience and times, on every request anew.
 //!
 //! `jsonwebtoken` does the cryptography. Its own claim checks differ from ours in nine places (leeway 60 s,
@@ -81,19 +81,25 @@ pub enum Standing {
 /// # Errors
 /// [`TokenFault::Malformed`] for the form, [`TokenFault::Invalid`] for the key, signature and claim types.
 pub fn read(token: &str, ring: &KeyRing) -> Result<SignedClaims, TokenFault> {
+    let all = json::object(&signed(token, ring)?).map_err(|_| TokenFault::Malformed)?;
+    Ok(SignedClaims(Arc::new(Claims::from_json(all)?)))
+}
+
+/// The payload under a good signature: nothing of an unsigned one is parsed.
+pub(super) fn signed(token: &str, ring: &KeyRing) -> Result<Vec<u8>, TokenFault> {
     if token.len() > TOKEN_BYTES_MAX {
         return Err(TokenFault::Malformed);
     }
     let (message, signature) = token.rsplit_once('.').ok_or(TokenFault::Malformed)?;
     let (header, payload) = message.split_once('.').ok_or(TokenFault::Malformed)?;
-    let header = object(header)?;
-    let all = object(payload)?;
-    URL_SAFE_NO_PAD.decode(signature).map_err(|_| TokenFault::Malformed)?;
-    let signed = candidates(&header, ring)?.into_iter().any(|key| key.verifies(message, signature));
-    if !signed {
+    let header = json::object(&decoded(header)?).map_err(|_| TokenFault::Malformed)?;
+    let payload = decoded(payload)?;
+    decoded(signature)?;
+    let mut keys = candidates(&header, ring)?.into_iter();
+    if !keys.any(|key| key.verifies(message, signature)) {
         return Err(TokenFault::Invalid);
     }
-    Ok(SignedClaims(Arc::new(Claims::from_json(all)?)))
+    Ok(payload)
 }
 
 impl SignedClaims {
@@ -141,9 +147,9 @@ impl Standing {
     }
 }
 
-fn object(part: &str) -> Result<Map<String, Value>, TokenFault> {
-    let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenFault::Malformed)?;
-    json::object(&bytes).map_err(|_| TokenFault::Malformed)
+/// One part; its only spelling, without padding or stray bits (RFC 7515 §2).
+fn decoded(part: &str) -> Result<Vec<u8>, TokenFault> {
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenFault::Malformed)
 }
 
 /// The keys that may have signed this header: at most one with `kid`, else all of its algorithm.
