@@ -35,7 +35,7 @@ async fn commit_alone_keeps_the_highest_time() {
     let mut database = Database::open(&path).unwrap();
     for (saw, highest) in [(700, 700), (600, 700), (701, 701)] {
         let transaction = database.begin().unwrap();
-        database::saw(&transaction, UnixTime(saw)).unwrap();
+        clock::saw(&transaction, UnixTime(saw)).unwrap();
         transaction.commit().unwrap();
         assert_eq!(database.highest().unwrap(), UnixTime(highest));
     }
@@ -72,7 +72,14 @@ async fn file_of_the_first_schema_is_raised_and_keeps_what_it_holds() {
     let dir = filled().await;
     let path = dir.path().join("state.db");
     let sql = rusqlite::Connection::open(&path).unwrap();
-    sql.execute_batch("DROP TABLE clock; PRAGMA user_version = 1;").unwrap();
+    let later = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT IN ('sessions', 'revocations')";
+    let mut statement = sql.prepare(later).unwrap();
+    let names = statement.query_map([], |row| row.get::<_, String>(0)).unwrap();
+    let names: Vec<String> = names.map(Result::unwrap).collect();
+    drop(statement);
+    assert!(names.contains(&"clock".to_owned()), "{names:?}");
+    names.iter().for_each(|name| sql.execute_batch(&format!("DROP TABLE {name}")).unwrap());
+    sql.pragma_update(None, "user_version", 1).unwrap();
     drop(sql);
     let store = open_at(dir.path(), || UnixTime(1000)).unwrap();
     assert!(store.session("s", UnixTime(1500)).await.unwrap().is_some());

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Transaction, params};
 
+use super::clock;
 use crate::store::{Revocations, Revoked, Session, StoreFault};
 use crate::token::UnixTime;
 
@@ -38,14 +39,7 @@ const STEPS: [&str; 2] = [
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX revocations_by_expiry ON revocations (expires_at);
 ",
-    // The highest time ever seen, so that a clock set back while we are away is noticed.
-    "
-    CREATE TABLE clock (
-        only    INTEGER PRIMARY KEY CHECK (only = 1),
-        highest INTEGER NOT NULL
-    ) STRICT;
-    INSERT INTO clock (only, highest) VALUES (1, 0);
-",
+    clock::STEP,
 ];
 
 /// How long SQLite waits for somebody who reads or copies the file by hand.
@@ -106,19 +100,13 @@ impl Database {
         load().map_err(|error| StoreFault(format!("the revocations cannot be read: {error}")))
     }
 
-    /// Where the file is.
-    pub(super) fn path(&self) -> &str {
-        self.connection.path().unwrap_or("state.db")
-    }
-
-    /// The highest time that was ever [seen](saw); 1970 in a new file.
+    /// The highest time that the file has seen.
     ///
     /// # Errors
     /// [`StoreFault`]: a gateway that does not know it must not start.
     pub(super) fn highest(&self) -> Result<UnixTime, StoreFault> {
-        let highest = self.connection.query_row("SELECT highest FROM clock", [], |row| row.get(0));
-        let cannot = |error| StoreFault(format!("the highest time seen cannot be read: {error}"));
-        highest.map(moment).map_err(cannot)
+        clock::highest(&self.connection)
+            .map_err(|error| StoreFault(format!("the highest time seen cannot be read: {error}")))
     }
 
     /// Makes the disk full for this connection: the file may have no more pages than these.
@@ -214,19 +202,12 @@ pub(super) fn purge(on: &Transaction<'_>, before: UnixTime) -> rusqlite::Result<
     Ok(more)
 }
 
-/// Remembers that it was this late.
-pub(super) fn saw(on: &Transaction<'_>, now: UnixTime) -> rusqlite::Result<()> {
-    let sql = "UPDATE clock SET highest = ?1 WHERE highest < ?1";
-    on.prepare_cached(sql)?.execute([stored(now)])?;
-    Ok(())
-}
-
 /// SQLite's integers have a sign; the far end of time stays the far end.
-fn stored(time: UnixTime) -> i64 {
+pub(super) fn stored(time: UnixTime) -> i64 {
     i64::try_from(time.0).unwrap_or(i64::MAX)
 }
 
-fn moment(stored: i64) -> UnixTime {
+pub(super) fn moment(stored: i64) -> UnixTime {
     UnixTime(u64::try_from(stored).unwrap_or(0))
 }
 

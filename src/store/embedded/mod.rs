@@ -4,6 +4,7 @@
 //! a verb and wait, at most [`VERB_TIMEOUT`]; nothing here blocks a runtime. A state directory belongs to
 //! one gateway at a time. The server opens it once and shares it with every data thread.
 
+mod clock;
 #[cfg(test)]
 mod clock_tests;
 mod database;
@@ -25,6 +26,7 @@ use tokio::sync::oneshot;
 use super::{Answer, Revocations, Revoked, Session, StateStore, StoreFault};
 use crate::telemetry;
 use crate::token::UnixTime;
+pub use clock::CLOCK_BEHIND_MAX;
 use database::Database;
 use owner::{Owner, Reply, Verb};
 
@@ -32,9 +34,6 @@ use owner::{Owner, Reply, Verb};
 pub const VERB_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most verbs waiting for the owner thread; more are refused at once.
 pub const QUEUE_MAX: usize = 4096;
-/// How far the system's clock may be behind the highest time seen before; beyond that one of the two was badly
-/// wrong, and only a person knows which.
-pub const CLOCK_BEHIND_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// The store. Dropping it finishes what was accepted, closes the file and frees the directory.
 #[derive(Debug)]
@@ -64,19 +63,17 @@ impl Embedded {
     }
 
     /// As [`Embedded::open`], with the clock that purging reads.
-    pub(crate) fn open_at(
-        state_dir: &Path,
-        clock: fn() -> UnixTime,
-    ) -> Result<Embedded, StoreFault> {
+    pub(crate) fn open_at(state_dir: &Path, now: fn() -> UnixTime) -> Result<Embedded, StoreFault> {
         make_dir(state_dir)?;
         let lock = take_lock(state_dir)?;
-        let database = Database::open(&state_dir.join("state.db"))?;
-        let opened_at = not_behind(&database, clock())?;
+        let path = state_dir.join("state.db");
+        let database = Database::open(&path)?;
+        let opened_at = clock::later(now(), database.highest()?, &path)?;
         let revocations = Arc::new(Revocations::default());
         database.load_revocations(opened_at, &revocations)?;
         let (queue, verbs) = sync_channel(QUEUE_MAX);
-        let mut owner = Owner::new(database, verbs, Arc::clone(&revocations), clock);
-        owner.told_behind = opened_at > clock();
+        let mut owner = Owner::new(database, verbs, Arc::clone(&revocations), now);
+        owner.told_behind = opened_at > now();
         let thread = thread::Builder::new()
             .name("state".into())
             .spawn(move || owner.run())
@@ -149,30 +146,6 @@ impl Drop for Embedded {
             let _ = thread.join();
         }
     }
-}
-
-/// The later of `now` and the highest time that the file has seen. Were it the earlier one, tokens that have
-/// expired would be good again, and some of them were revoked and forgotten since.
-fn not_behind(database: &Database, now: UnixTime) -> Result<UnixTime, StoreFault> {
-    let highest = database.highest()?;
-    let behind = highest.since(now);
-    if behind > CLOCK_BEHIND_MAX {
-        return Err(StoreFault(format!(
-            "the system's clock is {} hours behind the time that {} has seen: set the clock right; or, if it is \
-             right now and was wrong before, move that file away: then every session ends, and tokens revoked \
-             before are good again until they expire, unless the signing key is replaced too",
-            behind.as_secs() / 3600,
-            database.path()
-        )));
-    }
-    if !behind.is_zero() {
-        tracing::warn!(
-            event = "clock_behind",
-            seconds = behind.as_secs(),
-            "the system's clock is behind the time seen before the start; time goes on from there"
-        );
-    }
-    Ok(now.max(highest))
 }
 
 fn make_dir(dir: &Path) -> Result<(), StoreFault> {

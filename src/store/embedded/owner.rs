@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{ErrorCode, Transaction};
 use tokio::sync::oneshot;
 
+use super::clock;
 use super::database::{self, Database};
 use crate::store::{Revocations, Revoked, Session, StoreFault};
 use crate::telemetry;
@@ -92,7 +93,7 @@ impl Owner {
         // What happened since the last commit, for whoever opens the file next.
         let now = (self.clock)();
         let _kept_a_minute_ago = self.database.begin().and_then(|transaction| {
-            database::saw(&transaction, now)?;
+            clock::saw(&transaction, now)?;
             transaction.commit()
         });
     }
@@ -118,7 +119,7 @@ impl Owner {
         let before = UnixTime(now.0.saturating_sub(PURGE_MARGIN_S));
         let purged = self.database.begin().and_then(|transaction| {
             let more = database::purge(&transaction, before)?;
-            database::saw(&transaction, now)?;
+            clock::saw(&transaction, now)?;
             transaction.commit()?;
             Ok(more)
         });
@@ -158,7 +159,7 @@ fn in_transaction(
     let outcomes = batch.iter().map(|verb| verb.act(&transaction)).collect::<Result<_, _>>()?;
     // A batch that only asks needs no disk.
     if batch.iter().any(|verb| !matches!(verb, Verb::Find(..))) {
-        database::saw(&transaction, now)?;
+        clock::saw(&transaction, now)?;
     }
     transaction.commit()?;
     Ok(outcomes)
