@@ -51,15 +51,11 @@ mod forwarded;
 mod headers;
 /// What is minted, and with which keys.
 mod minting;
-/// What is verified.
-mod tokens;
 
 /// Login, refresh, reauth, logout, me, public keys.
 mod endpoints;
 /// Logout that nobody outruns, logins that stall nobody.
 mod sessions;
-/// What was acknowledged is kept.
-mod state;
 /// `users.toml` and `freshgate user`.
 mod users;
 
@@ -82,9 +78,5 @@ mod visibility;
 mod bad_input;
 /// What the README shows is true.
 mod readme;
-/// Live reload: whole or not at all, without losing a request.
-mod reload;
 /// Report mode, and what the log and the counters say of it.
 mod report_mode;
-/// SIGTERM and SIGINT.
-mod shutdown;
