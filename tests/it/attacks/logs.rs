@@ -180,3 +180,31 @@ fn a_secret_written_into_the_file_is_refused_and_not_repeated() {
         }
     }
 }
+
+// Holds: U5
+// The subject of a token comes from whoever shares a key, the path from anybody: as text for a terminal too.
+#[test]
+fn no_subject_and_no_path_forges_a_line_of_text() {
+    let upstream = Upstream::echo();
+    let toml = format!("[log]\nformat = \"text\"\naccess = true\n{SHUT}");
+    let gateway = Gateway::sharing(&upstream, &toml);
+    let odd =
+        "eve\nERROR forged\r\u{1b}[31m\u{9b}31m\u{85}ERROR forged\u{2028}ERROR forged\u{202e}";
+    let token = forge::with(odd, json!({"jti": odd, "sid": odd, "roles": odd}));
+    let client = gateway.client();
+    let line = client.get("/shut/%0AERROR%20forged").bearer(&token).send();
+    assert!(line.status == 400 || line.status == 200, "{}", line.status);
+    client.get("/shut/%E2%80%A8ERROR%20forged%C2%85").bearer(&token).send();
+    client.get("/shut/7").bearer(&token).send().expect(200);
+    client.post("/auth/refresh").bearer(&token).send().expect(401);
+    let reauth = client.post("/auth/reauth").json(&json!({"password": "x"}));
+    reauth.bearer(&token).send().expect(401);
+    client.post("/auth/logout").bearer(&token).send().expect(204);
+    gateway.logged("logout");
+    gateway.logged("/shut/7");
+    let log = gateway.log();
+    assert!(!log.lines().any(|line| line.starts_with("ERROR forged")), "{log}");
+    let raw = ['\u{1b}', '\u{9b}', '\u{85}', '\u{2028}', '\u{202e}', '\r'];
+    let found = raw.iter().find(|sign| log.contains(**sign));
+    assert!(found.is_none(), "{found:?} in {log}");
+}
