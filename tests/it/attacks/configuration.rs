@@ -218,6 +218,25 @@ fn a_missing_secret_is_named_and_nothing_starts() {
     assert!(!said.stderr.contains("canary"), "{}", said.stderr);
 }
 
+// Holds: K2
+#[test]
+fn the_key_of_the_first_run_is_refused_once_others_can_read_it() {
+    let mut gateway = Gateway::start(WHOAMI);
+    let token = gateway.mint(&["--sub", "ada"]);
+    gateway.terminate();
+    let path = gateway.path("data/keys/signing.pem");
+    let set = |mode: u32| {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("ours");
+    };
+    for mode in [0o644, 0o640, 0o604, 0o666] {
+        set(mode);
+        says(&gateway.cli(&["run"], ""), &["signing.pem", "chmod 600"]);
+    }
+    set(0o600);
+    gateway.restart();
+    gateway.client().get("/auth/me").bearer(&token).send().expect(200);
+}
+
 // Holds: CVE-2026-54762
 // A secret that cannot be read any more: what serves goes on with the key it has, and a restart starts nothing.
 #[test]

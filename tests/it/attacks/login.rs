@@ -295,6 +295,36 @@ fn a_login_never_goes_on_in_a_session_that_was_there_before() {
     );
 }
 
+// Holds: CVE-2026-71326, CVE-2026-41263
+// Checks that run at the same time are never one check: each caller gets the answer to what it asked.
+#[test]
+fn logins_at_the_same_moment_never_share_an_outcome() {
+    let setup = setup(&Upstream::echo());
+    let users: Vec<String> = (0..6).map(|index| format!("user{index}")).collect();
+    users.iter().for_each(|name| add(&setup, name, &format!("password of {name}"), &[]));
+    let gateway = &setup.start();
+    let start = &std::sync::Barrier::new(users.len() * 4);
+    std::thread::scope(|scope| {
+        for (index, name) in users.iter().enumerate() {
+            let other = &users[(index + 1) % users.len()];
+            for (password, right) in
+                [(name, true), (name, true), (other, false), (&String::new(), false)]
+            {
+                scope.spawn(move || {
+                    start.wait();
+                    let response = try_login(gateway, name, &format!("password of {password}"));
+                    if !right {
+                        response.refused(401, "credentials-invalid");
+                        return;
+                    }
+                    let tokens = Tokens::of(&response.expect(200));
+                    assert_eq!(forge::payload(&tokens.access)["sub"], json!(name));
+                });
+            }
+        }
+    });
+}
+
 fn setup(upstream: &Upstream) -> Setup {
     Setup::new(&format!(
         "upstream = \"{upstream}\"\n[login]\nusers = {{ file = \"users.toml\" }}\n[routes]\n\"/**\" = \"access-required\"\n"
