@@ -307,9 +307,8 @@ fn logins_at_the_same_moment_never_share_an_outcome() {
     std::thread::scope(|scope| {
         for (index, name) in users.iter().enumerate() {
             let other = &users[(index + 1) % users.len()];
-            for (password, right) in
-                [(name, true), (name, true), (other, false), (&String::new(), false)]
-            {
+            let own = name.as_str();
+            for (password, right) in [(own, true), (own, true), (other, false), ("", false)] {
                 scope.spawn(move || {
                     start.wait();
                     let response = try_login(gateway, name, &format!("password of {password}"));
