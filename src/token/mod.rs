@@ -13,8 +13,6 @@ pub mod verify;
 
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod vector_tests;
 
 pub use claims::{Claims, Freshness, RESERVED_CLAIMS, TokenKind};
 pub use verify::{Standing, TokenFault, VerifiedToken};

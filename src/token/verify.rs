@@ -81,25 +81,48 @@ pub enum Standing {
 /// # Errors
 /// [`TokenFault::Malformed`] for the form, [`TokenFault::Invalid`] for the key, signature and claim types.
 pub fn read(token: &str, ring: &KeyRing) -> Result<SignedClaims, TokenFault> {
-    let all = json::object(&signed(token, ring)?).map_err(|_| TokenFault::Malformed)?;
+    // Nothing of a payload is parsed before its signature is good.
+    let (payload, _) = read_raw(token, ring)?;
+    let all = json::object(&payload).map_err(|_| TokenFault::Malformed)?;
     Ok(SignedClaims(Arc::new(Claims::from_json(all)?)))
 }
 
-/// The payload under a good signature: nothing of an unsigned one is parsed.
-pub(super) fn signed(token: &str, ring: &KeyRing) -> Result<Vec<u8>, TokenFault> {
-    if token.len() > TOKEN_BYTES_MAX {
-        return Err(TokenFault::Malformed);
+/// The payload under a good signature, whatever it is, and the key that checked it: steps 1 to 3.
+///
+/// # Errors
+/// As [`read`], but for the claims.
+pub fn read_raw<'r>(token: &str, ring: &'r KeyRing) -> Result<(Vec<u8>, &'r Key), TokenFault> {
+    let parts = Parts::of(token)?;
+    let payload = URL_SAFE_NO_PAD.decode(parts.payload).map_err(|_| TokenFault::Malformed)?;
+    Ok((payload, parts.key(ring)?))
+}
+
+/// A token taken apart: three parts of canonical base64url, the first a JSON object.
+struct Parts<'t> {
+    header: Map<String, Value>,
+    payload: &'t str,
+    /// What is signed: header, dot, payload.
+    message: &'t str,
+    signature: Vec<u8>,
+}
+
+impl<'t> Parts<'t> {
+    fn of(token: &'t str) -> Result<Parts<'t>, TokenFault> {
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(TokenFault::Malformed);
+        }
+        let (message, signature) = token.rsplit_once('.').ok_or(TokenFault::Malformed)?;
+        let (header, payload) = message.split_once('.').ok_or(TokenFault::Malformed)?;
+        let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| TokenFault::Malformed)?;
+        Ok(Parts { header: object(header)?, payload, message, signature })
     }
-    let (message, signature) = token.rsplit_once('.').ok_or(TokenFault::Malformed)?;
-    let (header, payload) = message.split_once('.').ok_or(TokenFault::Malformed)?;
-    let header = json::object(&decoded(header)?).map_err(|_| TokenFault::Malformed)?;
-    let payload = decoded(payload)?;
-    decoded(signature)?;
-    let mut keys = candidates(&header, ring)?.into_iter();
-    if !keys.any(|key| key.verifies(message, signature)) {
-        return Err(TokenFault::Invalid);
+
+    /// The key whose signature this is.
+    fn key<'r>(&self, ring: &'r KeyRing) -> Result<&'r Key, TokenFault> {
+        let mut keys = candidates(&self.header, ring)?.into_iter();
+        keys.find(|key| key.verifies(self.message.as_bytes(), &self.signature))
+            .ok_or(TokenFault::Invalid)
     }
-    Ok(payload)
 }
 
 impl SignedClaims {
@@ -147,9 +170,9 @@ impl Standing {
     }
 }
 
-/// One part; its only spelling, without padding or stray bits (RFC 7515 §2).
-fn decoded(part: &str) -> Result<Vec<u8>, TokenFault> {
-    URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenFault::Malformed)
+fn object(part: &str) -> Result<Map<String, Value>, TokenFault> {
+    let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenFault::Malformed)?;
+    json::object(&bytes).map_err(|_| TokenFault::Malformed)
 }
 
 /// The keys that may have signed this header: at most one with `kid`, else all of its algorithm.

@@ -74,7 +74,7 @@ fn a_key_on_another_curve_or_on_none_is_refused_at_start() {
     bad.push(("public", pem("PUBLIC KEY", &der)));
     for (half, text) in bad {
         let said = with_key(half, &text).fails();
-        assert!(said.stderr.contains("P-256"), "{half}\n{text}\n{}", said.stderr);
+        assert!(said.stderr.contains("cannot be used"), "{half}\n{text}\n{}", said.stderr);
         let body: Vec<&str> = text.lines().filter(|line| !line.starts_with('-')).collect();
         assert!(!said.stderr.contains(&body[0][10..40]), "the key is told: {}", said.stderr);
     }
@@ -98,7 +98,7 @@ fn two_keys_of_one_name_and_keys_for_another_algorithm_are_refused_at_start() {
         (key("one", "ES256", "secret", "secret"), "secret"),
         (key("one", "HS256", "private", "k.pem"), "private"),
         (key("one", "none", "secret", "secret"), "none"),
-        (key("one", "RS256", "public", "k.pem"), "RS256"),
+        (key("one", "RS256", "public", "k.pem"), "`one`"),
     ] {
         let setup = Setup::new(&format!("upstream = \"builtin:whoami\"\n{SHUT}{keys}"));
         write_private(&setup.dir().join("secret"), forge::SECRET);
