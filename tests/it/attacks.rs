@@ -28,3 +28,5 @@ mod standing;
 mod state;
 /// What is verified: every check of a token that nobody honest would send.
 pub mod tokens;
+/// Vectors that others test signatures and keys with.
+mod vectors;

@@ -49,13 +49,14 @@ mod attacks_client;
 mod forwarded;
 /// Identity fields, hop-by-hop fields, and the token kept back.
 mod headers;
+/// Keys as other programs write them.
 mod keys;
 /// What is minted, and with which keys.
 mod minting;
 
 /// Login, refresh, reauth, logout, me, public keys.
 mod endpoints;
-/// Logout that nobody outruns, logins that stall nobody.
+/// Logins that stall nobody, tokens without a session.
 mod sessions;
 /// `users.toml` and `freshgate user`.
 mod users;
@@ -72,8 +73,7 @@ mod explaining;
 mod reviewing;
 /// The schema for editors.
 mod schema;
-/// Logs, access lines, metrics, and secrets that never print.
-mod vectors;
+/// Logs, access lines, metrics.
 mod visibility;
 
 /// Bad input gets a clear error and loses nothing.

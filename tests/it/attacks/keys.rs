@@ -3,7 +3,8 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der, PublicKeyX509Der};
+use aws_lc_rs::rsa;
 use aws_lc_rs::signature::{self, EcdsaKeyPair, EcdsaSigningAlgorithm, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -147,7 +148,65 @@ fn kid_is_a_name_and_never_a_file_an_address_or_a_query() {
     assert_eq!(ask(&gateway, "/", &token).0, 200);
 }
 
-// Holds: T6
+// Holds: T1, CVE-2026-39999
+// The published half of a key is everybody's: as it lies in its file, in its other forms, and as the JWK set says it.
+#[test]
+fn no_public_key_of_any_kind_is_a_shared_secret() {
+    let upstream = Upstream::echo();
+    let pair = rsa::KeyPair::generate(rsa::KeySize::Rsa2048).expect("the system's randomness");
+    let private: Pkcs8V1Der = pair.as_der().expect("PKCS#8");
+    let public: PublicKeyX509Der = pair.public_key().as_der().expect("SPKI");
+    let toml = format!(
+        "upstream = \"{upstream}\"\n{SHUT}[[tokens.key]]\nid = \"rs\"\nalg = \"RS256\"\nprivate = {{ file = \"k.pem\" }}\n\
+         {}",
+        forge::KEY
+    );
+    let setup = Setup::new(&toml).env("SHARED", forge::SECRET);
+    write_private(&setup.dir().join("k.pem"), &pem("PRIVATE KEY", private.as_ref()));
+    let gateway = setup.start();
+    let minted = gateway.mint(&["--sub", "ada"]);
+    assert_eq!(ask(&gateway, "/", &minted).0, 200);
+    let jwks = gateway.client().get("/.well-known/jwks.json").send().expect(200);
+    let jwk = jwks.json()["keys"][0].clone();
+    let claims = forge::claims("root").to_string();
+    let text = pem("PUBLIC KEY", public.as_ref());
+    let n = jwk["n"].as_str().expect("a modulus").to_owned();
+    for secret in [
+        text.clone(),
+        text.trim_end().to_owned(),
+        text.replace('\n', "\r\n"),
+        STANDARD.encode(public.as_ref()),
+        n,
+        jwk.to_string(),
+        jwks.text(),
+    ] {
+        for header in [
+            r#"{"alg":"HS256","kid":"rs"}"#,
+            r#"{"alg":"RS256","kid":"rs"}"#,
+            r#"{"alg":"RS256","kid":"shared"}"#,
+            r#"{"alg":"HS256"}"#,
+            r#"{"alg":"none","kid":"rs"}"#,
+            r#"{"alg":"HS512","kid":"rs"}"#,
+        ] {
+            let token = forge::sign(&secret, header.as_bytes(), claims.as_bytes());
+            assert_eq!(ask(&gateway, "/", &token), (401, "token-invalid".to_owned()), "{header}");
+        }
+    }
+    // The good signature under the other names.
+    let (message, signature) = minted.rsplit_once('.').expect("three parts");
+    let payload = message.split_once('.').expect("two parts").1;
+    for header in [
+        r#"{"alg":"PS256","kid":"rs"}"#,
+        r#"{"alg":"RS256","kid":"shared"}"#,
+        r#"{"alg":"rs256","kid":"rs"}"#,
+    ] {
+        let token = format!("{}.{payload}.{signature}", URL_SAFE_NO_PAD.encode(header));
+        assert_eq!(ask(&gateway, "/", &token).0, 401, "{header}");
+    }
+    assert_eq!(upstream.count(), 1);
+}
+
+// Holds: T6, CVE-2022-21449
 #[test]
 fn an_es256_signature_is_two_numbers_of_32_bytes_in_range() {
     let upstream = Upstream::echo();
