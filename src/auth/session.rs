@@ -15,7 +15,8 @@ use zeroize::Zeroizing;
 use super::body::texts;
 use super::{AuthContext, audit, away, no_content, private_json, refusal_of};
 use crate::policy::Refusal;
-use crate::store::{Authenticated, Revoked, Session};
+use crate::store::throttle::{self, Door};
+use crate::store::{Account, Authenticated, Revoked, Session};
 use crate::token::mint::{Mint, NoSigner};
 use crate::token::{Claims, Secret, TokenKind, UnixTime};
 
@@ -39,7 +40,7 @@ async fn start(
     context: &AuthContext<'_>,
     now: UnixTime,
 ) -> Result<Response<Bytes>, Refusal> {
-    let user = check(name, password, context).await?;
+    let user = check(name, password, context, now).await?;
     let rules = context.rules;
     let session = Session {
         // 122 random bits; always a new one, so that nobody can fix it before (session fixation).
@@ -123,7 +124,11 @@ async fn step_up(
     now: UnixTime,
 ) -> Result<Response<Bytes>, Refusal> {
     let session = living(claims, context, now).await?;
-    let user = check(&claims.subject, password, context).await?;
+    let user = check(&claims.subject, password, context, now).await?;
+    if user.subject() != claims.subject {
+        // Another issuer's name, alike but not the same: its claims are not this user's.
+        return Err(Refusal::CredentialsInvalid);
+    }
     let own = user.claims();
     let token =
         Access { claims, session: session.as_ref(), own, fresh: true, auth_time: Some(now) };
@@ -185,10 +190,17 @@ async fn check(
     name: &str,
     mut password: Zeroizing<String>,
     context: &AuthContext<'_>,
+    now: UnixTime,
 ) -> Result<Authenticated, Refusal> {
-    let credentials = context.credentials.ok_or(Refusal::StoreUnavailable)?;
+    let door = Door {
+        credentials: context.credentials.ok_or(Refusal::StoreUnavailable)?,
+        state: context.state,
+        rules: context.guesses,
+        address: context.address,
+    };
     let password = Secret::new(std::mem::take(&mut *password));
-    credentials.check(name, password).await.map_err(|fault| refusal_of(&fault))
+    let checked = throttle::check(&door, &Account::of(name), password, now).await;
+    checked.map_err(|fault| refusal_of(&fault, context.metrics))
 }
 
 /// An access token in a session that is under way.

@@ -5,6 +5,7 @@
 
 pub mod body;
 pub mod headers;
+pub mod origin;
 pub mod pool;
 pub mod relay;
 pub mod upstream;

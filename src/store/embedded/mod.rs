@@ -1,10 +1,12 @@
-//! Sessions and revocations in one SQLite file, `<state dir>/state.db`: the [`StateStore`] of a single gateway.
+//! Sessions, revocations and failed attempts in one SQLite file, `<state dir>/state.db`: the [`StateStore`] of a single gateway.
 //!
-//! `database` opens the file and knows its SQL, `owner` is the one thread that touches it. Callers send
+//! `database` opens the file and knows its SQL, `failures` the SQL of failed attempts; `owner` is the one
+//! thread that touches it. Callers send
 //! a verb and wait, at most [`VERB_TIMEOUT`]; nothing here blocks a runtime. A state directory belongs to
 //! one gateway at a time. The server opens it once and shares it with every data thread.
 
 mod database;
+mod failures;
 mod owner;
 #[cfg(test)]
 mod tests;
@@ -20,10 +22,11 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::{Answer, Revocations, Revoked, Session, StateStore, StoreFault};
+use super::throttle::tallies::Ids;
+use super::{Answer, Revocations, Revoked, Session, StateStore, StoreFault, Tallies, UnderWay};
 use crate::token::UnixTime;
 use database::Database;
-use owner::{Owner, Reply, Verb};
+use owner::{Memory, Owner, Reply, Verb};
 
 /// How long a caller waits for a verb: a disk that stands still must not hold requests for ever.
 pub const VERB_TIMEOUT: Duration = Duration::from_secs(5);
@@ -36,6 +39,7 @@ pub struct Embedded {
     /// `None` only while dropping.
     queue: Option<SyncSender<Verb>>,
     revocations: Arc<Revocations>,
+    tallies: Arc<Tallies>,
     thread: Option<JoinHandle<()>>,
     /// Held as long as the store lives; the system frees it however the process ends.
     _lock: File,
@@ -62,13 +66,23 @@ impl Embedded {
         let database = Database::open(&state_dir.join("state.db"))?;
         let revocations = Arc::new(Revocations::default());
         database.load_revocations(clock(), &revocations)?;
+        let tallies = Arc::new(database.load_tallies(clock())?);
         let (queue, verbs) = sync_channel(QUEUE_MAX);
-        let owner = Owner::new(database, verbs, Arc::clone(&revocations), clock);
+        let memory =
+            Memory { revocations: Arc::clone(&revocations), tallies: Arc::clone(&tallies) };
+        let owner = Owner::new(database, verbs, memory, clock);
         let thread = thread::Builder::new()
             .name("state".into())
             .spawn(move || owner.run())
             .map_err(|error| StoreFault(format!("no thread for the state store: {error}")))?;
-        Ok(Embedded { queue: Some(queue), revocations, thread: Some(thread), _lock: lock })
+        let queue = Some(queue);
+        Ok(Embedded { queue, revocations, tallies, thread: Some(thread), _lock: lock })
+    }
+
+    /// Makes durable what the memory says of these. The owner reads it when it writes, so a later row is never
+    /// overwritten by an earlier one.
+    fn keep(&self, ids: Ids) -> Answer<'_, Result<(), StoreFault>> {
+        Box::pin(self.ask(move |reply| Verb::Keep(ids, reply)))
     }
 
     /// Sends a verb to the owner thread and waits for its answer.
@@ -124,6 +138,22 @@ impl StateStore for Embedded {
 
     fn revocations(&self) -> &Revocations {
         &self.revocations
+    }
+
+    fn tallies(&self) -> &Tallies {
+        &self.tallies
+    }
+
+    fn failed<'a>(&'a self, attempt: UnderWay<'a>) -> Answer<'a, Result<(), StoreFault>> {
+        let ids = attempt.ids();
+        attempt.failed();
+        self.keep(ids)
+    }
+
+    fn succeeded<'a>(&'a self, attempt: UnderWay<'a>) -> Answer<'a, Result<(), StoreFault>> {
+        let ids = attempt.ids();
+        attempt.succeeded();
+        self.keep(ids)
     }
 }
 
