@@ -133,19 +133,44 @@ fn keep_nowhere(response: &mut Response<Bytes>) {
     headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
 }
 
-/// Writes what happened at an endpoint: one event, whatever the outcome. The names of users come from
+/// Does the work of an endpoint and writes its line, one whatever comes of it. The names of users come from
 /// strangers, so they are cut and escaped; `account` is the name in the one spelling that guesses are counted by.
-fn audit(event: &'static str, user: &str, outcome: Result<(), Refusal>, context: &AuthContext<'_>) {
-    let account = Account::of(user);
-    let (user, account) = (Escaped(user), Escaped(account.as_str()));
-    let AuthContext { request_id, address, .. } = *context;
-    match outcome {
-        Ok(()) => {
-            tracing::info!(event, %user, %account, result = "ok", request_id, %address, "{event}");
-        }
-        Err(refusal) => {
-            let result = refusal.code();
-            tracing::warn!(event, %user, %account, result, request_id, %address, "{event} refused");
+async fn audited<T>(
+    event: &'static str,
+    user: &str,
+    context: &AuthContext<'_>,
+    work: impl Future<Output = Result<T, Refusal>>,
+) -> Result<T, Refusal> {
+    let mut line = Line { event, user, context, result: Err(ABANDONED) };
+    let outcome = work.await;
+    line.result = outcome.as_ref().map(drop).map_err(|refusal| refusal.code());
+    outcome
+}
+
+/// The result of an attempt whose client left before it was answered.
+const ABANDONED: &str = "abandoned";
+
+/// Written when it is dropped, so that a client that leaves early leaves a line all the same.
+struct Line<'a> {
+    event: &'static str,
+    user: &'a str,
+    context: &'a AuthContext<'a>,
+    result: Result<(), &'static str>,
+}
+
+impl Drop for Line<'_> {
+    fn drop(&mut self) {
+        let event = self.event;
+        let account = Account::of(self.user);
+        let (user, account) = (Escaped(self.user), Escaped(account.as_str()));
+        let AuthContext { request_id, address, .. } = *self.context;
+        match self.result {
+            Ok(()) => {
+                tracing::info!(event, %user, %account, result = "ok", request_id, %address, "{event}");
+            }
+            Err(result) => {
+                tracing::warn!(event, %user, %account, result, request_id, %address, "{event} refused");
+            }
         }
     }
 }

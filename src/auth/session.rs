@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use super::body::texts;
-use super::{AuthContext, audit, away, no_content, private_json, refusal_of};
+use super::{AuthContext, audited, away, no_content, private_json, refusal_of};
 use crate::policy::Refusal;
 use crate::store::throttle::{self, Door};
 use crate::store::{Account, Authenticated, Revoked, Session};
@@ -29,9 +29,7 @@ pub(super) async fn login<B: Body<Data = Bytes>>(
 ) -> Result<Response<Bytes>, Refusal> {
     let [name, password] =
         texts(headers, body, context.body_idle, ["username", "password"]).await?;
-    let outcome = start(&name, password, context, now).await;
-    audit("login", &name, outcome.as_ref().map(drop).map_err(|refusal| *refusal), context);
-    outcome
+    audited("login", &name, context, start(&name, password, context, now)).await
 }
 
 async fn start(
@@ -81,10 +79,7 @@ pub(super) async fn refresh(
     context: &AuthContext<'_>,
     now: UnixTime,
 ) -> Result<Response<Bytes>, Refusal> {
-    let outcome = renew(claims, context, now).await;
-    let told = outcome.as_ref().map(drop).map_err(|refusal| *refusal);
-    audit("refresh", &claims.subject, told, context);
-    outcome
+    audited("refresh", &claims.subject, context, renew(claims, context, now)).await
 }
 
 async fn renew(
@@ -111,10 +106,7 @@ pub(super) async fn reauth<B: Body<Data = Bytes>>(
     now: UnixTime,
 ) -> Result<Response<Bytes>, Refusal> {
     let [password] = texts(headers, body, context.body_idle, ["password"]).await?;
-    let outcome = step_up(claims, password, context, now).await;
-    let told = outcome.as_ref().map(drop).map_err(|refusal| *refusal);
-    audit("reauth", &claims.subject, told, context);
-    outcome
+    audited("reauth", &claims.subject, context, step_up(claims, password, context, now)).await
 }
 
 async fn step_up(
@@ -149,9 +141,8 @@ pub(super) async fn logout(
     context: &AuthContext<'_>,
     now: UnixTime,
 ) -> Result<Response<Bytes>, Refusal> {
-    let outcome = end(claims, context, now).await;
-    audit("logout", &claims.subject, outcome, context);
-    outcome.map(|()| no_content())
+    let ended = audited("logout", &claims.subject, context, end(claims, context, now)).await;
+    ended.map(|()| no_content())
 }
 
 async fn end(claims: &Claims, context: &AuthContext<'_>, now: UnixTime) -> Result<(), Refusal> {

@@ -38,6 +38,8 @@ mod paths;
 /// Heads and framings with two readings.
 mod smuggling;
 
+/// What broke other gateways, and what must hold when the input is hostile.
+mod attacks;
 /// Backends whose answers end in two places, or that say more than they were asked.
 mod attacks_backend;
 /// Clients that hide a credential, or take nothing of what they asked for.

@@ -23,7 +23,7 @@ pub mod upstream;
 pub mod wire;
 
 pub use client::{Client, Response};
-pub use gateway::{Gateway, Setup, Tokens};
+pub use gateway::{Gateway, Setup, Tokens, UNTHROTTLED};
 pub use process::Output;
 pub use upstream::{Step, Upstream};
 
