@@ -151,10 +151,17 @@ mod tests {
     #[test]
     fn guesses_in_an_hour_and_in_a_day_are_those_that_the_documentation_says() {
         const HOUR: u64 = 3600;
-        let both = |allowance| (guesses(allowance, HOUR), guesses(allowance, 24 * HOUR));
-        assert_eq!(both(&ACCOUNT), (70, 1450));
-        assert_eq!(both(&PAIR), (18, 110));
-        assert_eq!(both(&ADDRESS), (33, 125));
+        let page = include_str!("../../../docs/login-throttling.md");
+        for (allowance, minutes, hour, day) in [
+            (&ACCOUNT, "`login_delay_account`, 1 minute", 70, 1450),
+            (&PAIR, "`login_delay_address`, 15 minutes", 18, 110),
+            (&ADDRESS, "`login_delay_address`, 15 minutes", 33, 125),
+        ] {
+            let found = (guesses(allowance, HOUR), guesses(allowance, 24 * HOUR));
+            assert_eq!(found, (hour, day));
+            let row = format!("| {minutes} | {hour} | {day} |");
+            assert!(page.contains(&row), "docs/login-throttling.md does not say: {row}");
+        }
     }
 
     #[test]
