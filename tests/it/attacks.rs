@@ -4,3 +4,5 @@
 
 /// Guesses at passwords: few are checked, by whatever door and spelling, and nobody is locked out by others.
 mod throttle;
+/// Time that tells nothing.
+mod timing;

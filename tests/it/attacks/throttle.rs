@@ -166,7 +166,6 @@ fn every_door_and_every_spelling_share_one_counter() {
             more += usize::from(answer.refused_or_checked() == 401);
         }
     }
-    // The free ones are used up.
     let most = documented(0, start);
     assert!(more <= most, "{more} of at most {most}");
     // Another name is another account.
@@ -230,7 +229,6 @@ fn the_wait_doubles_and_the_right_password_ends_it() {
         }
         (waits[FREE_ACCOUNT + 2] > 0).then_some(())
     });
-    // A clock of whole seconds and a slow machine may show less, never more.
     assert!(waits[..FREE_ACCOUNT].iter().all(|wait| *wait == 0), "{waits:?}");
     assert!(waits[FREE_ACCOUNT] <= 1 && waits[FREE_ACCOUNT + 1] <= 2, "{waits:?}");
     assert!((2..=4).contains(&waits[FREE_ACCOUNT + 2]), "{waits:?}");
