@@ -7,6 +7,7 @@
 pub mod body;
 pub mod headers;
 mod location;
+pub mod origin;
 pub mod pool;
 pub mod relay;
 mod target;

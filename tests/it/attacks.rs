@@ -55,3 +55,7 @@ mod oracle;
 
 /// The oracle on vectors written by others.
 mod others;
+/// Guesses at passwords: few are checked, by whatever door and spelling, and nobody is locked out by others.
+mod throttle;
+/// Time that tells nothing.
+mod timing;

@@ -38,7 +38,7 @@ mod paths;
 /// Heads that are too long or too slow.
 mod smuggling;
 
-/// What broke other gateways: one test for each row of `docs/threats.md`, by what must hold.
+/// What broke other gateways, and what must hold when the input is hostile.
 mod attacks;
 /// Backends whose answers end in two places, or that say more than they were asked.
 mod attacks_backend;

@@ -278,7 +278,8 @@ impl World {
             Some(Err(_)) => return Err(Failure::Words("`from` is no IP address".to_owned())),
         };
         let trusted = self.config.trusts(address);
-        let client = Client { address, trusted, request_id: HeaderValue::from_static("-") };
+        let request_id = HeaderValue::from_static("-");
+        let client = Client { address, origin: address, trusted, request_id };
         Ok(Request { host, method, uri, path, headers, client })
     }
 }
