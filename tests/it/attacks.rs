@@ -57,5 +57,3 @@ mod oracle;
 mod others;
 /// Guesses at passwords: few are checked, by whatever door and spelling, and nobody is locked out by others.
 mod throttle;
-/// Time that tells nothing.
-mod timing;
