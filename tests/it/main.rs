@@ -38,8 +38,8 @@ mod paths;
 /// Heads and framings with two readings.
 mod smuggling;
 
-/// Backends whose answers end in two places, or that say more than they were asked.
-mod attacks_backend;
+/// What broke others, and what must hold when the input is hostile.
+mod attacks;
 /// Clients that hide a credential, or take nothing of what they asked for.
 mod attacks_client;
 

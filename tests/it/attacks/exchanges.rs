@@ -1,0 +1,300 @@
+//! One request, one answer, one client: what is never sent twice, what becomes of answers that come early, and that a pool of
+//! connections gives nobody another's answer, whatever the backends behind it do.
+
+use std::io::{self, Write as _};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, mpsc};
+
+use crate::harness::wire::{Message, Wire};
+use crate::harness::{Gateway, PATIENCE, Step, Upstream};
+
+const OPEN: &str = "[routes]\n\"/**\" = \"public\"\n[limits]\nthreads = 1\n";
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+/// A backend that answers the first request of each connection and treats the second as told.
+fn once_each(second: impl Fn() -> io::Result<()> + Send + Sync + 'static) -> Upstream {
+    let last = AtomicUsize::new(0);
+    Upstream::custom(move |exchange| {
+        exchange.read_body()?;
+        let connection = exchange.request.connection;
+        if last.swap(connection, Ordering::SeqCst) == connection {
+            return second();
+        }
+        exchange.send(OK)
+    })
+}
+
+fn cut() -> io::Result<()> {
+    Err(io::Error::other("closed without an answer"))
+}
+
+/// How often this target has arrived.
+fn copies(upstream: &Upstream, target: &str) -> usize {
+    upstream.requests().iter().filter(|request| request.target() == target).count()
+}
+
+// Holds: H25
+#[test]
+fn a_safe_request_that_met_a_closing_connection_is_sent_once_more() {
+    for method in ["GET", "HEAD", "OPTIONS"] {
+        let upstream = once_each(cut);
+        let gateway = Gateway::in_front_of(&upstream, OPEN);
+        let mut connection = gateway.client().connect();
+        gateway.client().get("/1").send_on(&mut connection).expect(200);
+        gateway.client().request(method, "/2").send_on(&mut connection).expect(200);
+        assert_eq!(copies(&upstream, "/2"), 2, "{method}");
+    }
+}
+
+// Holds: H25
+#[test]
+fn a_request_that_may_have_been_acted_on_is_never_sent_twice() {
+    for (method, body) in [
+        ("POST", ""),
+        ("POST", "pay 5"),
+        ("PUT", "x"),
+        ("PUT", ""),
+        ("PATCH", "x"),
+        ("DELETE", ""),
+        ("GET", "x"),
+    ] {
+        let upstream = once_each(cut);
+        let gateway = Gateway::in_front_of(&upstream, OPEN);
+        let mut connection = gateway.client().connect();
+        gateway.client().get("/1").send_on(&mut connection).expect(200);
+        let pay = gateway.client().request(method, "/pay").body(body).send_on(&mut connection);
+        pay.refused(502, "upstream-unreachable");
+        assert_eq!(copies(&upstream, "/pay"), 1, "{method} {body:?}");
+    }
+}
+
+// Holds: H25
+#[test]
+fn a_fresh_connection_that_ends_unanswered_is_a_broken_backend_and_not_asked_again() {
+    let upstream = Upstream::raw([Step::Close]);
+    let gateway = Gateway::in_front_of(&upstream, OPEN);
+    gateway.client().get("/").send().refused(502, "upstream-unreachable");
+    assert_eq!(upstream.count(), 1);
+}
+
+// Holds: H25
+#[test]
+fn the_second_copy_is_the_last() {
+    // Each connection answers once; from the third request on, none does.
+    let number = AtomicUsize::new(0);
+    let upstream = Upstream::custom(move |exchange| match number.fetch_add(1, Ordering::SeqCst) {
+        0 => exchange.send(OK),
+        _ => cut(),
+    });
+    let gateway = Gateway::in_front_of(&upstream, OPEN);
+    gateway.client().get("/1").send().expect(200);
+    gateway.client().get("/2").send().refused(502, "upstream-unreachable");
+    assert_eq!(copies(&upstream, "/2"), 2);
+}
+
+// Holds: H25
+#[test]
+fn a_request_whose_answer_has_begun_is_never_sent_twice() {
+    let last = AtomicUsize::new(0);
+    let upstream = Upstream::custom(move |exchange| {
+        let connection = exchange.request.connection;
+        if last.swap(connection, Ordering::SeqCst) != connection {
+            return exchange.send(OK);
+        }
+        exchange.send("HTTP/1.1 2")?;
+        cut()
+    });
+    let gateway = Gateway::in_front_of(&upstream, OPEN);
+    gateway.client().get("/1").send().expect(200);
+    gateway.client().get("/2").send().refused(502, "upstream-unreachable");
+    assert_eq!(copies(&upstream, "/2"), 1);
+}
+
+// Holds: H25
+#[test]
+fn a_connection_that_the_backend_closed_while_idle_costs_no_request() {
+    let (tell, told) = mpsc::channel::<()>();
+    let tell = Mutex::new(tell);
+    let upstream = Upstream::custom(move |exchange| {
+        exchange.read_body()?;
+        exchange.send(OK)?;
+        exchange.wire.stream.shutdown(std::net::Shutdown::Both)?;
+        tell.lock().expect("not poisoned").send(()).map_err(io::Error::other)?;
+        cut()
+    });
+    let gateway = Gateway::in_front_of(&upstream, OPEN);
+    for number in 1..=20 {
+        let target = format!("/{number}");
+        gateway.client().post(&target).body("x").send().expect(200);
+        told.recv_timeout(PATIENCE).expect("the backend has closed");
+        assert_eq!(copies(&upstream, &target), 1);
+    }
+}
+
+// Holds: H15, CVE-2026-71324
+#[test]
+fn an_early_answer_is_passed_on_and_the_rest_of_the_body_is_read_by_nobody_as_a_request() {
+    let upstream = Upstream::custom(|exchange| {
+        let body: &[u8] = if exchange.request.target() == "/up" { b"enough" } else { b"fine" };
+        exchange.answer("200 OK", "text/plain", body)
+    });
+    let gateway = Gateway::in_front_of(&upstream, OPEN);
+    let hidden = "GET /hidden HTTP/1.1\r\nHost: x\r\n\r\n";
+    for framing in ["Content-Length: 1000000", "Transfer-Encoding: chunked"] {
+        let mut connection = gateway.client().connect();
+        connection.write(format!("POST /up HTTP/1.1\r\nHost: x\r\n{framing}\r\n\r\n"));
+        assert_eq!(connection.response().expect(200).text(), "enough", "{framing}");
+        let early = upstream.last().connection;
+        connection.write(hidden);
+        // Whatever comes now, it is no answer.
+        assert_eq!(connection.rest(), b"", "{framing}");
+        assert_eq!(gateway.client().get("/").send().expect(200).text(), "fine", "{framing}");
+        assert_ne!(upstream.last().connection, early, "{framing}");
+    }
+    assert_eq!(copies(&upstream, "/hidden"), 0);
+}
+
+// Holds: H15, H22
+#[test]
+fn a_backend_that_takes_a_body_for_a_request_answers_it_to_nobody() {
+    // It does not read bodies at all ("CL.0"): what is in them it takes for the next request.
+    let (tell, told) = mpsc::channel::<()>();
+    let tell = Mutex::new(tell);
+    let upstream = Upstream::custom(move |exchange| match exchange.request.target() {
+        "/hidden" => {
+            exchange.answer("200 OK", "text/plain", b"POISON")?;
+            tell.lock().expect("not poisoned").send(()).map_err(io::Error::other)
+        }
+        _ => exchange.answer("200 OK", "text/plain", b"fine"),
+    });
+    let gateway = Gateway::in_front_of(&upstream, OPEN);
+    for _ in 0..10 {
+        let hidden = "GET /hidden HTTP/1.1\r\nHost: x\r\n\r\n";
+        let first = gateway.client().post("/").body(hidden).send().expect(200);
+        assert_eq!(first.text(), "fine");
+        told.recv_timeout(PATIENCE).expect("the backend fell for it");
+        assert_eq!(gateway.client().get("/").send().expect(200).text(), "fine");
+    }
+}
+
+// Holds: H13
+#[test]
+fn a_client_that_leaves_takes_its_request_with_it() {
+    let (tell, told) = mpsc::channel::<bool>();
+    let tell = Mutex::new(tell);
+    let upstream = Upstream::custom(move |exchange| {
+        let whole = exchange.read_body().is_ok();
+        let end = exchange.wire.rest();
+        tell.lock().expect("not poisoned").send(whole && end.is_empty()).map_err(io::Error::other)
+    });
+    let gateway = Gateway::in_front_of(&upstream, OPEN);
+    // While it waits for the answer, and in the middle of its body.
+    for (request, whole) in [
+        ("GET / HTTP/1.1\r\nHost: x\r\n\r\n", true),
+        ("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf", false),
+        ("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n", false),
+    ] {
+        let before = upstream.count();
+        let mut connection = gateway.client().connect();
+        connection.write(request);
+        upstream.wait_for(before + 1);
+        drop(connection);
+        let was_whole = told.recv_timeout(PATIENCE).expect("the backend's connection ended");
+        assert_eq!(was_whole, whole, "{request:?}");
+    }
+}
+
+/// What the backend of the next test does, by turns; `TARGET` is what was asked for.
+const MOODS: [&str; 16] = [
+    "HTTP/1.1 200 OK\r\nContent-Length: LENGTH\r\n\r\nTARGET",
+    "HTTP/1.1 200 OK\r\nContent-Length: LENGTH\r\n\r\nTARGET",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n/\r\nREST\r\n0\r\n\r\n",
+    "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: LENGTH\r\n\r\nTARGET",
+    "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: LENGTH\r\n\r\nTARGET",
+    "HTTP/1.1 200 OK\r\nContent-Length: LENGTH\r\n\r\nTARGETHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nPOISON",
+    "HTTP/1.1 200 OK\r\nContent-Length: LENGTH\r\n\r\nTARGETPOISON",
+    "HTTP/1.1 204 No Content\r\nContent-Length: 6\r\n\r\nPOISON",
+    "HTTP/1.1 304 Not Modified\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nPOISON",
+    "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nPOISON\r\n0\r\n\r\n",
+    "HTTP/1.1 101 Switching Protocols\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nPOISON",
+    "CLOSE HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nTARGET",
+    "CLOSE HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nTARGET",
+    "CLOSE HTTP/1.1 200 O",
+    "CLOSE ",
+    "POISON",
+];
+
+/// Asks for `target` on `wire`, made anew where the gateway has closed it; `None` when the answer was cut.
+fn ask(gateway: &Gateway, wire: &mut Option<Wire<TcpStream>>, target: &str) -> Option<Message> {
+    let wire = wire.get_or_insert_with(|| {
+        let stream = TcpStream::connect(gateway.client().address).expect("connects");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout above zero");
+        Wire::new(stream)
+    });
+    let request = format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n");
+    wire.stream.write_all(request.as_bytes()).ok()?;
+    let mut message = wire.head().ok()??;
+    let empty =
+        ["HTTP/1.1 204 ", "HTTP/1.1 304 "].iter().any(|start| message.start.starts_with(start));
+    if !empty {
+        wire.body(&mut message, true).ok()?;
+    }
+    Some(message)
+}
+
+// Holds: H22, CVE-2026-71324, CVE-2026-88007, CVE-2026-73548
+#[test]
+fn of_ten_thousand_answers_over_one_pool_none_goes_to_the_wrong_client() {
+    const EACH: usize = 1250;
+    const CLIENTS: usize = 8;
+    let turn = AtomicUsize::new(1);
+    let upstream = Upstream::custom(move |exchange| {
+        // A small congruential generator: moods follow no order, and the same in each run (Numerical Recipes).
+        let next =
+            |x: usize| Some(x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223) % (1 << 32));
+        let drawn = turn.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next).unwrap_or(0);
+        let mood = MOODS[(drawn >> 16) % MOODS.len()];
+        let target = exchange.request.target().to_owned();
+        let rest = format!("{:x}\r\n{}", target.len() - 1, &target[1..]);
+        let text = mood.replace("LENGTH", &target.len().to_string());
+        let text = text.replace("REST", &rest).replace("TARGET", &target);
+        match text.strip_prefix("CLOSE ") {
+            None => exchange.send(text),
+            Some(text) => exchange.send(text).and_then(|()| cut()),
+        }
+    });
+    let gateway =
+        Gateway::in_front_of(&upstream, "[routes]\n\"/**\" = \"public\"\n[limits]\nthreads = 2\n");
+    let (good, refused) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            let (gateway, good, refused) = (&gateway, &good, &refused);
+            scope.spawn(move || {
+                let mut wire = None;
+                for number in 0..EACH {
+                    let target = format!("/{}/{client}/{number}", ["ada", "bob"][client % 2]);
+                    let Some(answer) = ask(gateway, &mut wire, &target) else {
+                        wire = None;
+                        continue;
+                    };
+                    match answer.start.split(' ').nth(1) {
+                        Some("200") => assert_eq!(answer.text(), target),
+                        Some("204" | "304") => {}
+                        Some("502") => {
+                            refused.fetch_add(1, Ordering::Relaxed);
+                            continue;
+                        }
+                        _ => panic!("{target}: {:?}", answer.start),
+                    }
+                    good.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    let (good, refused) = (good.into_inner(), refused.into_inner());
+    assert!(
+        good > 3000 && refused > 1000,
+        "{good} good and {refused} refused: the moods do not mix"
+    );
+}
