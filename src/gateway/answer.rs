@@ -92,7 +92,7 @@ impl Record {
         if fault == BodyFault::UpstreamStalled {
             self.snapshot.metrics.limit_reached(Limit::ResponseIdle);
         }
-        if matches!(fault, BodyFault::UpstreamStalled | BodyFault::UpstreamGone) {
+        if fault.is_the_backends() {
             let route = self.route.as_deref();
             tracing::warn!(
                 request_id = self.line.as_ref().map_or("-", |line| line.request_id.as_str()),

@@ -264,6 +264,10 @@ impl Scene<'_> {
         }
         let upstream = &pool.upstream().name;
         self.snapshot.metrics.upstream_error(upstream, refusal.code());
+        if refusal == Refusal::Overloaded {
+            // Counted; a line for each would make a flood of requests one of the log too.
+            return refusal;
+        }
         tracing::warn!(
             request_id = self.client.request_id.to_str().unwrap_or_default(),
             upstream.name = %upstream,

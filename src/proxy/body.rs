@@ -14,6 +14,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
 
+use super::guard::Fault;
+
 /// Why a body was cut short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyFault {
@@ -25,13 +27,26 @@ pub enum BodyFault {
     ClientGone,
     /// The backend paused for longer than `timeout_idle`.
     UpstreamStalled,
-    /// The backend went away, or broke the framing.
+    /// The backend went away.
     UpstreamGone,
+    /// The backend broke the framing.
+    UpstreamBroke(Fault),
+}
+
+impl BodyFault {
+    /// Whether the backend is to blame, and not the client.
+    pub fn is_the_backends(self) -> bool {
+        matches!(
+            self,
+            BodyFault::UpstreamStalled | BodyFault::UpstreamGone | BodyFault::UpstreamBroke(_)
+        )
+    }
 }
 
 impl fmt::Display for BodyFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            BodyFault::UpstreamBroke(fault) => return fault.fmt(f),
             BodyFault::TooLarge => "the request body is too large",
             BodyFault::ClientStalled => "the client stopped sending",
             BodyFault::ClientGone => "the client went away",

@@ -14,6 +14,7 @@ use http::{Method, Request, Response};
 
 use super::UpstreamError;
 use super::body::{BodyWatch, RequestBody};
+use super::guard::Fault;
 use super::places::Place;
 use super::pool::{Pool, Sender};
 use super::relay::ResponseBody;
@@ -115,6 +116,11 @@ pub(super) struct Held {
 }
 
 impl Held {
+    /// What the backend did against the protocol, if that is why the response broke off.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        self.sender.fault()
+    }
+
     /// The response has ended as it should. Its connection is kept, unless the request's body is still under way: then
     /// the answer was an early one, and whoever came next could be taken for the rest of that body.
     pub(super) fn give_back(self) {

@@ -105,8 +105,9 @@ impl Relay {
                 Poll::Ready(None)
             }
             Some(Err(_)) => {
-                self.held = None;
-                Poll::Ready(Some(Err(BodyFault::UpstreamGone)))
+                let fault = self.held.take().and_then(|held| held.fault());
+                let fault = fault.map_or(BodyFault::UpstreamGone, BodyFault::UpstreamBroke);
+                Poll::Ready(Some(Err(fault)))
             }
         }
     }

@@ -155,6 +155,37 @@ fn an_early_answer_is_passed_on_and_the_rest_of_the_body_is_read_by_nobody_as_a_
     assert_eq!(copies(&upstream, "/hidden"), 0);
 }
 
+// Holds: H15
+#[test]
+fn a_refusal_in_the_backends_name_leaves_nothing_of_the_body_to_be_read_as_a_request() {
+    let full = Upstream::hanging();
+    let upstream = Upstream::echo();
+    let gateway = Gateway::start(&format!(
+        "upstream = \"{upstream}\"\n[upstreams.down]\nurl = \"http://{}\"\n\
+         [upstreams.full]\nurl = \"{full}\"\nrequests_max = 1\nqueue_max = 0\ntimeout_first_byte = \"10m\"\n\
+         [routes]\n\"/**\" = \"public\"\n\"/down\" = {{ policy = \"public\", upstream = \"down\" }}\n\
+         \"/full\" = {{ policy = \"public\", upstream = \"full\" }}\n\
+         \"/slow\" = {{ policy = \"public\", upstream = \"full\", timeout = \"200ms\" }}\n",
+        Upstream::nowhere()
+    ));
+    let hidden = "GET /hidden HTTP/1.1\r\nHost: x\r\n\r\n";
+    let filler = "x".repeat(300_000);
+    let mut stuck = gateway.client().connect();
+    for (path, status) in [("/slow", 504), ("/down", 502), ("/full", 503)] {
+        if path == "/full" {
+            stuck.write("GET /full HTTP/1.1\r\nHost: x\r\n\r\n");
+            full.wait_for(2);
+        }
+        let mut connection = gateway.client().connect();
+        let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n");
+        connection.write(head + hidden);
+        connection.response().expect(status);
+        connection.write(format!("{filler}{hidden}"));
+        assert_eq!(String::from_utf8_lossy(&connection.rest()), "", "{path}");
+    }
+    assert_eq!(upstream.count(), 0);
+}
+
 // Holds: H15, H22
 #[test]
 fn a_backend_that_takes_a_body_for_a_request_answers_it_to_nobody() {
