@@ -175,3 +175,68 @@ fn answer_limits(limits: &Limits) -> AnswerLimits {
         informational_max: limits.informational_max,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::{HostRule, Target};
+
+    fn upstream(port: u16) -> Upstream {
+        let long = Duration::from_secs(60);
+        Upstream {
+            name: "app".into(),
+            target: Target::Http { host: "127.0.0.1".into(), port },
+            host: HostRule::Keep,
+            timeout_connect: long,
+            timeout_first_byte: long,
+            timeout_idle: long,
+            keep_alive: long,
+            idle_max: 8,
+            requests_max: 8,
+            queue_max: 8,
+        }
+    }
+
+    /// The runtime looks at its sockets only between tasks: what has come meanwhile must be seen all the same.
+    #[test]
+    fn a_connection_that_spoke_or_closed_a_moment_ago_is_not_used_again() {
+        for (late, kept) in [(None, true), (Some(&b"x"[..]), false), (Some(b""), false)] {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+            let port = listener.local_addr().expect("bound").port();
+            let backend = std::thread::spawn(move || {
+                let (mut stream, _) = listener.accept().expect("a connection");
+                let _head = stream.read(&mut [0; 4096]).expect("a request");
+                let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+                stream.write_all(answer).expect("sent");
+                stream
+            });
+            let limits = AnswerLimits { header_max: 8192, header_count: 9, informational_max: 9 };
+            let (upstream, places) = (upstream(port), Places::new(8, 8));
+            let (authority, idle) = (HeaderValue::from_static("x"), Mutex::default());
+            let pool = Pool { upstream, authority, limits, places, idle };
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime").block_on(async {
+                let mut sender = pool.connect().await.expect("connects");
+                let answer = sender.send(Request::new(RequestBody::Empty)).await;
+                assert!(answer.is_ok_and(|answer| answer.status() == 200));
+                // hyper's own task must see that the exchange has ended.
+                while !sender.hyper.is_ready() {
+                    tokio::task::yield_now().await;
+                }
+                pool.give_back(sender);
+                // From here on the runtime gets no turn.
+                let mut stream = backend.join().expect("a backend that answered");
+                match late {
+                    None => {}
+                    Some(b"") => drop(stream),
+                    Some(bytes) => stream.write_all(bytes).expect("sent"),
+                }
+                assert_eq!(pool.reuse().is_some(), kept, "{late:?}");
+            });
+        }
+    }
+}
