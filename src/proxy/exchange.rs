@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::request::Parts;
-use http::{Method, Request, Response};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
 
 use super::UpstreamError;
 use super::body::{BodyWatch, RequestBody};
@@ -18,6 +18,9 @@ use super::guard::Fault;
 use super::places::Place;
 use super::pool::{Pool, Sender};
 use super::relay::ResponseBody;
+
+/// How long the rest of a request's body may take once its answer has ended.
+const EARLY_LINGER: Duration = Duration::from_secs(1);
 
 /// The way of one request: everything but the request.
 pub(super) struct Exchange<'a> {
@@ -46,11 +49,12 @@ impl Exchange<'_> {
         body: RequestBody,
         place: Place,
     ) -> Result<Response<ResponseBody>, UpstreamError> {
+        let shared = !binds_connection(&parts.headers);
         let mut request = Request::from_parts(parts, body);
         while let Some(mut sender) = self.pool.reuse() {
             let again = repeatable(&request);
             match self.send(&mut sender, request).await {
-                Ok(response) => return Ok(self.relay(response, sender, place)),
+                Ok(response) => return Ok(self.relay(response, sender, place, shared)),
                 Err(Unanswered { unsent: Some(same), .. }) => request = *same,
                 Err(Unanswered { error, silent, .. }) => {
                     request = again.filter(|_| silent).ok_or(error)?;
@@ -60,7 +64,7 @@ impl Exchange<'_> {
         }
         let mut sender = self.pool.connect().await?;
         match self.send(&mut sender, request).await {
-            Ok(response) => Ok(self.relay(response, sender, place)),
+            Ok(response) => Ok(self.relay(response, sender, place, shared)),
             Err(unanswered) => Err(unanswered.error),
         }
     }
@@ -97,12 +101,12 @@ impl Exchange<'_> {
         response: Response<hyper::body::Incoming>,
         sender: Sender,
         place: Place,
+        shared: bool,
     ) -> Response<ResponseBody> {
         let idle = self.pool.upstream().timeout_idle;
         let (pool, watch) = (Arc::clone(self.pool), Arc::clone(self.watch));
-        response.map(|body| {
-            ResponseBody::streamed(body, idle, Held { sender, pool, watch, _place: place })
-        })
+        let held = Held { sender, pool, watch, shared, _place: place };
+        response.map(|body| ResponseBody::streamed(body, idle, held))
     }
 }
 
@@ -112,6 +116,8 @@ pub(super) struct Held {
     sender: Sender,
     pool: Arc<Pool>,
     watch: Arc<BodyWatch>,
+    /// Others may have the connection next.
+    shared: bool,
     _place: Place,
 }
 
@@ -124,10 +130,30 @@ impl Held {
     /// The response has ended as it should. Its connection is kept, unless the request's body is still under way: then
     /// the answer was an early one, and whoever came next could be taken for the rest of that body.
     pub(super) fn give_back(self) {
-        if self.watch.is_whole() {
+        if !self.watch.is_whole() {
+            tokio::spawn(self.linger());
+        } else if self.shared {
             self.pool.give_back(self.sender);
         }
     }
+
+    /// Lets the rest of a body that is on its way pass, so that its client can go on; then ends the connection, and with
+    /// it, where the body has not ended, the client's.
+    async fn linger(mut self) {
+        let _ended_or_not = tokio::time::timeout(EARLY_LINGER, self.sender.idle()).await;
+    }
+}
+
+/// Whether a request may bind its connection to its user: NTLM and Negotiate prove who asks once, for all that comes over the
+/// connection after it (RFC 4559 §6, CVE-2026-73548). Of other schemes than these three nobody knows.
+fn binds_connection(headers: &HeaderMap) -> bool {
+    const PER_REQUEST: [&[u8]; 3] = [b"basic", b"bearer", b"digest"];
+    let is = |value: &[u8], scheme: &[u8]| {
+        value.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+            && value.get(scheme.len()) == Some(&b' ')
+    };
+    let value = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+    value.is_some_and(|value| !PER_REQUEST.iter().any(|scheme| is(value, scheme)))
 }
 
 /// A copy of a request that may be sent again.

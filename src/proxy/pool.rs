@@ -56,6 +56,11 @@ impl Sender {
         self.link.is_answered()
     }
 
+    /// Waits until nothing is under way any more, or the connection has ended.
+    pub async fn idle(&mut self) {
+        let _closed = self.hyper.ready().await;
+    }
+
     fn is_reusable(&self) -> bool {
         self.hyper.is_ready() && self.link.is_done() && self.link.is_quiet()
     }

@@ -4,7 +4,9 @@
 
 /// Backends whose answers are broken, forged or endless.
 mod backends;
-/// What is sent twice, what is answered early, and what one client gets of another's.
+/// Answers that come early, and what one client gets of another's.
 mod exchanges;
+/// What is sent twice.
+mod retries;
 /// What one backend may take of the gateway's time and places.
 mod upstream_limits;
