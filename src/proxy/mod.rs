@@ -119,7 +119,7 @@ pub struct Way<'a> {
     /// Who asks.
     pub client: &'a Client,
     /// Where limits are counted.
-    pub metrics: &'a Metrics,
+    pub metrics: &'a Arc<Metrics>,
 }
 
 impl Way<'_> {

@@ -212,3 +212,46 @@ fn a_backend_that_has_closed_is_not_quiet() {
         }
     });
 }
+
+/// Pieces of answers, good and bad.
+const PIECES: [&str; 22] = [
+    "HTTP/1.1 200 OK\r\n",
+    "HTTP/1.0 204 \r\n",
+    "HTTP/1.1 103 x\r\n",
+    "HTTP/1.1 ",
+    "Content-Length: 3\r\n",
+    "content-length: 0\r\n",
+    "Transfer-Encoding: chunked\r\n",
+    "A: b\r\n",
+    " c\r\n",
+    "\r\n",
+    "\r",
+    "\n",
+    "3\r\n",
+    "abc",
+    "0\r\n",
+    ":",
+    "\0",
+    "\u{e9}",
+    "HTTP/2",
+    "101",
+    "-1",
+    "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+];
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn the_size_of_reads_changes_nothing(
+        pieces in proptest::collection::vec(0..PIECES.len(), 0..14),
+        head_only in proptest::bool::ANY,
+    ) {
+        let text: String = pieces.into_iter().map(|piece| PIECES[piece]).collect();
+        let text = format!("HTTP/1.1 200 OK\r\n{text}");
+        let (whole, slow) = (at_once(text.as_bytes(), head_only), bit_by_bit(text.as_bytes(), head_only));
+        // Of a piece with bad chunks nothing is handed on, so how far it got may differ; what comes of it may not.
+        let outcome = |(_, fault, done): Outcome| (fault.is_some(), done);
+        proptest::prop_assert_eq!(outcome(whole), outcome(slow));
+    }
+}
