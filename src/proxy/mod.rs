@@ -1,14 +1,15 @@
 //! The way to a backend and back: one request out for each permit, streamed both ways, every wait bounded.
 //!
-//! [`forward`] cannot be called without a [`Permit`]. `headers` is the firewall, `places` bounds what an upstream has at once,
-//! `exchange` sends, `pool` and `upstream` hold connections, `guard` reads what comes over them, `body` and `relay` count
-//! and time what streams through, `whoami` is the backend inside the binary.
+//! [`forward`] cannot be called without a [`Permit`]. `headers` is the firewall, `location` hides where a backend is, `places`
+//! bounds what an upstream has at once, `exchange` sends, `pool` and `upstream` hold connections, `guard` reads what comes
+//! over them, `body` and `relay` count and time what streams through, `whoami` is the backend inside the binary.
 
 pub mod body;
 pub(crate) mod chunked;
 mod exchange;
 pub mod guard;
 pub mod headers;
+mod location;
 pub mod places;
 pub mod pool;
 pub mod relay;
