@@ -23,6 +23,7 @@ use crate::policy::route::{Action, Endpoint, Route};
 use crate::policy::{Permit, Refusal, host};
 use crate::proxy::headers::{Client, Firewall, REQUEST_ID};
 use crate::proxy::origin::origin;
+use crate::proxy::places::Places;
 use crate::proxy::pool::Pool;
 use crate::proxy::relay::ResponseBody;
 use crate::proxy::{self, Way};
@@ -47,6 +48,8 @@ pub struct Snapshot {
     pub credentials: Option<Arc<dyn CredentialStore>>,
     /// Sessions and revocations.
     pub state: Arc<dyn StateStore>,
+    /// The places at each upstream, by its index: all data threads take theirs here.
+    pub places: Vec<Arc<Places>>,
     /// Counters, by route index.
     pub meters: Vec<RouteMeter>,
     /// Counters of requests that no route matched.
@@ -95,10 +98,14 @@ impl Data {
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         if !pools.made_for.as_ref().is_some_and(|made_for| Arc::ptr_eq(made_for, snapshot)) {
             let kept = std::mem::take(&mut pools.by_upstream);
-            let same = |upstream| kept.iter().find(|pool| pool.upstream() == upstream).cloned();
-            let all = snapshot.config.upstreams.iter();
-            pools.by_upstream =
-                all.map(|one| same(one).unwrap_or_else(|| Pool::new(one.clone()))).collect();
+            let limits = &snapshot.config.limits;
+            let all = snapshot.config.upstreams.iter().zip(&snapshot.places);
+            pools.by_upstream = all
+                .map(|(one, places)| {
+                    let same = kept.iter().find(|pool| pool.fits(one, limits, places)).cloned();
+                    same.unwrap_or_else(|| Pool::new(one.clone(), limits, Arc::clone(places)))
+                })
+                .collect();
             pools.made_for = Some(Arc::clone(snapshot));
         }
         Arc::clone(&pools.by_upstream[index])
@@ -193,6 +200,7 @@ impl Scene<'_> {
                     limits: &self.snapshot.config.limits,
                     paths: &self.snapshot.config.paths,
                     client: self.client,
+                    metrics: &self.snapshot.metrics,
                 };
                 let sent = proxy::forward(&permit, plan, &path, (parts, body), way).await;
                 sent.map_err(|error| self.report(&pool, &error))
@@ -257,8 +265,15 @@ impl Scene<'_> {
         if !error.is_the_backends() {
             return refusal;
         }
+        if let Some(limit) = error.limit() {
+            self.snapshot.metrics.limit_reached(limit);
+        }
         let upstream = &pool.upstream().name;
         self.snapshot.metrics.upstream_error(upstream, refusal.code());
+        if refusal == Refusal::Overloaded {
+            // Counted; a line for each would make a flood of requests one of the log too.
+            return refusal;
+        }
         tracing::warn!(
             request_id = self.client.request_id.to_str().unwrap_or_default(),
             upstream.name = %upstream,

@@ -40,9 +40,7 @@ mod smuggling;
 
 /// What broke other gateways, and what must hold when the input is hostile.
 mod attacks;
-/// Backends whose answers end in two places, or that say more than they were asked.
-mod attacks_backend;
-/// Clients that take nothing of what they asked for.
+/// Clients that hide a credential, or take nothing of what they asked for.
 mod attacks_client;
 
 /// `Host` and the request id.
