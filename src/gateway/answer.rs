@@ -237,5 +237,6 @@ fn closes(refusal: Refusal) -> bool {
             | Refusal::HeaderTooLarge
             | Refusal::RequestTimeout
             | Refusal::BodyTooLarge
+            | Refusal::Internal
     )
 }

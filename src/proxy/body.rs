@@ -2,17 +2,19 @@
 //! field can never come in behind the header firewall (Traefik CVE-2026-88004).
 
 use std::fmt;
-use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::Sleep;
+
+use super::pace::{Late, Pace};
+use crate::config::Limits;
+use crate::telemetry::{Limit, Metrics};
 
 /// Why a body was cut short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,12 +23,31 @@ pub enum BodyFault {
     TooLarge,
     /// The client paused for longer than `[limits] body_idle`.
     ClientStalled,
+    /// The client sent less than `[limits] body_rate_min`.
+    ClientSlow,
     /// The client went away, or broke the framing.
     ClientGone,
     /// The backend paused for longer than `timeout_idle`.
     UpstreamStalled,
     /// The backend went away, or broke the framing.
     UpstreamGone,
+    /// A mistake of ours.
+    Panicked,
+}
+
+impl BodyFault {
+    /// The limit that the client reached, if it is one.
+    pub fn limit(self) -> Option<Limit> {
+        match self {
+            BodyFault::TooLarge => Some(Limit::BodyMax),
+            BodyFault::ClientStalled => Some(Limit::BodyIdle),
+            BodyFault::ClientSlow => Some(Limit::BodyRateMin),
+            BodyFault::ClientGone
+            | BodyFault::UpstreamStalled
+            | BodyFault::UpstreamGone
+            | BodyFault::Panicked => None,
+        }
+    }
 }
 
 impl fmt::Display for BodyFault {
@@ -34,9 +55,11 @@ impl fmt::Display for BodyFault {
         f.write_str(match self {
             BodyFault::TooLarge => "the request body is too large",
             BodyFault::ClientStalled => "the client stopped sending",
+            BodyFault::ClientSlow => "the client sent too slowly",
             BodyFault::ClientGone => "the client went away",
             BodyFault::UpstreamStalled => "the backend stopped sending",
             BodyFault::UpstreamGone => "the backend went away",
+            BodyFault::Panicked => "a mistake of ours",
         })
     }
 }
@@ -48,14 +71,19 @@ impl std::error::Error for BodyFault {}
 pub struct BodyWatch {
     started: Instant,
     moved_ms: AtomicU64,
-    fault: AtomicU8,
+    fault: OnceLock<BodyFault>,
+    metrics: Arc<Metrics>,
 }
 
 impl BodyWatch {
     /// A body that has not moved yet.
-    pub fn new() -> Arc<BodyWatch> {
-        let started = Instant::now();
-        Arc::new(BodyWatch { started, moved_ms: AtomicU64::new(0), fault: AtomicU8::new(0) })
+    pub fn new(metrics: &Arc<Metrics>) -> Arc<BodyWatch> {
+        Arc::new(BodyWatch {
+            started: Instant::now(),
+            moved_ms: AtomicU64::new(0),
+            fault: OnceLock::new(),
+            metrics: Arc::clone(metrics),
+        })
     }
 
     /// When the last piece of the body was taken.
@@ -65,27 +93,20 @@ impl BodyWatch {
 
     /// Why the client's side ended early, if it did.
     pub fn fault(&self) -> Option<BodyFault> {
-        match self.fault.load(Ordering::Relaxed) {
-            1 => Some(BodyFault::TooLarge),
-            2 => Some(BodyFault::ClientStalled),
-            3 => Some(BodyFault::ClientGone),
-            _ => None,
+        self.fault.get().copied()
+    }
+
+    /// Notes why the client's side ends early, and counts the limit that it reached.
+    pub fn failed(&self, fault: BodyFault) -> BodyFault {
+        if let (Ok(()), Some(limit)) = (self.fault.set(fault), fault.limit()) {
+            self.metrics.limit_reached(limit);
         }
+        fault
     }
 
     fn moved(&self) {
         let elapsed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.moved_ms.store(elapsed, Ordering::Relaxed);
-    }
-
-    fn failed(&self, fault: BodyFault) -> BodyFault {
-        let number = match fault {
-            BodyFault::TooLarge => 1,
-            BodyFault::ClientStalled => 2,
-            _ => 3,
-        };
-        self.fault.store(number, Ordering::Relaxed);
-        fault
     }
 }
 
@@ -103,19 +124,20 @@ pub enum RequestBody {
 pub struct Streamed {
     body: Incoming,
     left: u64,
-    idle: Idle,
+    pace: Pace,
     watch: Arc<BodyWatch>,
 }
 
 impl RequestBody {
-    /// Lets at most `max` bytes through, with pauses of at most `idle`.
+    /// Lets at most `max` bytes through, as long as they come at the pace of the limits.
     pub fn streamed(
         body: Incoming,
         max: u64,
-        idle: Duration,
+        limits: &Limits,
         watch: Arc<BodyWatch>,
     ) -> RequestBody {
-        RequestBody::Streamed(Streamed { body, left: max, idle: Idle::new(idle), watch })
+        let pace = Pace::new(limits.body_idle, limits.body_rate_min);
+        RequestBody::Streamed(Streamed { body, left: max, pace, watch })
     }
 }
 
@@ -153,11 +175,13 @@ impl Streamed {
         let frame = match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
-                ready!(self.idle.poll(cx));
-                return Poll::Ready(Some(Err(self.watch.failed(BodyFault::ClientStalled))));
+                let fault = match ready!(self.pace.poll(cx)) {
+                    Late::Paused => BodyFault::ClientStalled,
+                    Late::Trickled => BodyFault::ClientSlow,
+                };
+                return Poll::Ready(Some(Err(self.watch.failed(fault))));
             }
         };
-        self.idle.reset();
         self.watch.moved();
         let data = match frame {
             None => return Poll::Ready(None),
@@ -170,6 +194,7 @@ impl Streamed {
                 Err(_) => return Poll::Ready(None),
             },
         };
+        self.pace.moved(data.len());
         match self.left.checked_sub(data.len() as u64) {
             Some(left) => {
                 self.left = left;
@@ -177,34 +202,5 @@ impl Streamed {
             }
             None => Poll::Ready(Some(Err(self.watch.failed(BodyFault::TooLarge)))),
         }
-    }
-}
-
-/// A pause that must not last: the timer exists only once something has paused, and is used again.
-#[derive(Debug)]
-pub(super) struct Idle {
-    limit: Duration,
-    timer: Option<Pin<Box<Sleep>>>,
-    pausing: bool,
-}
-
-impl Idle {
-    pub(super) fn new(limit: Duration) -> Idle {
-        Idle { limit, timer: None, pausing: false }
-    }
-
-    /// Ready when the pause has lasted too long.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let limit = self.limit;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
-        if !self.pausing {
-            self.pausing = true;
-            timer.as_mut().reset(tokio::time::Instant::now() + limit);
-        }
-        timer.as_mut().poll(cx)
-    }
-
-    pub(super) fn reset(&mut self) {
-        self.pausing = false;
     }
 }

@@ -1,10 +1,11 @@
 //! The way to a backend and back: one request out for each permit, streamed both ways, every wait bounded.
 //!
 //! [`forward`] cannot be called without a [`Permit`]. `headers` is the firewall, `pool` and `upstream` hold
-//! connections, `body` and `relay` count and time what streams through, `whoami` is the backend inside the binary.
+//! connections, `body`, `relay` and `pace` count and time what streams through, `whoami` is the backend inside the binary.
 
 pub mod body;
 pub mod headers;
+pub mod pace;
 pub mod pool;
 pub mod relay;
 pub mod upstream;
@@ -24,6 +25,7 @@ use crate::config::{Limits, Target};
 use crate::policy::path::{CanonicalPath, PathRules};
 use crate::policy::route::Forward;
 use crate::policy::{Permit, Refusal};
+use crate::telemetry::Metrics;
 use body::{BodyFault, BodyWatch, RequestBody};
 use headers::{Client, Facts, Firewall};
 use pool::{Pool, Sender};
@@ -75,7 +77,10 @@ impl UpstreamError {
                 Refusal::UpstreamTimeout
             }
             UpstreamError::ClientBody(BodyFault::TooLarge) => Refusal::BodyTooLarge,
-            UpstreamError::ClientBody(BodyFault::ClientStalled) => Refusal::RequestTimeout,
+            UpstreamError::ClientBody(BodyFault::ClientStalled | BodyFault::ClientSlow) => {
+                Refusal::RequestTimeout
+            }
+            UpstreamError::ClientBody(BodyFault::Panicked) => Refusal::Internal,
             UpstreamError::ClientBody(_) => Refusal::BadBody,
             UpstreamError::Rewrite(_) => Refusal::BadPath,
         }
@@ -95,6 +100,8 @@ pub struct Way<'a> {
     pub paths: &'a PathRules,
     /// Who asks.
     pub client: &'a Client,
+    /// Where limits that are reached are counted.
+    pub metrics: &'a Arc<Metrics>,
 }
 
 /// Sends the request to the route's upstream and returns its response.
@@ -119,7 +126,7 @@ pub async fn forward(
         forward_token: plan.forward_token,
     };
     way.firewall.toward_backend(&mut parts.headers, &facts);
-    let watch = BodyWatch::new();
+    let watch = BodyWatch::new(way.metrics);
     let body = take_body(&mut parts, incoming, plan, way.limits, &watch)?;
     let mut response = match way.pool.upstream().target {
         Target::Whoami => whoami::answer(parts, body, way.firewall).await?,
@@ -201,13 +208,13 @@ fn take_body(
     }
     let max = plan.body_max.unwrap_or(limits.body_max);
     if incoming.size_hint().lower() > max {
-        return Err(UpstreamError::ClientBody(BodyFault::TooLarge));
+        return Err(UpstreamError::ClientBody(watch.failed(BodyFault::TooLarge)));
     }
     if incoming.size_hint().exact().is_none() {
         // Said aloud, since a client drops the body of a GET whose length it was not told.
         parts.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
-    Ok(RequestBody::streamed(incoming, max, limits.body_idle, Arc::clone(watch)))
+    Ok(RequestBody::streamed(incoming, max, limits, Arc::clone(watch)))
 }
 
 /// One request out and one response in. A connection kept from before may have been closed by the backend

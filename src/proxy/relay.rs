@@ -10,7 +10,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::body::{BodyFault, Idle};
+use super::body::BodyFault;
+use super::pace::Pace;
 use super::pool::{Pool, Sender};
 
 /// A response body on its way to a client.
@@ -26,7 +27,7 @@ pub enum ResponseBody {
 #[derive(Debug)]
 pub struct Relay {
     body: Incoming,
-    idle: Idle,
+    pace: Pace,
     /// Goes back to its pool when the body has ended cleanly, and is closed otherwise.
     connection: Option<(Sender, Arc<Pool>)>,
 }
@@ -49,7 +50,7 @@ impl ResponseBody {
             return ResponseBody::Full(None);
         }
         let connection = Some((sender, pool));
-        ResponseBody::Streamed(Box::new(Relay { body, idle: Idle::new(idle), connection }))
+        ResponseBody::Streamed(Box::new(Relay { body, pace: Pace::new(idle, 0), connection }))
     }
 }
 
@@ -92,12 +93,12 @@ impl Relay {
         let frame = match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
-                ready!(self.idle.poll(cx));
+                let _paused = ready!(self.pace.poll(cx));
                 self.connection = None;
                 return Poll::Ready(Some(Err(BodyFault::UpstreamStalled)));
             }
         };
-        self.idle.reset();
+        self.pace.moved(0);
         match frame {
             Some(Ok(frame)) if frame.is_data() => {
                 if self.body.is_end_stream() {

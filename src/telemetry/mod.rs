@@ -1,9 +1,11 @@
 //! Logs, metrics and the clock: what every floor may use, and what knows nothing of any of them.
 //!
-//! `metrics` is all that is counted, `limit` the closed list of limits that can be reached.
+//! `metrics` is all that is counted, `limit` the closed list of limits that can be reached, `panics` stops a panic where
+//! it can still be answered.
 
 mod limit;
 mod metrics;
+pub mod panics;
 
 use std::io::IsTerminal;
 use std::time::SystemTime;

@@ -30,8 +30,12 @@ pub enum TokenFault {
     Malformed,
     /// More than one credential in one request (RFC 6750 §2).
     Duplicated,
-    /// The signature, the key, the algorithm, the issuer, the audience or a claim's type is wrong.
+    /// The key, the algorithm, the issuer, the audience or a claim's type is wrong.
     Invalid,
+    /// A key of ours was tried, and the signature is not its own: the one fault that costs cryptography.
+    Forged,
+    /// Not looked at: too many forged ones came from the same address.
+    Unchecked,
     /// `exp` is now or earlier.
     Expired,
     /// `nbf`, `iat` or `auth_time` is later than now.
@@ -79,7 +83,8 @@ pub enum Standing {
 /// Reads a token: steps 1 to 4.
 ///
 /// # Errors
-/// [`TokenFault::Malformed`] for the form, [`TokenFault::Invalid`] for the key, signature and claim types.
+/// [`TokenFault::Malformed`] for the form, [`TokenFault::Forged`] for the signature, [`TokenFault::Invalid`] for the
+/// key and claim types.
 pub fn read(token: &str, ring: &KeyRing) -> Result<SignedClaims, TokenFault> {
     if token.len() > TOKEN_BYTES_MAX {
         return Err(TokenFault::Malformed);
@@ -89,9 +94,12 @@ pub fn read(token: &str, ring: &KeyRing) -> Result<SignedClaims, TokenFault> {
     let header = object(header)?;
     let all = object(payload)?;
     URL_SAFE_NO_PAD.decode(signature).map_err(|_| TokenFault::Malformed)?;
-    let signed = candidates(&header, ring)?.into_iter().any(|key| key.verifies(message, signature));
-    if !signed {
+    let keys = candidates(&header, ring)?;
+    if keys.is_empty() {
         return Err(TokenFault::Invalid);
+    }
+    if !keys.into_iter().any(|key| key.verifies(message, signature)) {
+        return Err(TokenFault::Forged);
     }
     Ok(SignedClaims(Arc::new(Claims::from_json(all)?)))
 }
