@@ -38,6 +38,8 @@ mod paths;
 /// Heads and framings with two readings.
 mod smuggling;
 
+/// What hostile clients and backends may not do, by what must hold.
+mod attacks;
 /// Backends whose answers end in two places, or that say more than they were asked.
 mod attacks_backend;
 /// Clients that hide a credential, or take nothing of what they asked for.
