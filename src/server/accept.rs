@@ -42,7 +42,7 @@ impl Acceptor {
             tracing::warn!(
                 connections_max = wanted,
                 fit,
-                "there are file descriptors for fewer connections than connections_max: raise `ulimit -n`"
+                "file descriptors fit fewer connections than connections_max: raise `ulimit -n`, or lower it"
             );
         }
         Acceptor { workers, shared, seats: Seats::default(), fit }

@@ -42,7 +42,7 @@ mod smuggling;
 mod attacks;
 /// Backends whose answers end in two places, or that say more than they were asked.
 mod attacks_backend;
-/// Clients that hide a credential, or take nothing of what they asked for.
+/// Clients that hide a credential, or claim an address.
 mod attacks_client;
 
 /// The chain of proxies, `Host`, `Via`, the request id.

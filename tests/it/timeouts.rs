@@ -105,17 +105,6 @@ fn an_answer_that_pauses_is_cut_after_timeout_idle() {
 }
 
 #[test]
-fn a_client_that_pauses_inside_its_body_is_408_after_body_idle() {
-    let upstream = Upstream::echo();
-    let toml = "[limits]\nbody_idle = \"300ms\"\n[routes]\n\"/**\" = \"public\"\n";
-    let gateway = Gateway::in_front_of(&upstream, toml);
-    let mut connection = gateway.client().connect();
-    connection.write("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nabc");
-    connection.response().refused(408, "request-timeout");
-    assert!(connection.is_closed());
-}
-
-#[test]
 fn answers_that_are_not_http_are_502_and_their_connection_is_not_used_again() {
     for answer in [
         "",
