@@ -13,8 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::pace::{Late, Pace};
-use crate::config::Limits;
-use crate::telemetry::{Limit, Metrics};
+use crate::telemetry::{Limit, Metrics, panics};
 
 /// Why a body was cut short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,36 +111,30 @@ impl BodyWatch {
 
 /// A request body on its way to a backend.
 #[derive(Debug)]
-pub enum RequestBody {
+pub enum RequestBody<B = Incoming> {
     /// There is none.
     Empty,
     /// The client is sending it.
-    Streamed(Streamed),
+    Streamed(Streamed<B>),
 }
 
 /// The state of a body being streamed.
 #[derive(Debug)]
-pub struct Streamed {
-    body: Incoming,
+pub struct Streamed<B = Incoming> {
+    body: B,
     left: u64,
     pace: Pace,
     watch: Arc<BodyWatch>,
 }
 
-impl RequestBody {
-    /// Lets at most `max` bytes through, as long as they come at the pace of the limits.
-    pub fn streamed(
-        body: Incoming,
-        max: u64,
-        limits: &Limits,
-        watch: Arc<BodyWatch>,
-    ) -> RequestBody {
-        let pace = Pace::new(limits.body_idle, limits.body_rate_min);
+impl<B> RequestBody<B> {
+    /// Lets at most `max` bytes through, as long as they come at this pace.
+    pub fn streamed(body: B, max: u64, pace: Pace, watch: Arc<BodyWatch>) -> RequestBody<B> {
         RequestBody::Streamed(Streamed { body, left: max, pace, watch })
     }
 }
 
-impl Body for RequestBody {
+impl<B: Body<Data = Bytes> + Unpin> Body for RequestBody<B> {
     type Data = Bytes;
     type Error = BodyFault;
 
@@ -151,7 +144,13 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
         match self.get_mut() {
             RequestBody::Empty => Poll::Ready(None),
-            RequestBody::Streamed(streamed) => streamed.poll(cx),
+            // hyper polls this in the task of the backend's connection, where nobody would answer a panic.
+            RequestBody::Streamed(streamed) => {
+                panics::catch(|| streamed.poll(cx)).unwrap_or_else(|panicked| {
+                    panicked.report("-");
+                    Poll::Ready(Some(Err(streamed.watch.failed(BodyFault::Panicked))))
+                })
+            }
         }
     }
 
@@ -170,7 +169,7 @@ impl Body for RequestBody {
     }
 }
 
-impl Streamed {
+impl<B: Body<Data = Bytes> + Unpin> Streamed<B> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
         let frame = match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(frame) => frame,
@@ -202,5 +201,40 @@ impl Streamed {
             }
             None => Poll::Ready(Some(Err(self.watch.failed(BodyFault::TooLarge)))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    /// A body that panics when it is read.
+    struct Breaking;
+
+    impl Body for Breaking {
+        type Data = Bytes;
+        type Error = BodyFault;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+            panic!("inside the body")
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_while_a_body_is_read_is_a_fault_of_ours_and_not_the_backends() {
+        let watch = BodyWatch::new(&Arc::default());
+        let pace = Pace::new(Duration::from_secs(1), 0);
+        let mut body = RequestBody::streamed(Breaking, 100, pace, Arc::clone(&watch));
+        let frame = body.frame().await.expect("not an end");
+        assert_eq!(frame.err(), Some(BodyFault::Panicked));
+        assert_eq!(watch.fault(), Some(BodyFault::Panicked));
+        let error = crate::proxy::UpstreamError::ClientBody(BodyFault::Panicked);
+        assert_eq!(error.refusal(), crate::policy::Refusal::Internal);
+        assert!(!error.is_the_backends());
     }
 }

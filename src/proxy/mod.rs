@@ -28,6 +28,7 @@ use crate::policy::{Permit, Refusal};
 use crate::telemetry::Metrics;
 use body::{BodyFault, BodyWatch, RequestBody};
 use headers::{Client, Facts, Firewall};
+use pace::Pace;
 use pool::{Pool, Sender};
 use relay::ResponseBody;
 
@@ -214,7 +215,8 @@ fn take_body(
         // Said aloud, since a client drops the body of a GET whose length it was not told.
         parts.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
-    Ok(RequestBody::streamed(incoming, max, limits, Arc::clone(watch)))
+    let pace = Pace::new(limits.body_idle, limits.body_rate_min);
+    Ok(RequestBody::streamed(incoming, max, pace, Arc::clone(watch)))
 }
 
 /// One request out and one response in. A connection kept from before may have been closed by the backend

@@ -64,6 +64,9 @@ impl Acceptor {
                     continue;
                 }
             };
+            // On a listener of both families an IPv4 client comes in IPv6 spelling: `trusted_proxies`, limits, logs and
+            // backends must all see the one address that it is.
+            let address = SocketAddr::new(address.ip().to_canonical(), address.port());
             match self.admit(address) {
                 Ok(seat) => self.hand_over(stream, address, seat),
                 Err(limit) => {

@@ -314,3 +314,29 @@ fn processor_time(pid: u32) -> u64 {
     let number = |at: usize| fields[at].parse::<u64>().expect("a number");
     number(11) + number(12)
 }
+
+// Holds: F5, D5
+// On a listener of both families the kernel writes `::ffff:127.0.0.1`: no rule about `127.0.0.1` would hold for it.
+#[test]
+fn an_ipv4_client_of_an_ipv6_listener_is_the_address_that_it_is() {
+    let upstream = Upstream::echo();
+    let toml = format!(
+        "listen = \"[::]:0\"\nadmin = \"127.0.0.1:0\"\nupstream = \"{upstream}\"\ntrusted_proxies = [\"127.0.0.9\"]\n\
+         [limits]\nconnections_per_address = 2\n{OPEN}"
+    );
+    let setup = Setup::new("").file("both.toml", &toml);
+    let gateway = setup.args(&["run", "--config", "both.toml"]).start();
+    let port = gateway.client().address.port();
+    let client = crate::harness::Client { address: ([127, 0, 0, 1], port).into() };
+    let served = |source: &str| {
+        let mut connection = client.connect_from(source);
+        connection.write(GET);
+        connection.response().expect(200);
+        connection
+    };
+    let trusted: Vec<_> = (0..3).map(|_| served("127.0.0.9")).collect();
+    let kept = [served("127.0.0.1"), served("127.0.0.1")];
+    assert_eq!(upstream.last().header("x-forwarded-for"), Some("127.0.0.1"));
+    told_overloaded(client.connect_from("127.0.0.1"));
+    drop((trusted, kept));
+}
