@@ -1,11 +1,12 @@
 //! A request's life, top to bottom: [`handle`] is the table of contents.
 //!
 //! `judge` holds steps 2 to 6 for every caller, `tokens` remembers verified tokens and `forgers` who sends forged ones,
-//! `answer` turns refusals into responses and writes the access line.
+//! `limits` counts those that are reached here, `answer` turns refusals into responses and writes the access line.
 
 pub mod answer;
 mod forgers;
 pub mod judge;
+mod limits;
 pub mod selftest;
 pub mod tokens;
 
@@ -27,13 +28,13 @@ use crate::proxy::pool::Pool;
 use crate::proxy::relay::ResponseBody;
 use crate::proxy::{self, Way};
 use crate::store::{CredentialStore, StateStore};
-use crate::telemetry::{self, Limit, Metrics, RouteMeter, ThreadMeter, panics};
+use crate::telemetry::{self, Metrics, RouteMeter, ThreadMeter, panics};
 use crate::token::extract::Presented;
 use crate::token::keys::KeyRing;
 use crate::token::{Standing, TokenFault, UnixTime};
 use answer::{Answer, Line, Record};
 use judge::{Asked, View, judge};
-use tokens::TokenCache;
+use tokens::{Budget, TokenCache};
 
 /// The whole world a request sees: loaded once, never changed, replaced whole.
 pub struct Snapshot {
@@ -127,7 +128,7 @@ pub async fn handle(
     let mut record = Record::open(&data, &snapshot, line);
     let scene = Scene { data: &data, snapshot: &snapshot, client: &client, now };
     // 2.–8.
-    let outcome = match head.and_then(|()| within(&snapshot, &parts)) {
+    let outcome = match head.and_then(|()| limits::within(&snapshot, &parts)) {
         Ok(()) => scene.serve_or_own_up(parts, body, &mut record).await,
         Err(refusal) => Err(refusal),
     };
@@ -219,7 +220,8 @@ impl Scene<'_> {
             Ok(token) => token,
             Err(standing) => return standing,
         };
-        let budget = (self.client.address, &self.snapshot.config.limits);
+        let each_second = self.snapshot.config.limits.token_failures;
+        let budget = Budget { address: self.client.address, each_second };
         let signed = match self.data.tokens.read(token, &self.snapshot.ring, budget) {
             Ok(signed) => signed,
             Err(fault) => return Standing::Unproven(fault),
@@ -247,11 +249,8 @@ impl Scene<'_> {
             address: Some(self.client.address),
         };
         let answered = auth::answer(permit, endpoint, (parts, body), &context, self.now).await;
-        let answer = answered.inspect_err(|refusal| match refusal {
-            Refusal::Overloaded => self.snapshot.metrics.limit_reached(Limit::LoginQueue),
-            Refusal::RequestTimeout => self.snapshot.metrics.limit_reached(Limit::BodyIdle),
-            _ => {}
-        })?;
+        let metrics = &self.snapshot.metrics;
+        let answer = answered.inspect_err(|refusal| limits::count_ours(*refusal, metrics))?;
         let mut response = answer.map(ResponseBody::full);
         response.headers_mut().insert(REQUEST_ID, self.client.request_id.clone());
         Ok(response)
@@ -285,25 +284,6 @@ impl Scene<'_> {
         );
         refusal
     }
-}
-
-/// The wire guard keeps the limits that its connection began with; a reload may have tightened them. Counts
-/// no more than the wire did, so what is in its limits is in these.
-fn within(snapshot: &Snapshot, parts: &Parts) -> Result<(), Refusal> {
-    let limits = &snapshot.config.limits;
-    let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
-    let fields = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
-    let (refusal, limit) = if target > limits.target_max {
-        (Refusal::TargetTooLong, Limit::TargetMax)
-    } else if parts.headers.len() > limits.header_count {
-        (Refusal::HeaderTooLarge, Limit::HeaderCount)
-    } else if fields.sum::<usize>() > limits.header_max {
-        (Refusal::HeaderTooLarge, Limit::HeaderMax)
-    } else {
-        return Ok(());
-    };
-    snapshot.metrics.limit_reached(limit);
-    Err(refusal)
 }
 
 /// The canonical host of a request that has one; HTTP/1.0 need not.

@@ -9,7 +9,6 @@ use quick_cache::unsync::Cache;
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, UnitWeighter};
 
 use super::forgers::Forgers;
-use crate::config::Limits;
 use crate::telemetry::{Limit, Metrics, ThreadMeter};
 use crate::token::TokenFault;
 use crate::token::keys::KeyRing;
@@ -24,6 +23,15 @@ pub struct TokenCache {
     meter: ThreadMeter,
     metrics: Arc<Metrics>,
     verified: Mutex<Verified>,
+}
+
+/// Who presents a token, and how many forged ones that address may: `[limits] token_failures`.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    /// The client's address.
+    pub address: IpAddr,
+    /// Forged tokens that are checked in a second.
+    pub each_second: usize,
 }
 
 #[derive(Debug)]
@@ -54,7 +62,7 @@ impl TokenCache {
         &self,
         token: &str,
         ring: &KeyRing,
-        (address, limits): (IpAddr, &Limits),
+        budget: Budget,
     ) -> Result<SignedClaims, TokenFault> {
         let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
         if verified.ring != ring.fingerprint() {
@@ -64,7 +72,7 @@ impl TokenCache {
             self.meter.token_cache_hits.inc();
             return Ok(known.clone());
         }
-        if verified.forgers.over(address, Instant::now()) {
+        if verified.forgers.over(budget.address, Instant::now()) {
             self.metrics.limit_reached(Limit::TokenFailures);
             return Err(TokenFault::Unchecked);
         }
@@ -73,7 +81,7 @@ impl TokenCache {
         match &read {
             Ok(signed) => verified.tokens.insert(token.into(), signed.clone()),
             Err(TokenFault::Forged) => {
-                verified.forgers.count(address, limits.token_failures, Instant::now());
+                verified.forgers.count(budget.address, budget.each_second, Instant::now());
             }
             Err(_) => {}
         }
