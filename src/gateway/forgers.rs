@@ -30,20 +30,27 @@ impl Forgers {
         Forgers { whole_at: Cache::new(ADDRESSES_MAX) }
     }
 
-    /// Whether the budget of the address is spent.
-    pub(super) fn over(&self, address: IpAddr, now: Instant) -> bool {
+    /// Whether the budget of the address, `each_second`, has no room for one more.
+    pub(super) fn over(&self, address: IpAddr, each_second: usize, now: Instant) -> bool {
         // Almost always nobody is here.
         !self.whole_at.is_empty()
-            && self.whole_at.get(&network(address)).is_some_and(|whole| *whole >= now + BURST)
+            && self
+                .whole_at
+                .get(&network(address))
+                .is_some_and(|whole| *whole + price(each_second) > now + BURST)
     }
 
-    /// The address sent a forged token; it may send `each_second`.
+    /// The address sent a forged token.
     pub(super) fn count(&mut self, address: IpAddr, each_second: usize, now: Instant) {
         let network = network(address);
         let from = self.whole_at.get(&network).map_or(now, |whole| now.max(*whole));
-        let price = BURST.div_f64(each_second.max(1) as f64);
-        self.whole_at.insert(network, from + price);
+        self.whole_at.insert(network, from + price(each_second));
     }
+}
+
+/// What one forged token costs.
+fn price(each_second: usize) -> Duration {
+    BURST.div_f64(each_second.max(1) as f64)
 }
 
 #[cfg(test)]
@@ -58,7 +65,7 @@ mod tests {
         let mut count = 0;
         for at in 0..asked {
             let now = from + step * at;
-            if !forgers.over(BAD, now) {
+            if !forgers.over(BAD, 100, now) {
                 forgers.count(BAD, 100, now);
                 count += 1;
             }
@@ -71,15 +78,16 @@ mod tests {
         let mut forgers = Forgers::new();
         let start = Instant::now();
         assert_eq!(checked(&mut forgers, 5000, Duration::ZERO, start), 100);
-        assert!(forgers.over(BAD, start) && !forgers.over(GOOD, start));
+        assert!(forgers.over(BAD, 100, start) && !forgers.over(GOOD, 100, start));
         // The budget grows again, a hundred a second and never more than a hundred.
-        assert!(!forgers.over(BAD, start + Duration::from_millis(11)));
+        assert!(forgers.over(BAD, 100, start + Duration::from_millis(9)));
+        assert!(!forgers.over(BAD, 100, start + Duration::from_millis(11)));
         let later = start + Duration::from_secs(10);
         assert_eq!(checked(&mut forgers, 5000, Duration::ZERO, later), 100);
         // A flood over ten seconds: what it may at once, and a hundred for each second.
         let later = start + Duration::from_secs(100);
         let flood = checked(&mut forgers, 100_000, Duration::from_micros(100), later);
-        assert!((1095..=1101).contains(&flood), "{flood}");
+        assert!((1095..=1100).contains(&flood), "{flood}");
         // Who stays below is never over.
         let later = start + Duration::from_secs(1000);
         assert_eq!(checked(&mut forgers, 1000, Duration::from_millis(11), later), 1000);

@@ -72,7 +72,7 @@ impl TokenCache {
             self.meter.token_cache_hits.inc();
             return Ok(known.clone());
         }
-        if verified.forgers.over(budget.address, Instant::now()) {
+        if verified.forgers.over(budget.address, budget.each_second, Instant::now()) {
             self.metrics.limit_reached(Limit::TokenFailures);
             return Err(TokenFault::Unchecked);
         }

@@ -44,20 +44,20 @@ fn is_overloaded((status, code): &(u16, String)) -> bool {
 #[test]
 fn an_address_has_a_budget_of_forged_tokens_and_beyond_it_only_known_ones_pass() {
     let upstream = Upstream::echo();
-    let gateway = gateway(&upstream, "token_failures = 5");
+    let gateway = gateway(&upstream, "token_failures = 1");
     let mut bad = gateway.client().connect();
     let (known, unknown) = (forge::stale("ada"), forge::stale("bob"));
     assert_eq!(ask(&mut bad, "/", &known).0, 200);
-    // A burst is answered as ever until the budget is spent; it grows by five a second meanwhile.
     let answers: Vec<_> = (0..200).map(|number| ask(&mut bad, "/", &forged(number))).collect();
     let told = answers.iter().filter(|answer| is_overloaded(answer)).count();
-    assert!(answers[..5].iter().all(|(status, code)| (*status, &**code) == (401, "token-invalid")));
-    assert!((100..=195).contains(&told), "{told}");
+    assert_eq!(answers[0], (401, "token-invalid".to_owned()));
+    assert!(told >= 100, "{told}");
     assert_eq!(gateway.reached("token_failures"), told as u64);
+    // Waits until one more is checked: then there is none for a second.
     let spend = |bad: &mut Connection| {
-        for number in 1000..1010 {
-            ask(bad, "/", &forged(number));
-        }
+        eventually("a forged token to be checked", || {
+            (ask(bad, "/", &forged(1000)).0 == 401).then_some(())
+        });
     };
     spend(&mut bad);
     assert!(is_overloaded(&ask(&mut bad, "/", &unknown)));
@@ -169,14 +169,14 @@ fn two_hundred_parallel_logins_are_answered_or_refused_at_once_and_proxying_goes
         for _ in 0..LOGINS {
             scope.spawn(|| {
                 let response = client.post("/auth/login").json(&login).send();
-                match response.status {
-                    200 => answered.fetch_add(1, Ordering::SeqCst),
-                    _ => {
-                        let response = response.refused(503, "overloaded");
-                        assert_eq!(response.header("retry-after"), Some("1"));
-                        refused.fetch_add(1, Ordering::SeqCst)
-                    }
-                };
+                if response.status == 503 {
+                    let response = response.refused(503, "overloaded");
+                    assert_eq!(response.header("retry-after"), Some("1"));
+                    refused.fetch_add(1, Ordering::SeqCst);
+                } else {
+                    response.expect(200);
+                    answered.fetch_add(1, Ordering::SeqCst);
+                }
             });
         }
         let mut connection = client.connect();

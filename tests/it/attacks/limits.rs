@@ -107,13 +107,28 @@ fn a_head_that_takes_longer_than_header_timeout_is_408_and_counted() {
     assert_eq!(upstream.count(), 1);
 }
 
+/// The median and the 99th percentile of 300 requests on one connection.
+fn response_times(gateway: &Gateway) -> [Duration; 2] {
+    let mut connection = gateway.client().connect();
+    let mut times: Vec<Duration> = (0..300)
+        .map(|_| {
+            let start = Instant::now();
+            gateway.client().get("/").send_on(&mut connection).expect(200);
+            start.elapsed()
+        })
+        .collect();
+    times.sort();
+    [times[150], times[297]]
+}
+
 // Holds: D1
 // Slow heads in quantity (slowhttptest -H).
 #[test]
 fn a_thousand_slow_heads_are_open_at_once_and_good_traffic_is_unharmed() {
     const SLOW: usize = 1000;
     let upstream = Upstream::echo();
-    let gateway = limited(&upstream, "header_timeout = \"3s\"");
+    let gateway = limited(&upstream, "header_timeout = \"5s\"");
+    let [_, alone] = response_times(&gateway);
     let begun = Instant::now();
     let mut slow: Vec<_> = (0..SLOW)
         .map(|_| {
@@ -122,25 +137,17 @@ fn a_thousand_slow_heads_are_open_at_once_and_good_traffic_is_unharmed() {
             connection
         })
         .collect();
-    let mut good = gateway.client().connect();
-    let mut times: Vec<Duration> = (0..300)
-        .map(|_| {
-            let start = Instant::now();
-            gateway.client().get("/").send_on(&mut good).expect(200);
-            start.elapsed()
-        })
-        .collect();
+    let [median, p99] = response_times(&gateway);
     let all_open = gateway.metric("freshgate_connections") as usize;
-    assert!(begun.elapsed() < Duration::from_secs(3), "this machine is too slow for the test");
-    assert!(all_open > SLOW, "only {all_open} were open while good traffic was measured");
-    times.sort();
-    println!("median {:?}, p99 {:?} beside {SLOW} slow heads", times[150], times[297]);
-    assert!(times[297] < Duration::from_millis(500), "p99 {:?}", times[297]);
+    assert!(begun.elapsed() < Duration::from_secs(5), "this machine is too slow for the test");
+    assert!(all_open >= SLOW, "only {all_open} were open while good traffic was measured");
+    println!("beside {SLOW} slow heads: median {median:?}, p99 {p99:?}; alone p99 {alone:?}");
+    assert!(p99 < Duration::from_millis(500), "p99 {p99:?}");
     for connection in &mut slow {
         connection.response().refused(408, "request-timeout");
     }
     assert_eq!(gateway.reached("header_timeout"), SLOW as u64);
-    drop((slow, good));
+    drop(slow);
     nobody_is_connected(&gateway);
 }
 

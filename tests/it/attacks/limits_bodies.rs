@@ -98,13 +98,13 @@ fn drip(gateway: &Gateway, count: usize, bytes: usize) -> u16 {
 #[test]
 fn a_body_that_trickles_below_body_rate_min_is_408_and_counted() {
     let upstream = Upstream::echo();
-    let gateway = limited(&upstream, "body_idle = \"400ms\"\nbody_rate_min = \"1KB\"");
-    assert_eq!(drip(&gateway, 40, 200), 200);
+    let gateway = limited(&upstream, "body_idle = \"1s\"\nbody_rate_min = \"1KB\"");
+    assert_eq!(drip(&gateway, 60, 200), 200);
     assert_eq!(gateway.reached("body_rate_min"), 0);
-    assert_eq!(drip(&gateway, 40, 2), 408);
+    assert_eq!(drip(&gateway, 60, 2), 408);
     assert_eq!((gateway.reached("body_rate_min"), gateway.reached("body_idle")), (1, 0));
-    let unlimited = limited(&upstream, "body_idle = \"400ms\"\nbody_rate_min = \"0B\"");
-    assert_eq!(drip(&unlimited, 40, 2), 200);
+    let unlimited = limited(&upstream, "body_idle = \"1s\"\nbody_rate_min = \"0B\"");
+    assert_eq!(drip(&unlimited, 60, 2), 200);
     assert_eq!(unlimited.reached("body_rate_min"), 0);
 }
 
@@ -114,14 +114,14 @@ fn a_client_that_waits_for_a_slow_backend_is_not_slow() {
     const BODY: usize = 8 * 1024 * 1024;
     let upstream = Upstream::custom(|exchange| {
         // The gateway can send no more, so it asks the client for no more.
-        std::thread::sleep(Duration::from_millis(1500));
+        std::thread::sleep(Duration::from_millis(2000));
         exchange.read_body()?;
         exchange.answer("200 OK", "text/plain", b"late")
     });
-    let gateway = limited(&upstream, "body_idle = \"300ms\"\nbody_rate_min = \"100KB\"");
+    let gateway = limited(&upstream, "body_idle = \"700ms\"\nbody_rate_min = \"100KB\"");
     let start = Instant::now();
     gateway.client().post("/").body(vec![b'x'; BODY]).send().expect(200);
-    assert!(start.elapsed() >= Duration::from_millis(1500));
+    assert!(start.elapsed() >= Duration::from_millis(2000));
     assert_eq!((gateway.reached("body_rate_min"), gateway.reached("body_idle")), (0, 0));
 }
 
