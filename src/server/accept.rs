@@ -29,7 +29,8 @@ const OVERLOADED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r
 pub(super) struct Acceptor {
     /// The data threads.
     pub(super) workers: Vec<Worker>,
-    shared: Shared,
+    /// What they share.
+    pub(super) shared: Shared,
     seats: Seats,
     /// How many connections there are descriptors for; `None`: as many as are asked for.
     fit: Option<usize>,

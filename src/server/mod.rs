@@ -23,6 +23,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::config::{Config, LogFormat};
+use crate::gateway::Snapshot;
 use crate::telemetry::{self, Metrics};
 use accept::Acceptor;
 use admin::Admin;
@@ -35,6 +36,9 @@ const ACCEPT_BACKLOG: i32 = 1024;
 
 /// How often a drain looks whether the data threads have ended.
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
+
+/// How long the end waits for everybody to let go of the state store.
+const CLOSE_MAX: Duration = Duration::from_secs(1);
 
 /// Runs the gateway until it is told to stop.
 ///
@@ -58,7 +62,7 @@ pub fn run(config: Config) -> Result<(), StartFault> {
     let shared = Shared { world: Arc::clone(&world), metrics, draining: draining.clone() };
     let descriptors = descriptors::raise();
     let acceptor = Acceptor::new(start_workers(&shared)?, shared, descriptors);
-    let (reload, _watch) = Reload::start(&world, users)
+    let (reload, watch) = Reload::start(&world, users)
         .map_err(|error| StartFault(format!("cannot watch the configuration: {error}")))?;
     let control = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -85,9 +89,23 @@ pub fn run(config: Config) -> Result<(), StartFault> {
     accepting?;
     // Readiness turns first; then every connection finishes what it has and closes.
     let _everybody_left = drain.send(true);
-    let finished = wait(acceptor.workers, world.load().config.limits.drain);
+    let Acceptor { workers, shared, .. } = acceptor;
+    let finished = wait(workers, world.load().config.limits.drain);
+    drop((control, watch, shared));
+    if finished {
+        close(world);
+    }
     tracing::info!(finished, "stopped");
     Ok(())
+}
+
+/// Frees the world, and with it the state store, which then closes its file: everybody else who holds it is ending.
+/// Who does not end in time is left to the end of the process; what was acknowledged is durable all the same.
+fn close(world: Arc<ArcSwap<Snapshot>>) {
+    let deadline = Instant::now() + CLOSE_MAX;
+    while Arc::strong_count(&world) > 1 && Instant::now() < deadline {
+        std::thread::sleep(DRAIN_LOOK);
+    }
 }
 
 fn start_workers(shared: &Shared) -> Result<Vec<Worker>, StartFault> {
