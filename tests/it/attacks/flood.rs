@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::json;
 
 use crate::harness::client::Connection;
-use crate::harness::{Gateway, Setup, Upstream, eventually, forge};
+use crate::harness::{Gateway, Setup, UNTHROTTLED, Upstream, eventually, forge};
 
 const ROUTES: &str = "[routes]\n\"/\" = \"access-required\"\n\"/maybe\" = \"optional\"\n\"/open\" = \"public\"\n\
      \"/watched\" = { policy = \"access-required\", mode = \"report\" }\n";
@@ -157,7 +157,7 @@ fn fifty_thousand_forged_tokens_push_no_good_one_from_the_cache() {
 fn two_hundred_parallel_logins_are_answered_or_refused_at_once_and_proxying_goes_on() {
     const LOGINS: usize = 200;
     let upstream = Upstream::echo();
-    let limits = "[limits]\nlogin_queue = 20\n[routes]\n\"/public\" = \"public\"\n";
+    let limits = format!("{UNTHROTTLED}login_queue = 20\n[routes]\n\"/public\" = \"public\"\n");
     let setup = Setup::new(&format!("upstream = \"{upstream}\"\n{limits}"));
     let gateway = setup.start();
     let client = gateway.client();
