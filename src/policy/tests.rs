@@ -21,6 +21,7 @@ const FAULTS: [TokenFault; 5] = [
 
 fn route(requirement: Requirement) -> Arc<Route> {
     Arc::new(Route {
+        accept: None,
         id: "/x".to_owned(),
         index: 0,
         pattern: Pattern::parse("/x").expect("a pattern"),

@@ -4,6 +4,7 @@
 //! connections, `body` and `relay` count and time what streams through, `whoami` is the backend inside the binary.
 
 pub mod body;
+pub mod credentials;
 pub mod headers;
 pub mod pool;
 pub mod relay;
@@ -25,6 +26,7 @@ use crate::policy::path::{CanonicalPath, PathRules};
 use crate::policy::route::Forward;
 use crate::policy::{Permit, Refusal};
 use body::{BodyFault, BodyWatch, RequestBody};
+use credentials::Credentials;
 use headers::{Client, Facts, Firewall};
 use pool::{Pool, Sender};
 use relay::ResponseBody;
@@ -108,7 +110,9 @@ pub async fn forward(
     (mut parts, incoming): (Parts, Incoming),
     way: Way<'_>,
 ) -> Result<Response<ResponseBody>, UpstreamError> {
-    parts.uri = backend_uri(permit, plan, path, &parts.uri, way.paths)?;
+    let credentials = &way.firewall.credentials;
+    let kept = credentials.kept(permit, plan, &parts.headers, parts.uri.query());
+    parts.uri = backend_uri(permit, plan, path, &parts.uri, way.paths, credentials)?;
     parts.version = Version::HTTP_11;
     parts.extensions.clear();
     let facts = Facts {
@@ -116,7 +120,7 @@ pub async fn forward(
         client: way.client,
         host: &way.pool.upstream().host,
         authority: way.pool.authority(),
-        forward_token: plan.forward_token,
+        kept,
     };
     way.firewall.toward_backend(&mut parts.headers, &facts);
     let watch = BodyWatch::new();
@@ -139,6 +143,7 @@ pub fn backend_uri(
     path: &CanonicalPath<'_>,
     asked: &Uri,
     rules: &PathRules,
+    credentials: &Credentials,
 ) -> Result<Uri, UpstreamError> {
     let rewritten = match &plan.rewrite {
         None => None,
@@ -149,7 +154,8 @@ pub fn backend_uri(
         ),
     };
     let path = rewritten.as_ref().map_or(path.as_str(), CanonicalPath::as_str);
-    let query = asked.query().map(clean_query);
+    let query = asked.query().and_then(|query| credentials.strip_query(query));
+    let query = query.as_deref().map(clean_query);
     if asked.path() == path && asked.query() == query.as_deref() {
         return Ok(origin_form(asked));
     }

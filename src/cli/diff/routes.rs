@@ -97,9 +97,14 @@ impl Found<'_> {
         let others = self.others(before, after, preflight);
         let gives_token =
             others.iter().any(|(name, [_, now])| *name == effect::FORWARD_TOKEN && now == "on");
+        let further = before
+            .zip(after)
+            .is_some_and(|(one, other)| effect::looks_further((self.old, one), (self.new, other)));
         let verdict = match (passing[1].beyond(&passing[0]), passing[0].beyond(&passing[1])) {
             (true, _) => Verdict::Weaker,
-            (false, _) if gives_token && passing[1] != Passing::default() => Verdict::Weaker,
+            (false, _) if (gives_token || further) && passing[1] != Passing::default() => {
+                Verdict::Weaker
+            }
             (false, true) => Verdict::Stricter,
             (false, false) if others.is_empty() => return,
             (false, false) => Verdict::Changed,

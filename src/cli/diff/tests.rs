@@ -313,8 +313,7 @@ fn standing(caller: &Option<Value>) -> Standing {
 
 /// Whether the real thing lets this request pass, and with a token for the backend.
 fn passes(side: &Side, asked: &Asked<'_, '_>, caller: &Option<Value>) -> bool {
-    let view = View { routes: &side.config.routes, paths: &side.config.paths };
-    judge(view, asked, |_| standing(caller), NOW).decision.is_ok()
+    judge(View::of(&side.config), asked, |_| standing(caller), NOW).decision.is_ok()
 }
 
 fn preflight_headers() -> HeaderMap {
@@ -396,7 +395,7 @@ proptest! {
         for (method, host, segments, is_preflight) in &asked {
             let path = format!("/{}", segments.join("/"));
             let headers = if *is_preflight { &preflight } else { &plain };
-            let asked = Asked { method, host, path: &path, headers };
+            let asked = Asked { method, host, path: &path, query: None, headers };
             for caller in &standings(&path) {
                 let (before, after) = (passes(&old, &asked, caller), passes(&new, &asked, caller));
                 prop_assert!(before || !after || all.count(Verdict::Weaker) > 0,
@@ -410,7 +409,7 @@ proptest! {
             let text = |name: &str| example[name].as_str().expect("a text").to_owned();
             let (method, host, path) = (text("method"), text("host"), text("path"));
             let headers = if example["preflight"] == true { &preflight } else { &plain };
-            let asked = Asked { method: &method, host: &host, path: &path, headers };
+            let asked = Asked { method: &method, host: &host, path: &path, query: None, headers };
             let callers = standings(&path);
             let gains = callers.iter().any(|c| !passes(&old, &asked, c) && passes(&new, &asked, c));
             let loses = callers.iter().any(|c| passes(&old, &asked, c) && !passes(&new, &asked, c));

@@ -3,6 +3,7 @@
 //! Each table has a function that pushes what is wrong and goes on. Nothing is worded here: see
 //! `diagnostic`. Reads the files and variables that the configuration names, and nothing else.
 
+mod accept;
 mod endpoints;
 mod keys;
 mod limits;
@@ -262,12 +263,13 @@ impl Lowering<'_> {
         let (tokens, keys) = self.tokens(raw.tokens.get());
         let login = self.login(raw.login.get(), &state_dir);
         let identity = self.identity(&raw.identity());
+        let locations = self.locations(raw.tokens.get(), &identity);
         let limits = self.limits(raw.limits.get());
         let paths = self.paths(raw.paths.get());
         let log = self.log(raw.log.get());
         let has_keys =
             !keys.is_empty() || self.outlined.as_ref().is_some_and(|keys| !keys.is_empty());
-        let routes = self.routes(raw, &upstreams, login.as_ref(), has_keys);
+        let routes = self.routes(raw, &upstreams, login.as_ref(), has_keys, locations.accept);
         if let Some(routes) = &routes {
             self.lint(routes, limits.target_max);
         }
@@ -283,6 +285,7 @@ impl Lowering<'_> {
             routes: routes.table,
             paths,
             tokens,
+            locations,
             keys,
             login,
             identity,

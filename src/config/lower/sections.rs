@@ -120,7 +120,7 @@ impl Lowering<'_> {
                 continue;
             };
             let fold = fold(&name.value);
-            if RESERVED_HEADERS.contains(&fold.as_str()) || fold.starts_with(RESERVED_PREFIX) {
+            if is_reserved_header(&fold) {
                 self.out.reserved_header(&name.span, &name.value);
             } else if let Some(first) = folded.get(&fold) {
                 self.out.header_collision(&name.span, &first.span, &name.value, &first.value);
@@ -168,8 +168,13 @@ impl Lowering<'_> {
     }
 }
 
+/// Whether the field of this folded name has a meaning that is not the operator's to give.
+pub(super) fn is_reserved_header(folded: &str) -> bool {
+    RESERVED_HEADERS.contains(&folded) || folded.starts_with(RESERVED_PREFIX)
+}
+
 /// The spelling in which many backends (CGI, WSGI, PHP) see a header.
-fn fold(name: &str) -> String {
+pub(super) fn fold(name: &str) -> String {
     let fold = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
     name.chars().map(fold).collect()
 }
