@@ -47,6 +47,8 @@ mod attacks_client;
 mod forwarded;
 /// Identity fields, hop-by-hop fields, and the token kept back.
 mod headers;
+/// Where a token may be.
+mod locations;
 /// What is minted, and with which keys.
 mod minting;
 /// What is verified.

@@ -22,7 +22,7 @@ use crate::proxy::{self, upstream};
 use crate::server::{build, wire};
 use crate::token::extract::Presented;
 use crate::token::keys::KeyRing;
-use crate::token::{Claims, Standing, TokenFault, UnixTime, VerifiedToken, verify};
+use crate::token::{Claims, Standing, UnixTime, VerifiedToken, verify};
 
 /// A request in words.
 #[derive(Debug, Default, Deserialize)]

@@ -104,11 +104,16 @@ impl Lowering<'_> {
             return AUTHORIZATION;
         };
         let folded = fold(&name.value);
-        if folded != "authorization" && is_reserved_header(&folded) {
-            let why = "HTTP or the gateway uses this field itself";
-            self.out.token_header(&name.span, &name.value, why);
-        } else if identity.iter().any(|line| fold(line.name.as_str()) == folded) {
-            let why = "it carries a claim to the backend";
+        let carries_claim = || identity.iter().any(|line| fold(line.name.as_str()) == folded);
+        let why = match folded.as_str() {
+            // That no claim can be in it is told there.
+            "authorization" => None,
+            folded if is_reserved_header(folded) => {
+                Some("HTTP or the gateway uses this field itself")
+            }
+            _ => carries_claim().then_some("it carries a claim to the backend"),
+        };
+        if let Some(why) = why {
             self.out.token_header(&name.span, &name.value, why);
         }
         header
