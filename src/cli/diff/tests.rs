@@ -185,6 +185,43 @@ fn what_is_not_the_policy_is_compared_too() {
 }
 
 #[test]
+fn a_place_more_for_tokens_is_weaker_and_another_order_is_a_change() {
+    let with = |list: &str| {
+        format!("\"/a\" = {{ policy = \"access-required\", accept = {list} }}\n\"/p\" = \"public\"")
+    };
+    let plain = "\"/a\" = \"access-required\"\n\"/p\" = \"public\"";
+    let none = "no request changes its decision";
+    check(plain, &with("[\"header\"]"), none);
+    check(
+        plain,
+        &with("[\"header\", \"cookie\"]"),
+        "/a GET /a accept as [tokens] → header cookie WEAKER\n1 weaker, 0 stricter, 0 changed",
+    );
+    check(
+        &with("[\"header\", \"cookie\"]"),
+        &with("[\"cookie\", \"header\"]"),
+        "/a GET /a accept header cookie → cookie header changed\n0 weaker, 0 stricter, 1 changed",
+    );
+    check(
+        &with("[\"header\", \"cookie\"]"),
+        plain,
+        "/a GET /a accept header cookie → as [tokens] changed\n0 weaker, 0 stricter, 1 changed",
+    );
+    // What `[tokens]` says is told once, and not for each route.
+    check(
+        plain,
+        &format!("{plain}\n[tokens]\naccept = [\"header\", \"cookie\"]\ncookie = \"t\""),
+        "[tokens] accept header → header cookie WEAKER\n[tokens] cookie access_token → t changed\n\
+         1 weaker, 0 stricter, 1 changed",
+    );
+    check(
+        &format!("{plain}\n[tokens]\naccept = [\"header\", \"cookie\"]"),
+        plain,
+        "[tokens] accept header cookie → header changed\n0 weaker, 0 stricter, 1 changed",
+    );
+}
+
+#[test]
 fn report_mode_is_weaker_than_any_policy_but_public() {
     let policies = ["optional", "access-required", "fresh-required", "refresh-only", "deny"];
     for policy in policies {

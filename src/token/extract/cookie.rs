@@ -58,7 +58,7 @@ fn is_like(piece: &[u8], folded: &[u8]) -> bool {
         return true;
     }
     let ends = |byte: &u8| !byte.is_ascii_graphic() || matches!(byte, b',' | b'"');
-    if !piece.trim_ascii().iter().any(|byte| ends(byte)) {
+    if !piece.trim_ascii().iter().any(ends) {
         return false;
     }
     let mut words = piece.split(|byte| ends(byte)).filter(|word| !word.is_empty()).peekable();
