@@ -91,7 +91,8 @@ fn forward_token_gives_what_was_judged_and_nothing_else() {
     }
     // Never a refresh cookie, and never what report mode let pass.
     let refresh = forge::refresh("ada");
-    ask(&gateway, "GET /renew", &[&format!("Cookie: refresh_token={refresh}; a=1")]).expect(200);
+    let field = format!("Cookie: refresh_token={refresh}; access_token=canary; a=1");
+    ask(&gateway, "GET /renew", &[&field]).expect(200);
     assert_eq!(cookies(&upstream.last()), ["a=1"]);
     ask(&gateway, "GET /tried?access_token=e30.e30.e30", &[]).expect(200);
     assert!(!upstream.last().has("authorization"));
