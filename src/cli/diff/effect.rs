@@ -37,14 +37,6 @@ fn accepts(config: &Config, route: &Route) -> Option<Accept> {
     route.accept.filter(|own| *own != config.locations.accept)
 }
 
-/// Whether the new route takes tokens where the old one takes none.
-pub fn looks_further((a, old): (&Config, &Route), (b, new): (&Config, &Route)) -> bool {
-    let deaf = [old, new].iter().any(|one| one.requirement == Requirement::Public);
-    let before = old.accepts(&a.locations);
-    let said = old.accept.is_some() || new.accept.is_some();
-    said && !deaf && new.accepts(&b.locations).iter().any(|one| !before.holds(one))
-}
-
 /// What must be proved: `fresh-required max_age 5m roles=admin|editor`; `no route` where there is none.
 pub fn proof(route: Option<&Route>) -> String {
     let Some(route) = route else { return "no route".to_owned() };
