@@ -114,7 +114,10 @@ pub async fn handle(
     // 1. The world, once; the clock, once.
     let snapshot = data.snapshot();
     let now = UnixTime::of(telemetry::clock());
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    if parts.uri.scheme().is_some() {
+        parts.uri = proxy::origin_form(&parts.uri);
+    }
     let client = identify(&snapshot, address, &parts.headers);
     let mut line = snapshot.config.log.access.then(|| access_line(&client, &parts));
     if let (Some(line), Err(_)) = (&mut line, head) {

@@ -4,12 +4,12 @@ use std::cell::OnceCell;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::candidates::{Candidate, candidates};
-use super::show::{self, Answer, Sent};
+use super::show::{self, Answer, Pairs, Sent};
 use crate::cli::Failure;
 use crate::config::Config;
 use crate::gateway::judge::{Asked, Judged, View, judge};
@@ -17,7 +17,7 @@ use crate::policy::path::CanonicalPath;
 use crate::policy::route::{Action, Forward};
 use crate::policy::{Permit, Refusal, host};
 use crate::proxy::credentials::Kept;
-use crate::proxy::headers::{Client, Facts, Firewall, REQUEST_ID};
+use crate::proxy::headers::{Client, Facts, Firewall, Hops, REQUEST_ID, count_hop};
 use crate::proxy::{self, upstream};
 use crate::server::{build, wire};
 use crate::token::extract::Presented;
@@ -59,6 +59,7 @@ pub struct World {
 /// The words as a request.
 struct Request {
     host: String,
+    method: Method,
     uri: Uri,
     path: String,
     query: Option<String>,
@@ -162,6 +163,16 @@ impl World {
         let query = request.query.as_deref();
         let kept = credentials.kept(permit, plan, &headers, query);
         self.toward_backend(&mut headers, (permit, kept), plan, &request.client);
+        match count_hop(&request.method, &mut headers) {
+            Hops::On => {}
+            Hops::End => return Ok(None),
+            Hops::Malformed => {
+                return Err((
+                    Refusal::BadHeader,
+                    Some("Max-Forwards is not one number".to_owned()),
+                ));
+            }
+        }
         let identity: Vec<&HeaderName> = self.firewall.identity_names().collect();
         let (own, forwarded): (Vec<_>, Vec<_>) =
             headers.into_iter_pairs().partition(|(name, _)| identity.contains(&name));
@@ -229,8 +240,16 @@ impl World {
                 question.method
             )));
         }
+        let method = Method::from_bytes(question.method.as_bytes())
+            .map_err(|_| Failure::Words(format!("`{}` is no method", question.method)))?;
         let (authority, target) = split(&question.url);
         let named = question.host.as_deref().unwrap_or(authority);
+        if !authority.is_empty() && host::with_port(authority) != host::with_port(named) {
+            return Err(Failure::Words(format!(
+                "`{}` names another host than `{named}`: 400 bad-target; name one of them",
+                question.url
+            )));
+        }
         if !named.is_empty() {
             let value = HeaderValue::try_from(named)
                 .map_err(|_| Failure::Words(format!("`{named}` is no host")))?;
@@ -264,7 +283,7 @@ impl World {
             Some((path, query)) => (path.to_owned(), Some(query.to_owned())),
             None => (target.to_owned(), None),
         };
-        let mut request = Request { host, uri, path, query, headers, client };
+        let mut request = Request { host, method, uri, path, query, headers, client };
         self.present(question, &mut request)?;
         Ok(request)
     }
@@ -317,21 +336,4 @@ fn assumed(given: &Map<String, Value>, now: UnixTime) -> Result<Claims, Failure>
     all.extend(given.clone());
     Claims::from_json(all)
         .map_err(|_| Failure::Words("--as: a claim has the wrong type".to_owned()))
-}
-
-/// Every field with its name, also those that repeat one.
-trait Pairs {
-    fn into_iter_pairs(self) -> impl Iterator<Item = (HeaderName, HeaderValue)>;
-}
-
-impl Pairs for HeaderMap {
-    fn into_iter_pairs(self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
-        let mut last = None;
-        self.into_iter().filter_map(move |(name, value)| {
-            if name.is_some() {
-                last = name;
-            }
-            Some((last.clone()?, value))
-        })
-    }
 }

@@ -8,6 +8,7 @@ mod endpoints;
 mod keys;
 mod limits;
 mod lint;
+mod lint_rewrites;
 mod rewrite;
 mod routes;
 mod secrets;
@@ -20,7 +21,6 @@ use std::io::{ErrorKind, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use ipnet::IpNet;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Diagnostics, Span};
@@ -267,8 +267,8 @@ impl Lowering<'_> {
         let limits = self.limits(raw.limits.get());
         let paths = self.paths(raw.paths.get());
         let log = self.log(raw.log.get());
-        let has_keys =
-            !keys.is_empty() || self.outlined.as_ref().is_some_and(|keys| !keys.is_empty());
+        let outlined = self.outlined.as_ref().is_some_and(|keys| !keys.is_empty());
+        let has_keys = outlined || !keys.is_empty();
         let routes = self.routes(raw, &upstreams, login.as_ref(), has_keys, locations.accept);
         if let Some(routes) = &routes {
             self.lint(routes, limits.target_max);
@@ -325,22 +325,6 @@ impl Lowering<'_> {
             self.out.bad_address(&text.span, at, &text.value);
         }
         address
-    }
-
-    fn networks(&mut self, list: &Spanned<Vec<Spanned<String>>>) -> Vec<IpNet> {
-        let read = |text: &str| {
-            text.parse::<IpNet>()
-                .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from))
-                .ok()
-        };
-        let mut networks = Vec::new();
-        for one in &list.value {
-            match read(&one.value) {
-                Some(network) => networks.push(network.trunc()),
-                None => self.out.bad_network(&one.span, &one.value),
-            }
-        }
-        networks
     }
 
     /// Relative to the file.

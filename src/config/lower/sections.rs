@@ -1,9 +1,10 @@
-//! `[login]`, `[identity]`, `[paths]`, `[state]` and `[log]`.
+//! `[login]`, `[identity]`, `[paths]`, `[state]`, `[log]` and `trusted_proxies`.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use http::HeaderName;
+use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
 use super::Lowering;
@@ -133,6 +134,23 @@ impl Lowering<'_> {
             headers.push(IdentityHeader { name: header, claim: claim.value.clone() });
         }
         headers
+    }
+
+    /// `trusted_proxies`.
+    pub(super) fn networks(&mut self, list: &Spanned<Vec<Spanned<String>>>) -> Vec<IpNet> {
+        let read = |text: &str| {
+            text.parse::<IpNet>()
+                .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from))
+                .ok()
+        };
+        let mut networks = Vec::new();
+        for one in &list.value {
+            match read(&one.value) {
+                Some(network) => networks.push(network.trunc()),
+                None => self.out.bad_network(&one.span, &one.value),
+            }
+        }
+        networks
     }
 
     pub(super) fn paths(&mut self, raw: Option<&Spanned<RawPaths>>) -> PathRules {
