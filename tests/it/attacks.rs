@@ -4,10 +4,14 @@
 
 /// The operator's listener is not driven by a web page, nor reachable through the public one.
 mod admin;
+/// Backends whose answers are broken, forged or endless.
+mod backends;
 /// A clock that is set back, while the gateway runs and while it does not.
 mod clock;
 /// Every mistake of a configuration is told, nothing is open by default.
 mod configuration;
+/// Answers that come early, and what one client gets of another's.
+mod exchanges;
 /// Weak keys never load, `kid` is only a name, a signature has one form, rotation loses nobody.
 mod keys;
 /// Who exists is told to nobody, bodies have one reading, passwords are taken whole.
@@ -20,6 +24,8 @@ mod logs;
 mod redirects;
 /// Live reload: whole or not at all, without losing a request.
 mod reload;
+/// What is sent twice.
+mod retries;
 /// SIGTERM and SIGINT.
 mod shutdown;
 /// Kinds of tokens never stand in for each other, a bad token is never no token.
@@ -28,6 +34,8 @@ mod standing;
 mod state;
 /// What is verified: every check of a token that nobody honest would send.
 pub mod tokens;
+/// What one backend may take of the gateway's time and places.
+mod upstream_limits;
 /// Vectors that others test signatures and keys with.
 mod vectors;
 
@@ -55,3 +63,5 @@ mod oracle;
 
 /// The oracle on vectors written by others.
 mod others;
+/// Guesses at passwords: few are checked, by whatever door and spelling, and nobody is locked out by others.
+mod throttle;

@@ -38,11 +38,9 @@ mod paths;
 /// Heads that are too long or too slow.
 mod smuggling;
 
-/// What broke other gateways: one test for each row of `docs/threats.md`, by what must hold.
+/// What broke other gateways, and what must hold when the input is hostile.
 mod attacks;
-/// Backends whose answers end in two places, or that say more than they were asked.
-mod attacks_backend;
-/// Clients that take nothing of what they asked for.
+/// Clients that hide a credential, or take nothing of what they asked for.
 mod attacks_client;
 
 /// `Host` and the request id.

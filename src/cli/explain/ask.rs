@@ -278,7 +278,8 @@ impl World {
             Some(Err(_)) => return Err(Failure::Words("`from` is no IP address".to_owned())),
         };
         let trusted = self.config.trusts(address);
-        let client = Client { address, trusted, request_id: HeaderValue::from_static("-") };
+        let request_id = HeaderValue::from_static("-");
+        let client = Client { address, origin: address, trusted, request_id };
         let (path, query) = match target.split_once('?') {
             Some((path, query)) => (path.to_owned(), Some(query.to_owned())),
             None => (target.to_owned(), None),

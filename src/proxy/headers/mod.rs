@@ -68,6 +68,8 @@ pub struct Firewall {
 pub struct Client {
     /// The address the connection came from.
     pub address: IpAddr,
+    /// The address the request came from: that, or the one that listed proxies name.
+    pub origin: IpAddr,
     /// Whether that address is a listed proxy.
     pub trusted: bool,
     /// The id of this request, ours or a listed proxy's.

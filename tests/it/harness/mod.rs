@@ -25,7 +25,7 @@ pub mod upstream;
 pub mod wire;
 
 pub use client::{Client, Response};
-pub use gateway::{Gateway, Setup, Tokens};
+pub use gateway::{Gateway, Setup, Tokens, UNTHROTTLED};
 pub use process::Output;
 pub use strict::Strict;
 pub use upstream::{Step, Upstream};
