@@ -35,8 +35,6 @@ mod policies;
 
 /// One canonical path, judged and forwarded.
 mod paths;
-/// Heads that are too long or too slow.
-mod smuggling;
 
 /// What broke other gateways, and what must hold when the input is hostile.
 mod attacks;
@@ -52,8 +50,6 @@ mod minting;
 
 /// Login, refresh, reauth, logout, me, public keys.
 mod endpoints;
-/// Tokens without a session.
-mod sessions;
 /// `users.toml` and `freshgate user`.
 mod users;
 
