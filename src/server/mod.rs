@@ -62,7 +62,7 @@ pub fn run(config: Config) -> Result<(), StartFault> {
     let (drain, draining) = watch::channel(false);
     let shared = Shared { world: Arc::clone(&world), metrics, draining: draining.clone() };
     let workers = start_workers(&shared)?;
-    let (reload, _watch) = Reload::start(&world, users)
+    let (reload, _watches) = Reload::start(&world, users)
         .map_err(|error| StartFault(format!("cannot watch the configuration: {error}")))?;
     let control = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)

@@ -1,13 +1,13 @@
 //! Where users and sessions are kept: two contracts with domain verbs, each saying which way it fails.
 //!
 //! `file` and `password` are the users of `users.toml`; `embedded` keeps sessions and revocations in one
-//! SQLite file; `revocations` is their picture in memory, the only part that the request path asks.
+//! SQLite file; `revocations` is their picture in memory, the only part that the request path asks; `keys` is the key folder.
 
 #[cfg(test)]
 mod contract;
 pub mod embedded;
 pub mod file;
-pub mod keyfile;
+pub mod keys;
 pub mod password;
 pub mod revocations;
 pub mod watch;

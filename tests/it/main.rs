@@ -50,6 +50,8 @@ mod headers;
 mod keys;
 /// What is minted, and with which keys.
 mod minting;
+/// The key folder, and keys that follow one another.
+mod rotation;
 /// What is verified.
 mod tokens;
 

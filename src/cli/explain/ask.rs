@@ -80,7 +80,7 @@ impl World {
         let Request { host, path, headers, .. } = &request;
         // Keys are read, and made on a first run, only when there is a token to verify.
         let ring = match headers.contains_key(header::AUTHORIZATION) && assumed.is_none() {
-            true => Some(self.ring()?),
+            true => Some(self.ring(now)?),
             false => None,
         };
         let prove = |presented: Presented<'_>| self.prove(assumed, presented, ring, now);
@@ -197,11 +197,11 @@ impl World {
         }
     }
 
-    fn ring(&self) -> Result<&KeyRing, Failure> {
+    fn ring(&self, now: UnixTime) -> Result<&KeyRing, Failure> {
         if let Some(ring) = self.ring.get() {
             return Ok(ring);
         }
-        let ring = build::key_ring(&self.config)?;
+        let ring = build::key_ring(&self.config, now)?;
         Ok(self.ring.get_or_init(|| ring))
     }
 

@@ -71,7 +71,7 @@ pub fn run(command: TokenCommand, config: &ConfigArg) -> Result<(), Failure> {
         other => other,
     };
     let config = config.load()?;
-    let ring = build::key_ring(&config)?;
+    let ring = build::key_ring(&config, now)?;
     match command {
         TokenCommand::Verify(_) => {}
         TokenCommand::Mint(args) => println!("{}", args.mint(&config, &ring, now)?),
