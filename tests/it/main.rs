@@ -82,6 +82,8 @@ mod visibility;
 
 /// Bad input gets a clear error and loses nothing.
 mod bad_input;
+/// What is said of a token.
+mod inspecting;
 /// What the README shows is true.
 mod readme;
 /// Live reload: whole or not at all, without losing a request.

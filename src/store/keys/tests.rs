@@ -197,7 +197,7 @@ fn one_rotation_publishes_then_signs_then_ends_the_old_key() {
     let ring = state.ring(start);
     let ids = |now| ring.living(now).map(|key| key.id().to_owned()).collect::<Vec<_>>();
     assert!(ids(just_before(end)).contains(&old));
-    assert_eq!(ids(end), [done.id.clone()]);
+    assert_eq!(ids(end), std::slice::from_ref(&done.id));
     // The file goes when it is no longer needed.
     let refused = retire(state.path(), &old, false, just_before(end)).unwrap_err().to_string();
     assert!(refused.contains(&end.to_string()), "{refused}");
