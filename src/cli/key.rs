@@ -117,13 +117,15 @@ fn generate(
     } else {
         "it verifies and is in the JWK set"
     };
-    Ok(format!(
-        "published {} ({}) in {}\n{told}; `freshgate key rotate` makes it sign, not before {}\n",
-        made.id,
-        algorithm.name(),
-        path.display(),
-        now.plus(edit::PUBLISHED_FOR)
-    ))
+    let ring = Folder::read(&keys::folder(&config.state_dir))?.ring;
+    let next = if ring.signer(now).is_some_and(|signer| signer.id() == made.id) {
+        "and it signs, since no other key does".to_owned()
+    } else {
+        let earliest = now.plus(edit::PUBLISHED_FOR);
+        format!("`freshgate key rotate` makes it sign, not before {earliest}")
+    };
+    let algorithm = algorithm.name();
+    Ok(format!("published {} ({algorithm}) in {}\n{told}; {next}\n", made.id, path.display()))
 }
 
 impl RotateArgs {

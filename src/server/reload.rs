@@ -20,6 +20,7 @@ use crate::store::keys;
 use crate::store::watch::{Watch, watch};
 use crate::telemetry;
 use crate::token::UnixTime;
+use crate::token::keys::KeyRing;
 
 /// Who asks for a reload.
 #[derive(Debug)]
@@ -57,6 +58,8 @@ struct Reloader {
     world: Arc<ArcSwap<Snapshot>>,
     users: Option<Users>,
     status: Arc<ArcSwap<Status>>,
+    /// The keys as they were told last.
+    keys: Keys,
     /// The world before: freed here and not by the data thread that happens to finish with it last.
     _before: Option<Arc<Snapshot>>,
 }
@@ -84,6 +87,7 @@ impl Reload {
             world: Arc::clone(world),
             users,
             status: Arc::clone(&reload.status),
+            keys: Keys::of(&serving.ring, now),
             _before: None,
         };
         thread::Builder::new().name("reload".into()).spawn(move || reloader.run(&queue))?;
@@ -120,6 +124,8 @@ impl Reloader {
     fn run(mut self, queue: &Receiver<Ask>) {
         while let Ok(ask) = queue.recv() {
             let only_if_changed = matches!(ask, Ask::File);
+            // Keys begin and end at their times, without a reload.
+            self.tell_keys();
             let outcome =
                 self.reload(only_if_changed).map_err(|fault| self.refuse(fault, only_if_changed));
             if let Ask::Admin(tell) = ask {
@@ -169,10 +175,8 @@ impl Reloader {
             let warnings = snapshot.config.warnings.render(false);
             tracing::warn!(event = "configuration_warnings", "\n{warnings}");
         }
-        if snapshot.ring.fingerprint() != serving.ring.fingerprint() {
-            tell_keys(&snapshot, UnixTime::of(telemetry::clock()));
-        }
         self.world.store(Arc::new(snapshot));
+        self.tell_keys();
         self.users = users;
         self._before = Some(serving);
         let since = UnixTime::of(telemetry::clock());
@@ -206,6 +210,16 @@ impl Reloader {
         diagnostics
     }
 
+    /// Says once what the keys do from now on.
+    fn tell_keys(&mut self) {
+        let now = Keys::of(&self.world.load().ring, UnixTime::of(telemetry::clock()));
+        if now != self.keys {
+            let (signer, verify) = (&now.signer, &now.verify);
+            tracing::info!(event = "keys_changed", signer, verify, "the keys changed");
+            self.keys = now;
+        }
+    }
+
     fn settle(&self, hash: &str) {
         let status = self.status.load_full();
         if status.refused.is_some() {
@@ -225,9 +239,17 @@ fn same_keys(config: &Config, serving: &Snapshot, now: UnixTime) -> Result<bool,
     Ok(ring.fingerprint() == serving.ring.fingerprint())
 }
 
-/// Keys came, went, or changed their times: what serves from now on.
-fn tell_keys(snapshot: &Snapshot, now: UnixTime) {
-    let signer = snapshot.ring.signer(now).map_or("-", |key| key.id());
-    let living: Vec<&str> = snapshot.ring.living(now).map(|key| key.id()).collect();
-    tracing::info!(event = "keys_changed", signer, keys = living.join(" "), "the key ring changed");
+/// What the keys do at a moment, by their ids.
+#[derive(PartialEq, Eq)]
+struct Keys {
+    signer: String,
+    verify: String,
+}
+
+impl Keys {
+    fn of(ring: &KeyRing, now: UnixTime) -> Keys {
+        let signer = ring.signer(now).map_or("-", |key| key.id()).to_owned();
+        let verify: Vec<&str> = ring.living(now).map(|key| key.id()).collect();
+        Keys { signer, verify: verify.join(" ") }
+    }
 }

@@ -297,3 +297,33 @@ fn a_killed_change_leaves_a_folder_that_works() {
     assert!(passes(&gateway, &token));
     assert!(passes(&gateway, &gateway.mint(&["--sub", "ada"])));
 }
+
+#[test]
+fn each_step_comes_by_itself_at_its_second() {
+    let gateway = started();
+    let before = gateway.login_first();
+    key(&gateway, &["rotate"]);
+    let path = gateway.path("data/keys/ring.toml");
+    let records = fs::read_to_string(&path).expect("records");
+    // Of two times the later one is the new key's.
+    let last = |name: &str| {
+        let times = records.lines().filter(|line| line.starts_with(name));
+        times.max().expect("a time").to_owned()
+    };
+    let soon = |seconds| {
+        let moment = std::time::UNIX_EPOCH + Duration::from_secs(forge::now() + seconds);
+        humantime::format_rfc3339_seconds(moment).to_string()
+    };
+    let hurried = records
+        .replace(&last("signs_from"), &format!("signs_from = {}", soon(2)))
+        .replace(&last("retires_at"), &format!("retires_at = {}", soon(6)));
+    fs::write(&path, hurried).expect("written");
+    gateway.admin().post("/reload").send().expect(200);
+    let after = eventually("the new key signs", || {
+        let tokens = gateway.login_first();
+        (kid(&tokens.access) != kid(&before.access)).then_some(tokens)
+    });
+    eventually("the old key is dead", || (!passes(&gateway, &before.access)).then_some(()));
+    assert!(passes(&gateway, &after.access));
+    assert_eq!(published(&gateway), [kid(&after.access)]);
+}

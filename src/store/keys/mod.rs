@@ -49,6 +49,14 @@ pub enum KeysFault {
         /// Its permission bits.
         mode: u32,
     },
+    /// Somebody else may put keys there, and so sign tokens.
+    #[error("others can put keys into {} (mode {mode:03o}); look at what is in it, then run: chmod 700 '{}'", path.display(), path.display())]
+    Writable {
+        /// The folder.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
     /// The file is no key that can be used.
     #[error("the key {}: {why}; mend it, or remove it and all its tokens end", path.display())]
     NotAKey {
@@ -157,6 +165,10 @@ fn key_files(dir: &Path) -> Result<Vec<String>, KeysFault> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(fault)?,
     };
+    let mode = fs::metadata(dir).map_err(fault)?.permissions().mode() & 0o777;
+    if mode & 0o022 != 0 {
+        return Err(KeysFault::Writable { path: dir.to_owned(), mode });
+    }
     let mut names = Vec::new();
     for entry in entries {
         let Ok(name) = entry.map_err(fault)?.file_name().into_string() else { continue };

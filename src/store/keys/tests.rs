@@ -104,6 +104,20 @@ fn key_that_others_can_read_is_refused_with_the_remedy() {
 }
 
 #[test]
+fn folder_that_others_can_write_to_is_refused_with_the_remedy() {
+    let state = State::new();
+    state.ring(now());
+    for mode in [0o720, 0o702, 0o777] {
+        let open = fs::Permissions::from_mode(mode);
+        fs::set_permissions(folder(state.path()), open).unwrap();
+        let fault = load_or_create(state.path(), now()).unwrap_err().to_string();
+        assert!(fault.contains("chmod 700") && fault.contains(&format!("{mode:o}")), "{fault}");
+    }
+    fs::set_permissions(folder(state.path()), fs::Permissions::from_mode(0o755)).unwrap();
+    state.ring(now());
+}
+
+#[test]
 fn file_that_is_no_key_is_refused_and_kept() {
     let state = State::new();
     state.ring(now());
@@ -151,6 +165,14 @@ fn a_key_that_is_put_there_is_published_whatever_its_form() {
     }
     assert_eq!(state.signer(now()), first);
     assert_eq!(state.ring(now()).keys().len(), 6);
+}
+
+#[test]
+fn the_only_key_signs_without_being_told_to() {
+    let state = State::new();
+    generate(state.path(), Algorithm::Es512, Some("mine"), now()).unwrap();
+    assert_eq!(state.state("mine", now()), KeyState::Signs);
+    assert_eq!(state.files(), ["mine.pem"]);
 }
 
 #[test]

@@ -48,7 +48,9 @@ pub fn recognise(text: &Secret, said: Option<Algorithm>) -> Result<Recognised, K
     Err(fault)
 }
 
-const NO_KIND: KeyFault = KeyFault("not a key of a kind that an algorithm here is for");
+const NO_KIND: KeyFault = KeyFault(
+    "not a key of a kind that an algorithm here is for, or too weak a one (RSA takes 2048 bits or more)",
+);
 
 fn recognise_jwk(text: &Secret, said: Option<Algorithm>) -> Result<Recognised, KeyFault> {
     let members = jwk::members(text.expose())?;
