@@ -22,10 +22,12 @@ use crate::config::{Config, Limits};
 use crate::policy::route::{Action, Endpoint, Route};
 use crate::policy::{Permit, Refusal, host};
 use crate::proxy::headers::{Client, Firewall, REQUEST_ID};
+use crate::proxy::origin::origin;
+use crate::proxy::places::Places;
 use crate::proxy::pool::Pool;
 use crate::proxy::relay::ResponseBody;
 use crate::proxy::{self, Way};
-use crate::store::{CredentialStore, StateStore};
+use crate::store::{CredentialStore, StateStore, throttle};
 use crate::telemetry::{self, Metrics, RouteMeter, ThreadMeter};
 use crate::token::extract::Presented;
 use crate::token::keys::KeyRing;
@@ -46,6 +48,8 @@ pub struct Snapshot {
     pub credentials: Option<Arc<dyn CredentialStore>>,
     /// Sessions and revocations.
     pub state: Arc<dyn StateStore>,
+    /// The places at each upstream, by its index: all data threads take theirs here.
+    pub places: Vec<Arc<Places>>,
     /// Counters, by route index.
     pub meters: Vec<RouteMeter>,
     /// Counters of requests that no route matched.
@@ -94,10 +98,14 @@ impl Data {
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         if !pools.made_for.as_ref().is_some_and(|made_for| Arc::ptr_eq(made_for, snapshot)) {
             let kept = std::mem::take(&mut pools.by_upstream);
-            let same = |upstream| kept.iter().find(|pool| pool.upstream() == upstream).cloned();
-            let all = snapshot.config.upstreams.iter();
-            pools.by_upstream =
-                all.map(|one| same(one).unwrap_or_else(|| Pool::new(one.clone()))).collect();
+            let limits = &snapshot.config.limits;
+            let all = snapshot.config.upstreams.iter().zip(&snapshot.places);
+            pools.by_upstream = all
+                .map(|(one, places)| {
+                    let same = kept.iter().find(|pool| pool.fits(one, limits, places)).cloned();
+                    same.unwrap_or_else(|| Pool::new(one.clone(), limits, Arc::clone(places)))
+                })
+                .collect();
             pools.made_for = Some(Arc::clone(snapshot));
         }
         Arc::clone(&pools.by_upstream[index])
@@ -114,7 +122,10 @@ pub async fn handle(
     // 1. The world, once; the clock, once.
     let snapshot = data.snapshot();
     let now = UnixTime::of(telemetry::clock());
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    if parts.uri.scheme().is_some() {
+        parts.uri = proxy::origin_form(&parts.uri);
+    }
     let client = identify(&snapshot, address, &parts.headers);
     let mut line = snapshot.config.log.access.then(|| access_line(&client, &parts));
     if let (Some(line), Err(_)) = (&mut line, head) {
@@ -189,6 +200,7 @@ impl Scene<'_> {
                     limits: &self.snapshot.config.limits,
                     paths: &self.snapshot.config.paths,
                     client: self.client,
+                    metrics: &self.snapshot.metrics,
                 };
                 let sent = proxy::forward(&permit, plan, &path, (parts, body), way).await;
                 sent.map_err(|error| self.report(&pool, &error))
@@ -225,8 +237,10 @@ impl Scene<'_> {
             credentials: self.snapshot.credentials.as_deref(),
             state: self.snapshot.state.as_ref(),
             body_idle: self.snapshot.config.limits.body_idle,
+            guesses: throttle::Rules::of_limits(&self.snapshot.config.limits),
+            metrics: &self.snapshot.metrics,
             request_id: self.client.request_id.to_str().unwrap_or_default(),
-            address: Some(self.client.address),
+            address: self.client.origin,
         };
         let answer = auth::answer(permit, endpoint, (parts, body), &context, self.now).await?;
         let mut response = answer.map(ResponseBody::full);
@@ -251,8 +265,15 @@ impl Scene<'_> {
         if !error.is_the_backends() {
             return refusal;
         }
+        if let Some(limit) = error.limit() {
+            self.snapshot.metrics.limit_reached(limit);
+        }
         let upstream = &pool.upstream().name;
         self.snapshot.metrics.upstream_error(upstream, refusal.code());
+        if refusal == Refusal::Overloaded {
+            // Counted; a line for each would make a flood of requests one of the log too.
+            return refusal;
+        }
         tracing::warn!(
             request_id = self.client.request_id.to_str().unwrap_or_default(),
             upstream.name = %upstream,
@@ -296,7 +317,9 @@ fn identify(snapshot: &Snapshot, address: IpAddr, headers: &HeaderMap) -> Client
         let text = uuid::Uuid::now_v7().hyphenated().encode_lower(&mut text);
         HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("-"))
     });
-    Client { address, trusted, request_id }
+    let origin =
+        if trusted { origin(address, headers, |one| snapshot.config.trusts(one)) } else { address };
+    Client { address, origin, trusted, request_id }
 }
 
 fn is_request_id(id: &HeaderValue) -> bool {
@@ -308,7 +331,7 @@ fn is_request_id(id: &HeaderValue) -> bool {
 fn access_line(client: &Client, parts: &Parts) -> Line {
     Line {
         request_id: client.request_id.to_str().unwrap_or_default().to_owned(),
-        client: client.address.to_string(),
+        client: client.origin.to_string(),
         method: parts.method.to_string(),
         path: "-".to_owned(),
         subject: None,

@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
+
+use super::guard::Fault;
 
 /// Why a body was cut short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,13 +27,26 @@ pub enum BodyFault {
     ClientGone,
     /// The backend paused for longer than `timeout_idle`.
     UpstreamStalled,
-    /// The backend went away, or broke the framing.
+    /// The backend went away.
     UpstreamGone,
+    /// The backend broke the framing.
+    UpstreamBroke(Fault),
+}
+
+impl BodyFault {
+    /// Whether the backend is to blame, and not the client.
+    pub fn is_the_backends(self) -> bool {
+        matches!(
+            self,
+            BodyFault::UpstreamStalled | BodyFault::UpstreamGone | BodyFault::UpstreamBroke(_)
+        )
+    }
 }
 
 impl fmt::Display for BodyFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            BodyFault::UpstreamBroke(fault) => return fault.fmt(f),
             BodyFault::TooLarge => "the request body is too large",
             BodyFault::ClientStalled => "the client stopped sending",
             BodyFault::ClientGone => "the client went away",
@@ -49,13 +64,24 @@ pub struct BodyWatch {
     started: Instant,
     moved_ms: AtomicU64,
     fault: AtomicU8,
+    /// Its last byte has been taken, or there is none.
+    whole: AtomicBool,
 }
 
 impl BodyWatch {
-    /// A body that has not moved yet.
+    /// A body that has not moved yet; there may be none.
     pub fn new() -> Arc<BodyWatch> {
-        let started = Instant::now();
-        Arc::new(BodyWatch { started, moved_ms: AtomicU64::new(0), fault: AtomicU8::new(0) })
+        Arc::new(BodyWatch {
+            started: Instant::now(),
+            moved_ms: AtomicU64::new(0),
+            fault: AtomicU8::new(0),
+            whole: AtomicBool::new(true),
+        })
+    }
+
+    /// Whether all of the body has been taken.
+    pub fn is_whole(&self) -> bool {
+        self.whole.load(Ordering::Relaxed)
     }
 
     /// When the last piece of the body was taken.
@@ -73,9 +99,14 @@ impl BodyWatch {
         }
     }
 
-    fn moved(&self) {
+    /// A piece of the request was taken just now.
+    pub fn moved(&self) {
         let elapsed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.moved_ms.store(elapsed, Ordering::Relaxed);
+    }
+
+    fn ended(&self) {
+        self.whole.store(true, Ordering::Relaxed);
     }
 
     fn failed(&self, fault: BodyFault) -> BodyFault {
@@ -115,6 +146,7 @@ impl RequestBody {
         idle: Duration,
         watch: Arc<BodyWatch>,
     ) -> RequestBody {
+        watch.whole.store(false, Ordering::Relaxed);
         RequestBody::Streamed(Streamed { body, left: max, idle: Idle::new(idle), watch })
     }
 }
@@ -160,16 +192,25 @@ impl Streamed {
         self.idle.reset();
         self.watch.moved();
         let data = match frame {
-            None => return Poll::Ready(None),
+            None => {
+                self.watch.ended();
+                return Poll::Ready(None);
+            }
             Some(Err(_)) => {
                 return Poll::Ready(Some(Err(self.watch.failed(BodyFault::ClientGone))));
             }
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) => data,
                 // Trailers: the body ends here for the backend.
-                Err(_) => return Poll::Ready(None),
+                Err(_) => {
+                    self.watch.ended();
+                    return Poll::Ready(None);
+                }
             },
         };
+        if self.body.is_end_stream() {
+            self.watch.ended();
+        }
         match self.left.checked_sub(data.len() as u64) {
             Some(left) => {
                 self.left = left;

@@ -2,7 +2,6 @@
 //! one comes from goes back to its pool when it has ended cleanly, and is closed otherwise.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::body::{BodyFault, Idle};
-use super::pool::{Pool, Sender};
+use super::exchange::Held;
 
 /// A response body on its way to a client.
 #[derive(Debug)]
@@ -27,8 +26,8 @@ pub enum ResponseBody {
 pub struct Relay {
     body: Incoming,
     idle: Idle,
-    /// Goes back to its pool when the body has ended cleanly, and is closed otherwise.
-    connection: Option<(Sender, Arc<Pool>)>,
+    /// The connection goes back to its pool when the body has ended cleanly, and is closed otherwise; the place is left.
+    held: Option<Held>,
 }
 
 impl ResponseBody {
@@ -38,18 +37,13 @@ impl ResponseBody {
     }
 
     /// A body that arrives with pauses of at most `idle`.
-    pub fn streamed(
-        body: Incoming,
-        idle: Duration,
-        sender: Sender,
-        pool: Arc<Pool>,
-    ) -> ResponseBody {
+    pub(super) fn streamed(body: Incoming, idle: Duration, held: Held) -> ResponseBody {
         if body.is_end_stream() {
-            pool.give_back(sender);
+            held.give_back();
             return ResponseBody::Full(None);
         }
-        let connection = Some((sender, pool));
-        ResponseBody::Streamed(Box::new(Relay { body, idle: Idle::new(idle), connection }))
+        let held = Some(held);
+        ResponseBody::Streamed(Box::new(Relay { body, idle: Idle::new(idle), held }))
     }
 }
 
@@ -93,7 +87,7 @@ impl Relay {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
                 ready!(self.idle.poll(cx));
-                self.connection = None;
+                self.held = None;
                 return Poll::Ready(Some(Err(BodyFault::UpstreamStalled)));
             }
         };
@@ -111,15 +105,16 @@ impl Relay {
                 Poll::Ready(None)
             }
             Some(Err(_)) => {
-                self.connection = None;
-                Poll::Ready(Some(Err(BodyFault::UpstreamGone)))
+                let fault = self.held.take().and_then(|held| held.fault());
+                let fault = fault.map_or(BodyFault::UpstreamGone, BodyFault::UpstreamBroke);
+                Poll::Ready(Some(Err(fault)))
             }
         }
     }
 
     fn finish(&mut self) {
-        if let Some((sender, pool)) = self.connection.take() {
-            pool.give_back(sender);
+        if let Some(held) = self.held.take() {
+            held.give_back();
         }
     }
 }

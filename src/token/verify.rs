@@ -1,10 +1,10 @@
 //! From the text of a token to a [`Standing`]: who the caller proved to be at `now`.
 //!
-//! 1. Size, three parts, canonical base64url, two JSON objects without duplicate members.
+//! 1. Size, three parts, canonical base64url, a header that is a JSON object without duplicate members.
 //! 2. `crit`, `zip` and encryption are refused; `jku`, `x5u`, `jwk`, `x5c` are never looked at.
 //! 3. `kid` picks the key; without one every key of the token's algorithm is tried. The algorithm is the
 //!    key's, and the token's must equal it (RFC 8725 §3.1). Then the signature.
-//! 4. Claims are typed. What comes out, [`SignedClaims`], may be remembered: it never changes.
+//! 4. The payload is parsed by the same rules, and its claims are typed. What comes out, [`SignedClaims`], may be remembered: it never changes.
 //! 5. [`SignedClaims::standing`]: the key's own end, issuer, audience and times, on every request anew.
 //!
 //! `jsonwebtoken` does the cryptography. Its own claim checks differ from ours in nine places (leeway 60 s,
@@ -92,14 +92,14 @@ pub enum Standing {
 /// # Errors
 /// [`TokenFault::Malformed`] for the form, [`TokenFault::Invalid`] for the key, signature and claim types.
 pub fn read(token: &str, ring: &KeyRing) -> Result<SignedClaims, TokenFault> {
-    let parts = Parts::of(token)?;
-    let all = object(parts.payload)?;
-    let key_retires_at = parts.key(ring)?.life().retires_at;
+    // Nothing of a payload is parsed before its signature is good.
+    let (payload, key) = read_raw(token, ring)?;
+    let all = json::object(&payload).map_err(|_| TokenFault::Malformed)?;
+    let key_retires_at = key.life().retires_at;
     Ok(SignedClaims { claims: Arc::new(Claims::from_json(all)?), key_retires_at })
 }
 
-/// The bytes that a token's signature covers, whatever they are, and the key that checked it: steps 1 to 3, for
-/// the command line.
+/// The payload under a good signature, whatever it is, and the key that checked it: steps 1 to 3.
 ///
 /// # Errors
 /// As [`read`], but for the claims.

@@ -35,32 +35,27 @@ mod policies;
 
 /// One canonical path, judged and forwarded.
 mod paths;
-/// Heads and framings with two readings.
+/// Heads that are too long or too slow.
 mod smuggling;
 
-/// Backends whose answers end in two places, or that say more than they were asked.
-mod attacks_backend;
+/// What broke other gateways, and what must hold when the input is hostile.
+mod attacks;
 /// Clients that hide a credential, or take nothing of what they asked for.
 mod attacks_client;
 
-/// The chain of proxies, `Host`, `Via`, the request id.
+/// `Host` and the request id.
 mod forwarded;
-/// Identity fields, hop-by-hop fields, and the token kept back.
-mod headers;
+/// Keys as other programs write them.
 mod keys;
 /// What is minted, and with which keys.
 mod minting;
 /// The key folder, and keys that follow one another.
 mod rotation;
-/// What is verified.
-mod tokens;
 
 /// Login, refresh, reauth, logout, me, public keys.
 mod endpoints;
-/// Logout that nobody outruns, logins that stall nobody.
+/// Logins that stall nobody, tokens without a session.
 mod sessions;
-/// What was acknowledged is kept.
-mod state;
 /// `users.toml` and `freshgate user`.
 mod users;
 
@@ -76,8 +71,7 @@ mod explaining;
 mod reviewing;
 /// The schema for editors.
 mod schema;
-/// Logs, access lines, metrics, and secrets that never print.
-mod vectors;
+/// Logs, access lines, metrics.
 mod visibility;
 
 /// Bad input gets a clear error and loses nothing.
@@ -86,9 +80,5 @@ mod bad_input;
 mod inspecting;
 /// What the README shows is true.
 mod readme;
-/// Live reload: whole or not at all, without losing a request.
-mod reload;
 /// Report mode, and what the log and the counters say of it.
 mod report_mode;
-/// SIGTERM and SIGINT.
-mod shutdown;

@@ -51,11 +51,11 @@ section! {
         /// How long a backend may pause inside an answer; then its connection and the client's are cut. An upstream can set its own `timeout_idle`.
         response_idle: Duration = "60s",
         /// Most requests that one upstream may have at once, over all data threads: a backend that hangs fills its own places, and no
-        /// other's. An upstream can set its own `requests_max`.
+        /// other's. A place is kept until the answer has ended. An upstream can set its own `requests_max`.
         upstream_requests: usize = 1000,
         /// Most requests that wait for a place at one upstream; more are told 503 at once. An upstream can set its own `queue_max`.
         upstream_queue: usize = 1000,
-        /// How long a request waits for a place; then it is told 503.
+        /// How long a request waits for a place at an upstream; then it is told 503.
         upstream_queue_timeout: Duration = "5s",
         /// Most tokens a second with a bad signature that each data thread checks for one address (of IPv6, one /64 network). Beyond it a
         /// token that is not known to be good is told 503, unchecked: a flood of forged tokens costs a bounded part of a core.

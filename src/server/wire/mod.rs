@@ -10,7 +10,6 @@
 //! [`LINGER_TIME`] and [`LINGER_BYTES_MAX`], since closing with unread bytes resets the connection and may
 //! take the answer with it (RFC 9112 §9.6). hyper calls it; the server has nothing to add.
 
-mod chunked;
 mod clock;
 mod head;
 mod stream;
@@ -24,7 +23,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::policy::Refusal;
-use chunked::Chunked;
+use crate::proxy::chunked::Chunked;
 use clock::{Clock, Stall};
 use head::{Found, Framing, Scan};
 pub use head::{HEADER_COUNT_MAX, check_method};

@@ -11,14 +11,20 @@ use std::time::{Duration, Instant};
 use rusqlite::{ErrorCode, Transaction};
 use tokio::sync::oneshot;
 
+use super::clock;
 use super::database::{self, Database};
-use crate::store::{Revocations, Revoked, Session, StoreFault};
+use super::failures;
+use crate::store::throttle::tallies::Ids;
+use crate::store::{Revocations, Revoked, Session, StoreFault, Tallies};
+use crate::telemetry;
 use crate::token::UnixTime;
 
 /// Most verbs in one transaction: bounds how long the first of them waits for the others.
 const BATCH_MAX: usize = 512;
 /// How often expired rows are removed.
 const PURGE_EVERY: Duration = Duration::from_secs(60);
+/// A system's clock that is this far behind is told.
+const BEHIND_TOLD: Duration = Duration::from_secs(2);
 /// How long a row is kept beyond its expiry: longer than the greatest `[tokens] leeway` (5 minutes), for
 /// which an expired token may still be accepted, and a clock that is set back a little.
 const PURGE_MARGIN_S: u64 = 900;
@@ -33,6 +39,7 @@ pub(super) enum Verb {
     Find(String, UnixTime, Reply<Option<Session>>),
     StepUp(String, UnixTime, Reply<bool>),
     Revoke(Revoked, UnixTime, Reply<()>),
+    Keep(Ids, Reply<()>),
 }
 
 /// What a verb did in a transaction that is not yet committed.
@@ -50,19 +57,28 @@ enum Outcome {
 pub(super) struct Owner {
     database: Database,
     verbs: Receiver<Verb>,
-    revocations: Arc<Revocations>,
+    memory: Memory,
     clock: fn() -> UnixTime,
     purge_at: Instant,
+    /// Whether it was told that the system's clock is behind.
+    pub(super) told_behind: bool,
+}
+
+/// What the file says, in memory.
+pub(super) struct Memory {
+    pub(super) revocations: Arc<Revocations>,
+    pub(super) tallies: Arc<Tallies>,
 }
 
 impl Owner {
     pub(super) fn new(
         database: Database,
         verbs: Receiver<Verb>,
-        revocations: Arc<Revocations>,
+        memory: Memory,
         clock: fn() -> UnixTime,
     ) -> Owner {
-        Owner { database, verbs, revocations, clock, purge_at: Instant::now() }
+        let purge_at = Instant::now();
+        Owner { database, verbs, memory, clock, purge_at, told_behind: false }
     }
 
     /// Runs until every sender is gone and every verb is answered.
@@ -76,19 +92,27 @@ impl Owner {
                     self.commit(batch);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Disconnected) => break,
             }
             if Instant::now() >= self.purge_at {
                 self.purge();
+                self.tell_behind();
             }
         }
+        // What happened since the last commit, for whoever opens the file next.
+        let now = (self.clock)();
+        let _kept_a_minute_ago = self.database.begin().and_then(|transaction| {
+            clock::saw(&transaction, now)?;
+            transaction.commit()
+        });
     }
 
     fn commit(&mut self, batch: Vec<Verb>) {
-        match in_transaction(&mut self.database, &batch) {
+        let now = (self.clock)();
+        match in_transaction(&mut self.database, &batch, &self.memory.tallies, now) {
             Ok(outcomes) => {
                 for (verb, outcome) in batch.into_iter().zip(outcomes) {
-                    verb.answer(outcome, &self.revocations);
+                    verb.answer(outcome, &self.memory.revocations);
                 }
             }
             Err(error) => {
@@ -104,11 +128,13 @@ impl Owner {
         let now = (self.clock)();
         let before = UnixTime(now.0.saturating_sub(PURGE_MARGIN_S));
         let purged = self.database.begin().and_then(|transaction| {
-            let more = database::purge(&transaction, before)?;
+            let more = database::purge(&transaction, before)? | failures::purge(&transaction, now)?;
+            clock::saw(&transaction, now)?;
             transaction.commit()?;
             Ok(more)
         });
-        self.revocations.purge(before);
+        self.memory.revocations.purge(before);
+        self.memory.tallies.purge(now);
         match purged {
             // The rest after the verbs that wait meanwhile.
             Ok(true) => {}
@@ -119,19 +145,43 @@ impl Owner {
             }
         }
     }
+
+    /// Says that the system's clock was set back, once each time that it happens.
+    fn tell_behind(&mut self) {
+        let behind = telemetry::clock_behind();
+        if behind >= BEHIND_TOLD && !self.told_behind {
+            tracing::warn!(
+                event = "clock_behind",
+                seconds = behind.as_secs(),
+                "the system's clock was set back; time goes on here as if it had not been"
+            );
+        }
+        self.told_behind = behind >= BEHIND_TOLD;
+    }
 }
 
 /// Does every verb and commits; on an error nothing is kept.
-fn in_transaction(database: &mut Database, batch: &[Verb]) -> rusqlite::Result<Vec<Outcome>> {
+fn in_transaction(
+    database: &mut Database,
+    batch: &[Verb],
+    tallies: &Tallies,
+    now: UnixTime,
+) -> rusqlite::Result<Vec<Outcome>> {
     let transaction = database.begin()?;
-    let outcomes = batch.iter().map(|verb| verb.act(&transaction)).collect::<Result<_, _>>()?;
+    let acted = batch.iter().map(|verb| verb.act(&transaction, tallies));
+    let outcomes = acted.collect::<Result<_, _>>()?;
+    // A batch that only asks needs no disk.
+    if batch.iter().any(|verb| !matches!(verb, Verb::Find(..))) {
+        clock::saw(&transaction, now)?;
+    }
     transaction.commit()?;
     Ok(outcomes)
 }
 
 impl Verb {
-    /// A caller that went away is not served, except that a revocation is done for whoever asked.
-    fn act(&self, on: &Transaction<'_>) -> rusqlite::Result<Outcome> {
+    /// A caller that went away is not served, except that a revocation is done, and an attempt counted, for
+    /// whoever asked.
+    fn act(&self, on: &Transaction<'_>, tallies: &Tallies) -> rusqlite::Result<Outcome> {
         match self {
             Verb::Start(_, reply) if reply.is_closed() => Ok(Outcome::Nothing),
             Verb::Find(_, _, reply) if reply.is_closed() => Ok(Outcome::Nothing),
@@ -148,6 +198,7 @@ impl Verb {
             Verb::Revoke(what, until, _) => {
                 database::revoke(on, what, *until).map(|()| Outcome::Done)
             }
+            Verb::Keep(ids, _) => failures::keep(on, &tallies.rows(ids)).map(|()| Outcome::Done),
         }
     }
 
@@ -159,7 +210,9 @@ impl Verb {
                 revocations.add(what, until);
                 drop(reply.send(Ok(())));
             }
-            (Verb::Start(_, reply), Outcome::Done) => drop(reply.send(Ok(()))),
+            (Verb::Start(_, reply) | Verb::Keep(_, reply), Outcome::Done) => {
+                drop(reply.send(Ok(())));
+            }
             (Verb::Find(_, _, reply), Outcome::Found(found)) => drop(reply.send(Ok(found))),
             (Verb::StepUp(_, _, reply), Outcome::Alive(alive)) => drop(reply.send(Ok(alive))),
             (verb, Outcome::Refused(fault)) => verb.fail(fault),
@@ -170,7 +223,9 @@ impl Verb {
 
     fn fail(self, fault: StoreFault) {
         match self {
-            Verb::Start(_, reply) | Verb::Revoke(_, _, reply) => drop(reply.send(Err(fault))),
+            Verb::Start(_, reply) | Verb::Revoke(_, _, reply) | Verb::Keep(_, reply) => {
+                drop(reply.send(Err(fault)));
+            }
             Verb::Find(_, _, reply) => drop(reply.send(Err(fault))),
             Verb::StepUp(_, _, reply) => drop(reply.send(Err(fault))),
         }
