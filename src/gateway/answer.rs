@@ -259,5 +259,6 @@ fn closes(refusal: Refusal) -> bool {
             | Refusal::HeaderTooLarge
             | Refusal::RequestTimeout
             | Refusal::BodyTooLarge
+            | Refusal::Internal
     )
 }

@@ -2,8 +2,8 @@
 //!
 //! [`forward`] cannot be called without a [`Permit`]. `headers` is the firewall, `location` hides where a backend is, `target`
 //! says what is asked, `places` bounds what an upstream has at once, `exchange` sends, `pool` and `upstream` hold connections,
-//! `guard` reads what comes over them, `body` and `relay` count and time what streams through, `whoami` is the backend inside
-//! the binary.
+//! `guard` reads what comes over them, `body`, `relay` and `pace` count and time what streams through, `whoami` is the backend
+//! inside the binary.
 
 pub mod body;
 pub(crate) mod chunked;
@@ -12,6 +12,7 @@ pub mod guard;
 pub mod headers;
 mod location;
 pub mod origin;
+pub mod pace;
 pub mod places;
 pub mod pool;
 pub mod relay;
@@ -35,6 +36,7 @@ use body::{BodyFault, BodyWatch, RequestBody};
 use exchange::Exchange;
 use guard::Fault;
 use headers::{Client, Facts, Firewall, Hops};
+use pace::Pace;
 use places::{NoPlace, Place};
 use pool::Pool;
 use relay::ResponseBody;
@@ -90,7 +92,10 @@ impl UpstreamError {
                 Refusal::UpstreamTimeout
             }
             UpstreamError::ClientBody(BodyFault::TooLarge) => Refusal::BodyTooLarge,
-            UpstreamError::ClientBody(BodyFault::ClientStalled) => Refusal::RequestTimeout,
+            UpstreamError::ClientBody(BodyFault::ClientStalled | BodyFault::ClientSlow) => {
+                Refusal::RequestTimeout
+            }
+            UpstreamError::ClientBody(BodyFault::Panicked) => Refusal::Internal,
             UpstreamError::ClientBody(_) => Refusal::BadBody,
             UpstreamError::MaxForwards => Refusal::BadHeader,
             UpstreamError::Rewrite(_) => Refusal::BadPath,
@@ -170,7 +175,7 @@ pub async fn forward(
     if hops == Hops::Malformed {
         return Err(UpstreamError::MaxForwards);
     }
-    let watch = BodyWatch::new();
+    let watch = BodyWatch::new(way.metrics);
     let body = take_body(&mut parts, incoming, plan, way.limits, &watch)?;
     let mut response = match (hops, &way.pool.upstream().target) {
         (Hops::End, _) => last_hop(),
@@ -205,11 +210,12 @@ fn take_body(
     }
     let max = plan.body_max.unwrap_or(limits.body_max);
     if incoming.size_hint().lower() > max {
-        return Err(UpstreamError::ClientBody(BodyFault::TooLarge));
+        return Err(UpstreamError::ClientBody(watch.failed(BodyFault::TooLarge)));
     }
     if incoming.size_hint().exact().is_none() {
         // Said aloud, since a client drops the body of a GET whose length it was not told.
         parts.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
-    Ok(RequestBody::streamed(incoming, max, limits.body_idle, Arc::clone(watch)))
+    let pace = Pace::new(limits.body_idle, limits.body_rate_min);
+    Ok(RequestBody::streamed(incoming, max, pace, Arc::clone(watch)))
 }

@@ -9,8 +9,9 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::body::{BodyFault, Idle};
+use super::body::BodyFault;
 use super::exchange::Held;
+use super::pace::Pace;
 
 /// A response body on its way to a client.
 #[derive(Debug)]
@@ -25,7 +26,7 @@ pub enum ResponseBody {
 #[derive(Debug)]
 pub struct Relay {
     body: Incoming,
-    idle: Idle,
+    pace: Pace,
     /// The connection goes back to its pool when the body has ended cleanly, and is closed otherwise; the place is left.
     held: Option<Held>,
 }
@@ -43,7 +44,7 @@ impl ResponseBody {
             return ResponseBody::Full(None);
         }
         let held = Some(held);
-        ResponseBody::Streamed(Box::new(Relay { body, idle: Idle::new(idle), held }))
+        ResponseBody::Streamed(Box::new(Relay { body, pace: Pace::new(idle, 0), held }))
     }
 }
 
@@ -86,12 +87,12 @@ impl Relay {
         let frame = match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
-                ready!(self.idle.poll(cx));
+                let _paused = ready!(self.pace.poll(cx));
                 self.held = None;
                 return Poll::Ready(Some(Err(BodyFault::UpstreamStalled)));
             }
         };
-        self.idle.reset();
+        self.pace.moved(0);
         match frame {
             Some(Ok(frame)) if frame.is_data() => {
                 if self.body.is_end_stream() {

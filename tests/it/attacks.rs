@@ -12,8 +12,14 @@ mod clock;
 mod configuration;
 /// Answers that come early, and what one client gets of another's.
 mod exchanges;
+/// Floods: forged tokens, logins, garbage.
+mod flood;
 /// Weak keys never load, `kid` is only a name, a signature has one form, rotation loses nobody.
 mod keys;
+/// Each limit of a connection and of a request head.
+mod limits;
+/// Each limit of a body, on its way in and on its way out.
+mod limits_bodies;
 /// Who exists is told to nobody, bodies have one reading, passwords are taken whole.
 mod login;
 /// What a logout ended is dead everywhere, and no page shows a token.

@@ -40,8 +40,6 @@ mod smuggling;
 
 /// What broke other gateways, and what must hold when the input is hostile.
 mod attacks;
-/// Clients that hide a credential, or take nothing of what they asked for.
-mod attacks_client;
 
 /// `Host` and the request id.
 mod forwarded;
@@ -54,7 +52,7 @@ mod rotation;
 
 /// Login, refresh, reauth, logout, me, public keys.
 mod endpoints;
-/// Logins that stall nobody, tokens without a session.
+/// Tokens without a session.
 mod sessions;
 /// `users.toml` and `freshgate user`.
 mod users;

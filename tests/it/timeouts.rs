@@ -56,17 +56,6 @@ fn a_slow_upload_is_not_a_slow_backend() {
 }
 
 #[test]
-fn a_client_that_pauses_inside_its_body_is_408_after_body_idle() {
-    let upstream = Upstream::echo();
-    let toml = "[limits]\nbody_idle = \"300ms\"\n[routes]\n\"/**\" = \"public\"\n";
-    let gateway = Gateway::in_front_of(&upstream, toml);
-    let mut connection = gateway.client().connect();
-    connection.write("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nabc");
-    connection.response().refused(408, "request-timeout");
-    assert!(connection.is_closed());
-}
-
-#[test]
 fn a_client_that_goes_away_frees_the_backend() {
     let upstream = Upstream::hanging();
     let gateway = app(&upstream, "", "");

@@ -35,10 +35,10 @@ section! {
         /// cut.
         body_idle: Duration = "30s",
         /// The fewest bytes a second that a client must send of a request body, or take of an answer that waits for it, on average over each
-        /// `body_idle`; then its connection is cut. `"0B"` asks for no rate.
+        /// `body_idle` of waiting for it; then its connection is cut. `"0B"` asks for no rate.
         body_rate_min: Size = "500B",
         /// Most client connections at once; more are told 503 and closed, and counted. Each needs a file descriptor, and
-        /// a second one towards the backend: see `ulimit -n`.
+        /// a second one towards the backend: see `ulimit -n`. Where there are not enough, fewer are taken.
         connections_max: usize = 10000,
         /// Most of them from one address (of IPv6, from one /64 network). `trusted_proxies` are not counted: they bring many clients.
         connections_per_address: usize = 2000,
