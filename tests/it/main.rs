@@ -47,6 +47,8 @@ mod keys;
 mod locations;
 /// What is minted, and with which keys.
 mod minting;
+/// The key folder, and keys that follow one another.
+mod rotation;
 
 /// Login, refresh, reauth, logout, me, public keys.
 mod endpoints;
@@ -70,6 +72,8 @@ mod visibility;
 
 /// Bad input gets a clear error and loses nothing.
 mod bad_input;
+/// What is said of a token.
+mod inspecting;
 /// What the README shows is true.
 mod readme;
 /// Report mode, and what the log and the counters say of it.

@@ -209,18 +209,18 @@ impl World {
             (Some(claims), Ok(_) | Err(Standing::Anonymous)) => Ok(Standing::assumed(claims)),
             (_, Err(standing)) => Ok(standing),
             // Keys are read, and made on a first run, only when there is a token to verify.
-            (None, Ok(token)) => Ok(match verify::read(token, self.ring()?) {
+            (None, Ok(token)) => Ok(match verify::read(token, self.ring(now)?) {
                 Ok(signed) => signed.standing(&self.config.tokens, now),
                 Err(fault) => Standing::Unproven(fault),
             }),
         }
     }
 
-    fn ring(&self) -> Result<&KeyRing, Failure> {
+    fn ring(&self, now: UnixTime) -> Result<&KeyRing, Failure> {
         if let Some(ring) = self.ring.get() {
             return Ok(ring);
         }
-        let ring = build::key_ring(&self.config)?;
+        let ring = build::key_ring(&self.config, now)?;
         Ok(self.ring.get_or_init(|| ring))
     }
 

@@ -133,8 +133,9 @@ section! {
 }
 
 section! {
-    /// A key that checks tokens. The first that can sign signs ours. Without any, the gateway makes an ES256 key on its
-    /// first run and keeps it in the state directory. A secret is never written into this file: it is
+    /// A key that checks tokens. The first that can sign signs ours. Without any, the keys are those of the key folder in
+    /// the state directory, where the gateway makes an ES256 key on its first run and `freshgate key` rotates them
+    /// (`docs/keys.md`); with one, that folder is not read. A secret is never written into this file: it is
     /// `{ env = "NAME" }`, an environment variable, or `{ file = "PATH" }`, a file that only its owner can read
     /// (`chmod 600`). One newline at the end of such a file is not part of the secret.
     pub struct RawKey {
