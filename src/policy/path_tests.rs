@@ -158,7 +158,6 @@ fn parameters_are_forwarded_and_not_judged_where_they_pass() {
     for (raw, sent, judged) in [
         ("/admin;a=b/x", "/admin;a=b/x", "/admin/x"),
         ("/a;x;y/b;z", "/a;x;y/b;z", "/a/b"),
-        ("/a%3bx/", "/a%3Bx/", "/a/"),
         ("/%61;%62", "/a;b", "/a"),
         ("/a/;x", "/a/;x", "/a/"),
         ("/a/b", "/a/b", "/a/b"),
@@ -167,8 +166,12 @@ fn parameters_are_forwarded_and_not_judged_where_they_pass() {
         assert_eq!((path.as_str(), path.judged()), (sent, judged), "{raw}");
         becomes(raw, &rules, sent);
     }
-    for raw in ["/a/..;x/b", "/a/.;/b", "/%2e%2e;/b", "/..%3Bx"] {
+    for raw in ["/a/..;x/b", "/a/.;/b", "/%2e%2e;/b"] {
         refused(raw, &rules, PathFault::DOT_SEGMENT);
+    }
+    // A servlet container reads `b;x`, which is not `b`: a public `/a/b` would open it.
+    for raw in ["/a/b%3Bx", "/a/b;x%3b", "/..%3Bx"] {
+        refused(raw, &rules, PathFault::SEMICOLON);
     }
     refused("/;x/admin", &rules, PathFault::EMPTY_SEGMENT);
     let resolve = PathRules { resolve_dot_segments: true, ..rules };

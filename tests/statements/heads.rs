@@ -1,0 +1,237 @@
+//! A strict reading of requests (RFC 9112), as a proxy may send them on: one request after the other, each byte of it
+//! accounted for. Slow and plain; it shares no code with the wire guard.
+
+/// One whole request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Bytes of its head.
+    pub head: usize,
+    /// Bytes of its body with its framing; `None` when it has not all come.
+    pub body: Option<usize>,
+    /// Whether it asks for another protocol.
+    pub upgrade: bool,
+}
+
+/// What the head of a request may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Bytes of a target.
+    pub target: usize,
+    /// Fields.
+    pub fields: usize,
+    /// Bytes of the field section with its last empty line.
+    pub section: usize,
+}
+
+/// Why there is no request at the start of some bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Not {
+    /// No whole head has come.
+    Yet,
+    /// It can never be one.
+    Good,
+}
+
+/// The request that `bytes` begin with.
+///
+/// # Errors
+/// Why they do not begin with one.
+pub fn request(bytes: &[u8], bounds: &Bounds) -> Result<Request, Not> {
+    let head = end_of_head(bytes).ok_or(Not::Yet)?;
+    let (framing, upgrade) = read_head(&bytes[..head], bounds).ok_or(Not::Good)?;
+    let rest = &bytes[head..];
+    let body = match framing {
+        Framing::None => Some(0),
+        Framing::Length(length) => {
+            usize::try_from(length).ok().filter(|length| *length <= rest.len())
+        }
+        Framing::Chunked => match chunked(rest) {
+            Ok(length) => Some(length),
+            Err(_) => None,
+        },
+    };
+    Ok(Request { head, body, upgrade })
+}
+
+/// Behind the first empty line that ends in CRLF.
+fn end_of_head(bytes: &[u8]) -> Option<usize> {
+    bytes.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4)
+}
+
+enum Framing {
+    None,
+    Length(u64),
+    Chunked,
+}
+
+fn read_head(head: &[u8], bounds: &Bounds) -> Option<(Framing, bool)> {
+    let text: Vec<&[u8]> = lines(&head[..head.len() - 4])?;
+    let (line, fields) = text.split_first()?;
+    let newer = request_line(line, bounds)?;
+    let section: usize = fields.iter().map(|one| one.len() + 2).sum::<usize>() + 2;
+    if fields.len() > bounds.fields || section > bounds.section {
+        return None;
+    }
+    let fields: Vec<(String, &[u8])> =
+        fields.iter().map(|one| field(one)).collect::<Option<_>>()?;
+    let all = |wanted: &str| -> Vec<&[u8]> {
+        fields.iter().filter(|(name, _)| name == wanted).map(|(_, value)| *value).collect()
+    };
+    // What a server that folds names would read as one of these.
+    let folded = |wanted: &str| {
+        let fold = |name: &str| name.replace(['_', '.'], "-");
+        fields.iter().filter(|(name, _)| fold(name) == wanted).count()
+    };
+    let hosts = all("host");
+    let good_hosts = hosts.iter().all(|host| is_host(host)) && hosts.len() <= 1;
+    let once = ["content-type", "expect"].iter().all(|name| all(name).len() <= 1);
+    let (lengths, codings) = (all("content-length"), all("transfer-encoding"));
+    let plain =
+        lengths.len() == folded("content-length") && codings.len() == folded("transfer-encoding");
+    if !good_hosts || (newer && hosts.is_empty()) || !once || !plain {
+        return None;
+    }
+    let framing = match (lengths.as_slice(), codings.as_slice()) {
+        ([], []) => Framing::None,
+        ([length], []) => Framing::Length(number(length)?),
+        ([], [coding]) if newer && coding.eq_ignore_ascii_case(b"chunked") => Framing::Chunked,
+        _ => return None,
+    };
+    Some((framing, newer && !all("upgrade").is_empty()))
+}
+
+/// The lines between CRLFs; `None` when a CR or LF stands alone.
+fn lines(text: &[u8]) -> Option<Vec<&[u8]>> {
+    let mut lines = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.windows(2).position(|two| two == b"\r\n") {
+        lines.push(&rest[..at]);
+        rest = &rest[at + 2..];
+    }
+    lines.push(rest);
+    let alone = |line: &&[u8]| line.iter().any(|byte| matches!(byte, b'\r' | b'\n'));
+    (!lines.iter().any(alone)).then_some(lines)
+}
+
+/// Whether the version is 1.1; `None` for what is no request line of ours.
+fn request_line(line: &[u8], bounds: &Bounds) -> Option<bool> {
+    let parts: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
+    let [method, target, version] = parts[..] else { return None };
+    let letters = method.iter().all(|byte| byte.is_ascii_uppercase() || *byte == b'-');
+    if !letters || !(1..=32).contains(&method.len()) || matches!(method, b"CONNECT" | b"TRACE") {
+        return None;
+    }
+    let (path, query) = match target.iter().position(|byte| *byte == b'?') {
+        Some(at) => target.split_at(at),
+        None => (target, &[][..]),
+    };
+    let sign = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'#' | b'<' | b'>');
+    let is_path = path.first() == Some(&b'/') && !path.contains(&b'`');
+    if !is_path || query.contains(&b'"') || !target.iter().all(sign) || target.len() > bounds.target
+    {
+        return None;
+    }
+    match version {
+        b"HTTP/1.1" => Some(true),
+        b"HTTP/1.0" => Some(false),
+        _ => None,
+    }
+}
+
+/// Name in small letters, and the value without the white space around it.
+fn field(line: &[u8]) -> Option<(String, &[u8])> {
+    let colon = line.iter().position(|byte| *byte == b':')?;
+    let (name, value) = (&line[..colon], &line[colon + 1..]);
+    let token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    if name.is_empty() || !name.iter().all(token) || !value.iter().all(is_text) {
+        return None;
+    }
+    Some((String::from_utf8_lossy(name).to_ascii_lowercase(), trimmed(value)))
+}
+
+fn trimmed(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
+}
+
+fn is_text(byte: &u8) -> bool {
+    matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
+}
+
+/// A name, an IPv4 address or a bracketed IPv6 address, and perhaps a port.
+fn is_host(value: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(value) else { return false };
+    let (name, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, port)) if address.parse::<std::net::Ipv6Addr>().is_ok() => ("v6", port),
+        Some(_) => return false,
+        None => text.split_at(text.find(':').unwrap_or(text.len())),
+    };
+    let digits = port.strip_prefix(':').unwrap_or(port);
+    let good_port = port.is_empty()
+        || (port.starts_with(':')
+            && digits.bytes().all(|byte| byte.is_ascii_digit())
+            && (digits.is_empty() || digits.parse::<u16>().is_ok()));
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let label = |label: &str| {
+        !label.is_empty()
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    good_port && text.len() <= 270 && name.split('.').all(label)
+}
+
+fn number(value: &[u8]) -> Option<u64> {
+    let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    let number: u64 = std::str::from_utf8(value).ok().filter(|_| digits)?.parse().ok()?;
+    (number <= i64::MAX as u64).then_some(number)
+}
+
+/// Bytes of a chunked body at the start of `bytes` (RFC 9112 §7.1), its trailer section included.
+///
+/// # Errors
+/// Why there is none.
+pub fn chunked(bytes: &[u8]) -> Result<usize, Not> {
+    let mut at = 0;
+    let mut extensions = 0;
+    loop {
+        let line = line(&bytes[at..])?;
+        let size = line.split(|byte| *byte == b';').next().unwrap_or_default();
+        extensions += line.len().saturating_sub(size.len() + 1);
+        let hex = (1..=16).contains(&size.len()) && size.iter().all(u8::is_ascii_hexdigit);
+        if !hex || !line.iter().all(is_text) || extensions > 16 * 1024 {
+            return Err(Not::Good);
+        }
+        let size =
+            std::str::from_utf8(size).ok().and_then(|size| u64::from_str_radix(size, 16).ok());
+        at += line.len() + 2;
+        let Some(size) = size.filter(|size| *size > 0) else { break };
+        let end =
+            usize::try_from(size).ok().and_then(|size| at.checked_add(size)).ok_or(Not::Yet)?;
+        match bytes.get(end..).ok_or(Not::Yet)? {
+            [b'\r', b'\n', ..] => at = end + 2,
+            [] | [b'\r'] => return Err(Not::Yet),
+            _ => return Err(Not::Good),
+        }
+    }
+    let mut trailers = 0;
+    loop {
+        let line = line(&bytes[at..])?;
+        at += line.len() + 2;
+        if line.is_empty() {
+            return Ok(at);
+        }
+        field(line).ok_or(Not::Good)?;
+        trailers += line.len() - 1;
+        if trailers > 8 * 1024 {
+            return Err(Not::Good);
+        }
+    }
+}
+
+/// Up to the next CRLF.
+fn line(bytes: &[u8]) -> Result<&[u8], Not> {
+    let end = bytes.windows(2).position(|two| two == b"\r\n").ok_or(Not::Yet)?;
+    let line = &bytes[..end];
+    if line.iter().any(|byte| matches!(byte, b'\r' | b'\n')) { Err(Not::Good) } else { Ok(line) }
+}
