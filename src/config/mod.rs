@@ -5,6 +5,7 @@
 //! Called once at start and once for each reload; never on the way of a request.
 
 pub mod diagnostic;
+pub mod limits_page;
 #[cfg(test)]
 mod lint_tests;
 pub mod lower;
@@ -109,12 +110,16 @@ pub struct Upstream {
     pub timeout_connect: Duration,
     /// How long the backend may take from the end of our request head to its response head.
     pub timeout_first_byte: Duration,
-    /// How long either side may pause inside a body.
+    /// How long it may pause inside a response.
     pub timeout_idle: Duration,
     /// How long an unused connection is kept.
     pub keep_alive: Duration,
     /// How many unused connections each data thread keeps.
     pub idle_max: usize,
+    /// Most requests that it has at once, over all data threads.
+    pub requests_max: usize,
+    /// Most requests that wait for a place.
+    pub queue_max: usize,
 }
 
 /// Where an upstream is.
@@ -191,18 +196,42 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// How long a connection may wait for its next request.
     pub keep_alive: Duration,
+    /// Most requests on one connection.
+    pub requests_per_connection: usize,
     /// Largest request body, in bytes.
     pub body_max: u64,
     /// How long a client may pause inside a body, or take nothing of an answer.
     pub body_idle: Duration,
+    /// Fewest bytes a second from or to a client, averaged over `body_idle`; 0 asks for none.
+    pub body_rate_min: u64,
     /// Most connections at once.
     pub connections_max: usize,
-    /// How long requests in flight may take to finish on shutdown.
-    pub drain: Duration,
-    /// Most password checks waiting at once.
-    pub login_queue: usize,
+    /// Most connections at once from one address.
+    pub connections_per_address: usize,
+    /// Largest response head, 1xx responses before it included, in bytes.
+    pub response_header_max: usize,
+    /// Most header fields of a response.
+    pub response_header_count: usize,
+    /// Most 1xx responses before the real one.
+    pub informational_max: usize,
+    /// How long requests wait for a place at an upstream.
+    pub upstream_queue_timeout: Duration,
+    /// Most bad signatures a second that a data thread checks for one address.
+    pub token_failures: usize,
     /// Most verified tokens remembered by each data thread.
     pub token_cache: usize,
+    /// Most password checks waiting at once.
+    pub login_queue: usize,
+    /// Wrong passwords for one account before a wait.
+    pub login_failures_account: usize,
+    /// The longest wait for an account.
+    pub login_delay_account: Duration,
+    /// Wrong passwords from one address before a wait.
+    pub login_failures_address: usize,
+    /// The longest wait for an address.
+    pub login_delay_address: Duration,
+    /// How long requests in flight may take to finish on shutdown.
+    pub drain: Duration,
     /// Data threads; 0 means one for each core.
     pub threads: usize,
 }

@@ -14,7 +14,7 @@ pub fn markdown() -> String {
 const INTRODUCTION: &str = "\
 # gateway.toml
 
-<!-- Printed from src/config/raw.rs. Change it there, then run: FRESHGATE_BLESS=1 cargo test config -->
+<!-- Printed from src/config/raw. Change it there, then run: FRESHGATE_BLESS=1 cargo test config -->
 
 Every table is optional. An unknown key is an error, and every mistake is reported at once: `freshgate check`.
 
@@ -69,6 +69,6 @@ fn section(out: &mut String, heading: &str, table: &Table) {
 }
 
 /// A doc comment as one paragraph.
-fn prose(docs: &[&str]) -> String {
+pub(super) fn prose(docs: &[&str]) -> String {
     docs.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ")
 }

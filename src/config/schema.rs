@@ -14,7 +14,7 @@ pub fn document() -> String {
     let mut schema = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "gateway.toml",
-        "$comment": "Printed from src/config/raw.rs. Change it there, then run: FRESHGATE_BLESS=1 cargo test config",
+        "$comment": "Printed from src/config/raw. Change it there, then run: FRESHGATE_BLESS=1 cargo test config",
     });
     if let (Value::Object(all), Value::Object(file)) = (&mut schema, RawFile::schema()) {
         all.extend(file);

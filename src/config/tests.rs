@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::diagnostic::{Diagnostics, Severity};
 use super::lower::lower;
 use super::read::{Shape, Table};
-use super::{Config, DEFAULT, HostRule, Target, UsersSource, raw, reference, schema};
+use super::{Config, DEFAULT, HostRule, Target, UsersSource, limits_page, raw, reference, schema};
 use crate::policy::Requirement;
 use crate::policy::route::{Action, Endpoint, Forward, RewritePart, RewriteSegment, Route};
 use crate::policy::rules::Wanted;
@@ -107,6 +107,7 @@ fn bad_files_are_rendered_exactly_as_committed() {
 #[test]
 fn the_reference_is_printed_from_the_tables() {
     committed(&root().join("docs/configuration.md"), &reference::markdown());
+    committed(&root().join("docs/limits.md"), &limits_page::markdown());
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod endpoints;
 mod keys;
+mod limits;
 mod lint;
 mod rewrite;
 mod routes;

@@ -1,4 +1,4 @@
-//! `[login]`, `[identity]`, `[limits]`, `[paths]`, `[state]` and `[log]`.
+//! `[login]`, `[identity]`, `[paths]`, `[state]` and `[log]`.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -8,11 +8,10 @@ use tracing_subscriber::EnvFilter;
 
 use super::Lowering;
 use super::keys::reason;
-use crate::config::raw::{RawLimits, RawLog, RawLogin, RawPaths, RawState};
-use crate::config::read::{Field, Named, Spanned};
-use crate::config::values::{MaybeZero, Size};
+use crate::config::raw::{RawLog, RawLogin, RawPaths, RawState};
+use crate::config::read::{Named, Spanned};
 use crate::config::words::{DotSegments, DoubleSlash, Format, Spelling};
-use crate::config::{IdentityHeader, Limits, Log, LogFormat, Login, UsersSource};
+use crate::config::{IdentityHeader, Log, LogFormat, Login, UsersSource};
 use crate::policy::path::PathRules;
 use crate::policy::pattern::{Pattern, Segment};
 
@@ -136,62 +135,6 @@ impl Lowering<'_> {
         headers
     }
 
-    pub(super) fn limits(&mut self, raw: Option<&Spanned<RawLimits>>) -> Limits {
-        let raw = raw.map(|raw| raw.value.clone()).unwrap_or_default();
-        let (target, header) = (raw.target_max(), raw.header_max());
-        self.size_between(&target, "limits.target_max", 64, TARGET_BYTES_MAX);
-        self.size_between(&header, "limits.header_max", HEADER_BYTES_MIN, HEADER_BYTES_MAX);
-        if target.value.0 > header.value.0 && target.value.0 <= TARGET_BYTES_MAX {
-            let span = if target.span.is_empty() { &header.span } else { &target.span };
-            let why = "leaves no room: the target is part of the head";
-            self.out.limit_out_of_range(span, "limits.target_max", why, HEAD_HELP);
-        }
-        for (field, at, low, high) in [
-            (&raw.header_count, "limits.header_count", 1, HEADER_COUNT_MAX),
-            (&raw.connections_max, "limits.connections_max", 1, usize::MAX),
-            (&raw.login_queue, "limits.login_queue", 1, usize::MAX),
-            (&raw.threads, "limits.threads", 0, THREADS_MAX),
-        ] {
-            self.count_between(field, at, low, high);
-        }
-        let MaybeZero(drain) = raw.drain().value;
-        Limits {
-            target_max: target.value.0 as usize,
-            header_max: header.value.0 as usize,
-            header_count: raw.header_count().value,
-            header_timeout: raw.header_timeout().value,
-            keep_alive: raw.keep_alive().value,
-            body_max: raw.body_max().value.0,
-            body_idle: raw.body_idle().value,
-            connections_max: raw.connections_max().value,
-            drain,
-            login_queue: raw.login_queue().value,
-            token_cache: raw.token_cache().value,
-            threads: raw.threads().value,
-        }
-    }
-
-    fn size_between(&mut self, size: &Spanned<Size>, at: &str, low: u64, high: u64) {
-        if !(low..=high).contains(&size.value.0) {
-            let help = format!(
-                "write a size from {} to {}",
-                bytesize::ByteSize(low),
-                bytesize::ByteSize(high)
-            );
-            self.out.limit_out_of_range(&size.span, at, "cannot work", &help);
-        }
-    }
-
-    fn count_between(&mut self, field: &Field<usize>, at: &str, low: usize, high: usize) {
-        if let Some(count) = field.get().filter(|count| !(low..=high).contains(&count.value)) {
-            let help = match high {
-                usize::MAX => format!("write {low} or more"),
-                _ => format!("write a number from {low} to {high}"),
-            };
-            self.out.limit_out_of_range(&count.span, at, "cannot work", &help);
-        }
-    }
-
     pub(super) fn paths(&mut self, raw: Option<&Spanned<RawPaths>>) -> PathRules {
         let raw = raw.map(|raw| raw.value.clone()).unwrap_or_default();
         PathRules {
@@ -233,15 +176,3 @@ fn fold(name: &str) -> String {
 
 /// In the state directory, where no users are named.
 const USERS_FILE: &str = "users.toml";
-/// The HTTP library cannot read heads into less.
-const HEADER_BYTES_MIN: u64 = 8 * 1024;
-/// Memory that each connection may take.
-const HEADER_BYTES_MAX: u64 = 1024 * 1024;
-/// No server or browser takes longer ones (RFC 9110 §4.1 asks for 8000 octets).
-const TARGET_BYTES_MAX: u64 = 64 * 1024;
-/// What the HTTP library's header map holds comfortably.
-const HEADER_COUNT_MAX: usize = 1000;
-/// More threads than any machine has cores are a slip of the pen.
-const THREADS_MAX: usize = 1024;
-const HEAD_HELP: &str =
-    "make `target_max` smaller than `header_max`: usual are \"8KiB\" and \"32KiB\"";

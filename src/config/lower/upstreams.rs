@@ -6,8 +6,9 @@ use http::uri::Authority;
 use http::{HeaderValue, Uri};
 
 use super::Lowering;
-use crate::config::raw::{RawFile, RawUpstream};
-use crate::config::read::Spanned;
+use super::limits::UPSTREAM_REQUESTS_MAX;
+use crate::config::raw::{RawFile, RawLimits, RawUpstream};
+use crate::config::read::{Field, Spanned};
 use crate::config::{HostRule, Target, Upstream};
 
 /// The name of the upstream at the top of the file.
@@ -18,9 +19,10 @@ impl Lowering<'_> {
     /// target that is never used, so that routes to it are not reported as well.
     pub(super) fn upstreams(&mut self, raw: &RawFile) -> Vec<Upstream> {
         let mut upstreams = Vec::new();
+        let limits = raw.limits.get().map(|limits| limits.value.clone()).unwrap_or_default();
         if !raw.upstream.is_missing() {
             let url = raw.upstream.get();
-            upstreams.push(self.upstream(DEFAULT_UPSTREAM, url, &RawUpstream::default()));
+            upstreams.push(self.upstream(DEFAULT_UPSTREAM, url, &RawUpstream::default(), &limits));
         }
         for (name, settings) in raw.upstreams.get().iter().flat_map(|table| &table.value.0) {
             let known = !upstreams.is_empty() && name.value == DEFAULT_UPSTREAM;
@@ -32,7 +34,7 @@ impl Lowering<'_> {
                 self.out.empty_text(&name.span, "upstreams", "a name, such as [upstreams.app]");
             }
             let Some(settings) = settings.get() else {
-                upstreams.push(self.upstream(&name.value, None, &RawUpstream::default()));
+                upstreams.push(self.upstream(&name.value, None, &RawUpstream::default(), &limits));
                 continue;
             };
             if settings.value.url.is_missing() {
@@ -41,7 +43,7 @@ impl Lowering<'_> {
                 self.out.missing_key(&name.span, &at, "url", example);
             }
             let url = settings.value.url.get();
-            upstreams.push(self.upstream(&name.value, url, &settings.value));
+            upstreams.push(self.upstream(&name.value, url, &settings.value, &limits));
         }
         upstreams
     }
@@ -51,16 +53,22 @@ impl Lowering<'_> {
         name: &str,
         url: Option<&Spanned<String>>,
         settings: &RawUpstream,
+        limits: &RawLimits,
     ) -> Upstream {
+        let at = |key: &str| format!("upstreams.{name}.{key}");
+        self.count_between(&settings.requests_max, &at("requests_max"), 1, UPSTREAM_REQUESTS_MAX);
+        let own = |field: &Field<usize>| field.get().map(|count| count.value);
         Upstream {
             name: Arc::from(name),
             target: url.and_then(|url| self.target(url)).unwrap_or(Target::Whoami),
             host: self.host(&settings.host()),
             timeout_connect: settings.timeout_connect().value,
             timeout_first_byte: settings.timeout_first_byte().value,
-            timeout_idle: settings.timeout_idle().value,
+            timeout_idle: settings.timeout_idle.get().unwrap_or(&limits.response_idle()).value,
             keep_alive: settings.keep_alive().value,
             idle_max: settings.idle_max().value,
+            requests_max: own(&settings.requests_max).unwrap_or(limits.upstream_requests().value),
+            queue_max: own(&settings.queue_max).unwrap_or(limits.upstream_queue().value),
         }
     }
 

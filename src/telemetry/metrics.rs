@@ -1,8 +1,6 @@
-//! Logs, metrics and the clock: what every floor may use, and what knows nothing of any of them.
+//! What is counted, and the text that a metrics server reads. Handles for the request path are resolved once.
 
-use std::io::IsTerminal;
 use std::sync::OnceLock;
-use std::time::SystemTime;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -10,33 +8,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
-use tracing_subscriber::EnvFilter;
 
-/// The one place that reads the clock; everything else takes `now` as an argument.
-#[expect(clippy::disallowed_methods, reason = "this is the one place")]
-pub fn clock() -> SystemTime {
-    SystemTime::now()
-}
-
-/// Starts logging to standard error, as JSON or as text; `None` means text on a terminal, else JSON.
-/// A second call changes nothing.
-///
-/// # Errors
-/// The filter's own words when `level` is not a filter.
-pub fn start_logging(json: Option<bool>, level: &str) -> Result<(), String> {
-    let filter = EnvFilter::try_new(level).map_err(|error| error.to_string())?;
-    let terminal = std::io::stderr().is_terminal();
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(terminal);
-    let _already = if json.unwrap_or(!terminal) {
-        builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
-    } else {
-        builder.try_init()
-    };
-    Ok(())
-}
+use super::Limit;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct RequestLabels {
@@ -62,6 +35,11 @@ struct ResultLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct LimitLabels {
+    limit: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ThreadLabels {
     thread: usize,
 }
@@ -79,6 +57,9 @@ pub struct Metrics {
     configuration: Family<HashLabels, Gauge>,
     reloads: Family<ResultLabels, Counter>,
     reload_refused: Gauge,
+    limits_reached: Family<LimitLabels, Counter>,
+    /// By number of [`Limit`], each there from the start, so that a rate over it is defined.
+    limits: Box<[Counter]>,
     /// Connections open now.
     pub connections: Gauge,
     /// Connections refused because `[limits] connections_max` was reached.
@@ -94,6 +75,10 @@ impl Default for Metrics {
 impl Metrics {
     /// A fresh set, all zero.
     pub fn new() -> Metrics {
+        let limits_reached = Family::<LimitLabels, Counter>::default();
+        let of = |limit: &Limit| LimitLabels { limit: limit.name() };
+        let each = Limit::ALL.iter().map(|limit| limits_reached.get_or_create_owned(&of(limit)));
+        let limits = each.collect();
         let mut metrics = Metrics {
             registry: Registry::with_prefix("freshgate"),
             requests: Family::default(),
@@ -105,6 +90,8 @@ impl Metrics {
             configuration: Family::default(),
             reloads: Family::default(),
             reload_refused: Gauge::default(),
+            limits_reached,
+            limits,
             connections: Gauge::default(),
             connections_refused: Counter::default(),
         };
@@ -133,6 +120,8 @@ impl Metrics {
         registry.register("reloads", reloads, self.reloads.clone());
         let refused = "1 while the file is refused and an older configuration serves";
         registry.register("reload_refused", refused, self.reload_refused.clone());
+        let reached = "How often each limit was reached, by its key in [limits]";
+        registry.register("limits_reached", reached, self.limits_reached.clone());
         let refused = "Connections refused at connections_max";
         registry.register("connections_refused", refused, self.connections_refused.clone());
     }
@@ -178,6 +167,11 @@ impl Metrics {
         let result = if succeeded { "ok" } else { "refused" };
         self.reloads.get_or_create(&ResultLabels { result }).inc();
         self.reload_refused.set(i64::from(!succeeded));
+    }
+
+    /// Counts that a limit was reached. Lock-free.
+    pub fn limit_reached(&self, limit: Limit) {
+        self.limits[limit as usize].inc();
     }
 
     /// Counts a request that a backend did not answer.

@@ -1,7 +1,9 @@
 //! What `gateway.toml` says: every table, every key, its type, its default and its documentation.
 //!
-//! This is the only place that names a key or a default. The doc comments are the reference page: write
+//! These files are the only place that names a key or a default; `limits` is `[limits]`. The doc comments are the reference page: write
 //! them for the operator. Nothing is checked here beyond types; `lower` checks what the words mean.
+
+mod limits;
 
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ use super::read::{
 use super::secret::{ClaimWants, SecretRef};
 use super::values::{MaybeZero, Size};
 use super::words::{DotSegments, DoubleSlash, Format, KeyAlg, Mode, Policy, Spelling};
+pub use limits::RawLimits;
 
 section! {
     /// These stand at the top of the file, before the first `[table]`.
@@ -80,13 +83,17 @@ section! {
         /// How long the backend may take to begin its answer; after that the client gets a 504. A route can set its own
         /// `timeout`.
         timeout_first_byte: Duration = "60s",
-        /// How long the backend may pause inside an answer before the connection is cut.
-        timeout_idle: Duration = "60s",
+        /// Instead of `response_idle` of `[limits]`.
+        timeout_idle: Duration,
         /// How long an unused connection to the backend is kept for the next request. Shorter than the 5 seconds after
         /// which Apache and Node close it themselves: a request must not meet a connection that is just being closed.
         keep_alive: Duration = "4s",
         /// How many unused connections each data thread keeps; 0 opens a new one for every request.
         idle_max: usize = 64,
+        /// Instead of `upstream_requests` of `[limits]`.
+        requests_max: usize,
+        /// Instead of `upstream_queue` of `[limits]`.
+        queue_max: usize,
     }
 }
 
@@ -226,40 +233,6 @@ impl FromToml for RouteLine {
                 None
             }
         }
-    }
-}
-
-section! {
-    /// What one request, one connection and the whole gateway may take. Every limit has a unit: what is over it is refused,
-    /// never cut off.
-    pub struct RawLimits {
-        /// Longest request target (path and query). Browsers and proxies use about 8 KiB; longer ones are attacks or mistakes.
-        target_max: Size = "8KiB",
-        /// Largest request head, the target included; at least 8 KiB. This much memory can be taken by each connection.
-        header_max: Size = "32KiB",
-        /// Most header fields in one request. Browsers send about 20.
-        header_count: usize = 100,
-        /// How long a request head may take to arrive. It ends clients that send one byte at a time to hold a connection.
-        header_timeout: Duration = "10s",
-        /// How long a client's connection may wait for its next request.
-        keep_alive: Duration = "60s",
-        /// Largest request body. A route for uploads can set its own `body_max`.
-        body_max: Size = "10MiB",
-        /// How long a client may pause inside a request body, or take nothing of an answer; then its connection is
-        /// cut.
-        body_idle: Duration = "30s",
-        /// Most client connections at once; more are told 503 and closed, and counted. Each needs a file descriptor, and
-        /// a second one towards the backend: see `ulimit -n`.
-        connections_max: usize = 10000,
-        /// How long requests in flight may take to finish when the gateway is stopped; then they are cut.
-        drain: MaybeZero = "30s",
-        /// Most password checks that wait at once; more are answered 503. A check takes some 20 milliseconds of one core.
-        login_queue: usize = 256,
-        /// Most verified tokens that each data thread remembers, so that a token's signature is checked once and not on every
-        /// request. Expiry and revocation are still checked every time. 0 remembers none.
-        token_cache: usize = 10000,
-        /// Data threads; 0 is one for each core.
-        threads: usize = 0,
     }
 }
 

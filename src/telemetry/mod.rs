@@ -1,0 +1,40 @@
+//! Logs, metrics and the clock: what every floor may use, and what knows nothing of any of them.
+//!
+//! `metrics` is all that is counted, `limit` the closed list of limits that can be reached.
+
+mod limit;
+mod metrics;
+
+use std::io::IsTerminal;
+use std::time::SystemTime;
+
+use tracing_subscriber::EnvFilter;
+
+pub use limit::Limit;
+pub use metrics::{Metrics, RouteMeter, ThreadMeter};
+
+/// The one place that reads the clock; everything else takes `now` as an argument.
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+pub fn clock() -> SystemTime {
+    SystemTime::now()
+}
+
+/// Starts logging to standard error, as JSON or as text; `None` means text on a terminal, else JSON.
+/// A second call changes nothing.
+///
+/// # Errors
+/// The filter's own words when `level` is not a filter.
+pub fn start_logging(json: Option<bool>, level: &str) -> Result<(), String> {
+    let filter = EnvFilter::try_new(level).map_err(|error| error.to_string())?;
+    let terminal = std::io::stderr().is_terminal();
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(terminal);
+    let _already = if json.unwrap_or(!terminal) {
+        builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
+    } else {
+        builder.try_init()
+    };
+    Ok(())
+}
