@@ -10,6 +10,7 @@ use std::path::Path;
 use http::{HeaderName, HeaderValue};
 use proptest::prelude::*;
 use proptest::sample::select;
+use statements::spellings::spellings_of_admin;
 use statements::{configuration, credentials, firewall, jsons, paths, routes, tokens, wire};
 
 /// A text glued together of these.
@@ -42,6 +43,18 @@ fn what_the_fuzz_targets_start_from_holds() {
     });
     seeds("wire", wire::hold);
     seeds("configuration", |data| configuration::hold(data, folder.path()));
+}
+
+#[test]
+fn no_spelling_of_a_path_is_judged_as_another() {
+    let spellings = spellings_of_admin();
+    assert!(spellings.len() >= 470, "{}", spellings.len());
+    // Each knob alone, and each with each: the others are up to the fuzz target.
+    for knobs in (0..128_u8).filter(|knobs| knobs.count_ones() <= 2) {
+        for spelling in &spellings {
+            paths::hold_for(spelling.as_bytes(), &paths::rules(knobs));
+        }
+    }
 }
 
 const PATHS: &[&str] = &[

@@ -45,10 +45,7 @@ pub fn request(bytes: &[u8], bounds: &Bounds) -> Result<Request, Not> {
         Framing::Length(length) => {
             usize::try_from(length).ok().filter(|length| *length <= rest.len())
         }
-        Framing::Chunked => match chunked(rest) {
-            Ok(length) => Some(length),
-            Err(_) => None,
-        },
+        Framing::Chunked => chunked(rest).ok(),
     };
     Ok(Request { head, body, upgrade })
 }

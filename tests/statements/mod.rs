@@ -13,5 +13,6 @@ pub mod jsons;
 pub mod paths;
 pub mod readings;
 pub mod routes;
+pub mod spellings;
 pub mod tokens;
 pub mod wire;
