@@ -6,8 +6,8 @@
 pub struct Request {
     /// Bytes of its head.
     pub head: usize,
-    /// Bytes of its body with its framing; `None` when it has not all come.
-    pub body: Option<usize>,
+    /// Bytes of its body with its framing, or why there is no whole one.
+    pub body: Result<usize, Not>,
     /// Whether it asks for another protocol.
     pub upgrade: bool,
 }
@@ -41,11 +41,12 @@ pub fn request(bytes: &[u8], bounds: &Bounds) -> Result<Request, Not> {
     let (framing, upgrade) = read_head(&bytes[..head], bounds).ok_or(Not::Good)?;
     let rest = &bytes[head..];
     let body = match framing {
-        Framing::None => Some(0),
+        Framing::None => Ok(0),
         Framing::Length(length) => {
-            usize::try_from(length).ok().filter(|length| *length <= rest.len())
+            let length = usize::try_from(length).ok().filter(|length| *length <= rest.len());
+            length.ok_or(Not::Yet)
         }
-        Framing::Chunked => chunked(rest).ok(),
+        Framing::Chunked => chunked(rest),
     };
     Ok(Request { head, body, upgrade })
 }
