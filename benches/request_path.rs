@@ -7,14 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use freshgate::gateway::tokens::TokenCache;
 use freshgate::policy::path::{CanonicalPath, PathRules};
 use freshgate::policy::pattern::Pattern;
 use freshgate::policy::route::{Action, Forward, Route, RouteTable};
 use freshgate::policy::{Requirement, decide};
-use freshgate::token::keys::{Algorithm, Key, KeyMaterial, KeyRing, KeySpec};
+use freshgate::telemetry::Metrics;
+use freshgate::token::keys::{Algorithm, Key, KeyRing, KeySpec, generate};
 use freshgate::token::mint::Mint;
 use freshgate::token::verify::{TokenRules, read};
-use freshgate::token::{Secret, TokenKind, UnixTime};
+use freshgate::token::{TokenKind, UnixTime};
 use serde_json::Map;
 
 const NOW: UnixTime = UnixTime(1_800_000_000);
@@ -60,14 +62,7 @@ fn routes(criterion: &mut Criterion) {
 }
 
 fn ring(algorithm: Algorithm) -> KeyRing {
-    let material = match algorithm {
-        Algorithm::Hs256 => KeyMaterial::Secret(Secret::new([7; 32])),
-        Algorithm::Es256 => {
-            let dir = tempfile::tempdir().expect("a directory");
-            let spec = freshgate::store::keyfile::load_or_create(dir.path()).expect("a new key");
-            spec.material
-        }
-    };
+    let material = generate(algorithm).expect("a new key");
     let spec = KeySpec { id: "k".to_owned(), algorithm, material };
     KeyRing::new(vec![Key::parse(&spec).expect("a good key")])
 }
@@ -95,6 +90,13 @@ fn tokens(criterion: &mut Criterion) {
         let token = mint.sign(&ring, &rules, NOW).expect("the ring signs").token;
         group.bench_function(format!("read {}", algorithm.name()), |bench| {
             bench.iter(|| read(black_box(&token), &ring).is_ok());
+        });
+        group.bench_function(format!("mint {}", algorithm.name()), |bench| {
+            bench.iter(|| mint.sign(black_box(&ring), &rules, NOW).is_ok());
+        });
+        let cache = TokenCache::new(16, Metrics::new().thread(0));
+        group.bench_function(format!("read again {}", algorithm.name()), |bench| {
+            bench.iter(|| cache.read(black_box(&token), &ring).is_ok());
         });
     }
     let ring = ring(Algorithm::Hs256);

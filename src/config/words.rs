@@ -6,14 +6,58 @@ use toml::de::DeValue;
 use super::diagnostic::{Diagnostics, Span};
 use super::macros::words;
 use super::read::FromToml;
+use crate::token::keys::Algorithm;
 
 words! {
     /// The algorithm of a key.
     pub enum KeyAlg {
         /// HMAC with SHA-256.
         Hs256 = "HS256",
+        /// HMAC with SHA-384.
+        Hs384 = "HS384",
+        /// HMAC with SHA-512.
+        Hs512 = "HS512",
+        /// RSASSA-PKCS1-v1_5 with SHA-256.
+        Rs256 = "RS256",
+        /// RSASSA-PKCS1-v1_5 with SHA-384.
+        Rs384 = "RS384",
+        /// RSASSA-PKCS1-v1_5 with SHA-512.
+        Rs512 = "RS512",
+        /// RSASSA-PSS with SHA-256.
+        Ps256 = "PS256",
+        /// RSASSA-PSS with SHA-384.
+        Ps384 = "PS384",
+        /// RSASSA-PSS with SHA-512.
+        Ps512 = "PS512",
         /// ECDSA on P-256 with SHA-256.
         Es256 = "ES256",
+        /// ECDSA on P-384 with SHA-384.
+        Es384 = "ES384",
+        /// ECDSA on P-521 with SHA-512.
+        Es512 = "ES512",
+        /// Ed25519.
+        EdDsa = "EdDSA",
+    }
+}
+
+impl KeyAlg {
+    /// The algorithm that the word names.
+    pub fn algorithm(self) -> Algorithm {
+        match self {
+            KeyAlg::Hs256 => Algorithm::Hs256,
+            KeyAlg::Hs384 => Algorithm::Hs384,
+            KeyAlg::Hs512 => Algorithm::Hs512,
+            KeyAlg::Rs256 => Algorithm::Rs256,
+            KeyAlg::Rs384 => Algorithm::Rs384,
+            KeyAlg::Rs512 => Algorithm::Rs512,
+            KeyAlg::Ps256 => Algorithm::Ps256,
+            KeyAlg::Ps384 => Algorithm::Ps384,
+            KeyAlg::Ps512 => Algorithm::Ps512,
+            KeyAlg::Es256 => Algorithm::Es256,
+            KeyAlg::Es384 => Algorithm::Es384,
+            KeyAlg::Es512 => Algorithm::Es512,
+            KeyAlg::EdDsa => Algorithm::EdDsa,
+        }
     }
 }
 

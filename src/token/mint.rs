@@ -84,7 +84,8 @@ impl Mint<'_> {
             URL_SAFE_NO_PAD.encode(header.to_string()),
             URL_SAFE_NO_PAD.encode(payload)
         );
-        let signature = key.sign(&message).ok_or(NoSigner)?;
+        let signature = key.sign(message.as_bytes()).ok_or(NoSigner)?;
+        let signature = URL_SAFE_NO_PAD.encode(signature);
         Ok(Minted { token: format!("{message}.{signature}"), id, expires_at })
     }
 

@@ -81,19 +81,49 @@ pub enum Standing {
 /// # Errors
 /// [`TokenFault::Malformed`] for the form, [`TokenFault::Invalid`] for the key, signature and claim types.
 pub fn read(token: &str, ring: &KeyRing) -> Result<SignedClaims, TokenFault> {
-    if token.len() > TOKEN_BYTES_MAX {
-        return Err(TokenFault::Malformed);
-    }
-    let (message, signature) = token.rsplit_once('.').ok_or(TokenFault::Malformed)?;
-    let (header, payload) = message.split_once('.').ok_or(TokenFault::Malformed)?;
-    let header = object(header)?;
-    let all = object(payload)?;
-    URL_SAFE_NO_PAD.decode(signature).map_err(|_| TokenFault::Malformed)?;
-    let signed = candidates(&header, ring)?.into_iter().any(|key| key.verifies(message, signature));
-    if !signed {
-        return Err(TokenFault::Invalid);
-    }
+    let parts = Parts::of(token)?;
+    let all = object(parts.payload)?;
+    parts.key(ring)?;
     Ok(SignedClaims(Arc::new(Claims::from_json(all)?)))
+}
+
+/// The bytes that a token's signature covers, whatever they are, and the key that checked it: steps 1 to 3, for
+/// the command line.
+///
+/// # Errors
+/// As [`read`], but for the claims.
+pub fn read_raw<'r>(token: &str, ring: &'r KeyRing) -> Result<(Vec<u8>, &'r Key), TokenFault> {
+    let parts = Parts::of(token)?;
+    let payload = URL_SAFE_NO_PAD.decode(parts.payload).map_err(|_| TokenFault::Malformed)?;
+    Ok((payload, parts.key(ring)?))
+}
+
+/// A token taken apart: three parts of canonical base64url, the first a JSON object.
+struct Parts<'t> {
+    header: Map<String, Value>,
+    payload: &'t str,
+    /// What is signed: header, dot, payload.
+    message: &'t str,
+    signature: Vec<u8>,
+}
+
+impl<'t> Parts<'t> {
+    fn of(token: &'t str) -> Result<Parts<'t>, TokenFault> {
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(TokenFault::Malformed);
+        }
+        let (message, signature) = token.rsplit_once('.').ok_or(TokenFault::Malformed)?;
+        let (header, payload) = message.split_once('.').ok_or(TokenFault::Malformed)?;
+        let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| TokenFault::Malformed)?;
+        Ok(Parts { header: object(header)?, payload, message, signature })
+    }
+
+    /// The key whose signature this is.
+    fn key<'r>(&self, ring: &'r KeyRing) -> Result<&'r Key, TokenFault> {
+        let mut keys = candidates(&self.header, ring)?.into_iter();
+        keys.find(|key| key.verifies(self.message.as_bytes(), &self.signature))
+            .ok_or(TokenFault::Invalid)
+    }
 }
 
 impl SignedClaims {

@@ -47,6 +47,7 @@ mod attacks_client;
 mod forwarded;
 /// Identity fields, hop-by-hop fields, and the token kept back.
 mod headers;
+mod keys;
 /// What is minted, and with which keys.
 mod minting;
 /// What is verified.
@@ -74,6 +75,7 @@ mod reviewing;
 /// The schema for editors.
 mod schema;
 /// Logs, access lines, metrics, and secrets that never print.
+mod vectors;
 mod visibility;
 
 /// Bad input gets a clear error and loses nothing.

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use super::{Diagnostics, Span};
+use crate::token::keys::Algorithm;
 
 impl Diagnostics {
     // Tokens.
@@ -92,14 +93,19 @@ impl Diagnostics {
     }
 
     /// An HMAC secret that can be guessed.
-    pub(crate) fn weak_secret(&mut self, span: &Span, found: usize, wanted: usize) {
-        let help = "make one with `openssl rand -base64 48`, and give it to every backend that shares the key";
+    pub(crate) fn weak_secret(&mut self, span: &Span, alg: Algorithm, found: usize) {
+        let wanted = alg.secret_bytes_min();
+        // In base64 half as many bytes again are what is wanted, and more.
+        let help = format!(
+            "make one with `openssl rand -base64 {}`, and give it to every backend that shares the key",
+            wanted * 3 / 2
+        );
         self.error(
             "weak-secret",
             span,
-            format!("the secret has {found} bytes, HS256 needs {wanted} or more"),
+            format!("the secret has {found} bytes, {} needs {wanted} or more", alg.name()),
             "too short: it could be guessed from one token",
-            help,
+            &help,
         );
     }
 

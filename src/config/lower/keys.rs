@@ -15,10 +15,9 @@ use crate::config::raw::{RawKey, RawTokens};
 use crate::config::read::Spanned;
 use crate::config::secret::SecretRef;
 use crate::config::values::MaybeZero;
-use crate::config::words::KeyAlg;
 use crate::config::{KeyOutline, Resolved};
 use crate::token::Secret;
-use crate::token::keys::{Algorithm, HS256_SECRET_BYTES_MIN, Key, KeyMaterial, KeySpec};
+use crate::token::keys::{Algorithm, Key, KeyMaterial, KeySpec};
 use crate::token::verify::TokenRules;
 
 /// Clocks that are further apart are broken, not different.
@@ -92,16 +91,14 @@ impl Lowering<'_> {
         }
         let resolved = self.resolve(reference, kind != Kind::Public)?;
         let (id, alg) = (key.id.get()?, key.alg.get()?);
-        let algorithm = match alg.value {
-            KeyAlg::Hs256 => Algorithm::Hs256,
-            KeyAlg::Es256 => Algorithm::Es256,
-        };
-        let bytes = resolved.secret.expose().len();
-        if algorithm == Algorithm::Hs256 && bytes < HS256_SECRET_BYTES_MIN {
-            self.out.weak_secret(&reference.span, bytes, HS256_SECRET_BYTES_MIN);
+        let algorithm = alg.value.algorithm();
+        let bytes = resolved.secret.expose();
+        if bytes.len() < algorithm.secret_bytes_min() {
+            let found = bytes.len();
+            self.out.weak_secret(&reference.span, algorithm, found);
             return None;
         }
-        if algorithm == Algorithm::Hs256 && is_guessable(resolved.secret.expose()) {
+        if algorithm.is_symmetric() && is_guessable(bytes) {
             self.out.guessable_secret(&reference.span);
             return None;
         }
@@ -130,11 +127,13 @@ impl Lowering<'_> {
             (&key.public, "public", Kind::Public),
         ];
         let given: Vec<_> = kinds.iter().filter(|(field, ..)| !field.is_missing()).collect();
-        let alg = key.alg.get().map(|alg| alg.value);
-        let fitting = match alg {
-            Some(KeyAlg::Hs256) => "secret = { env = \"NAME\" } or secret = { file = \"PATH\" }",
-            Some(KeyAlg::Es256) => "private = { file = \"PATH\" }, or public = { file = \"PATH\" }",
-            None => "secret (HS256), private or public (ES256), as { file = \"PATH\" }",
+        let symmetric = key.alg.get().map(|alg| alg.value.algorithm().is_symmetric());
+        let fitting = match symmetric {
+            Some(true) => "secret = { env = \"NAME\" } or secret = { file = \"PATH\" }",
+            Some(false) => "private = { file = \"PATH\" }, or public = { file = \"PATH\" }",
+            None => {
+                "secret (HS256 and its kind), private or public (all others), as { file = \"PATH\" }"
+            }
         };
         let [(field, name, kind)] = given.as_slice() else {
             let why = match given.len() {
@@ -144,11 +143,7 @@ impl Lowering<'_> {
             self.out.key_material(here, why, &format!("give it exactly one: {fitting}"));
             return None;
         };
-        let wrong = match alg {
-            Some(KeyAlg::Hs256) => *kind != Kind::Secret,
-            Some(KeyAlg::Es256) => *kind == Kind::Secret,
-            None => false,
-        };
+        let wrong = symmetric.is_some_and(|symmetric| symmetric != (*kind == Kind::Secret));
         let reference = field.get();
         if wrong {
             let span = reference.map_or(here, |reference| &reference.span);
@@ -246,10 +241,7 @@ fn outline(key: &RawKey, reference: &Spanned<SecretRef>, kind: Kind) -> Option<K
         SecretRef::Env(name) => format!("env {name}"),
         SecretRef::File(name) => format!("file {name}"),
     };
-    let algorithm = match key.alg.get()?.value {
-        KeyAlg::Hs256 => Algorithm::Hs256,
-        KeyAlg::Es256 => Algorithm::Es256,
-    };
+    let algorithm: Algorithm = key.alg.get()?.value.algorithm();
     let signs = kind != Kind::Public;
     Some(KeyOutline { id: key.id.get()?.value.clone(), algorithm, signs, origin })
 }

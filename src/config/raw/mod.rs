@@ -127,11 +127,12 @@ section! {
         id: String,
         /// Required. The one algorithm that the key is for.
         alg: KeyAlg,
-        /// For HS256: the shared secret, 32 bytes or more. It signs and checks, so every backend that has it can mint tokens.
+        /// For HS256, HS384 and HS512: the shared secret, at least 32, 48 or 64 bytes, or a JWK. It signs and checks, so every backend
+        /// that has it can mint tokens.
         secret: SecretRef,
-        /// For ES256: a private key in PEM. It signs and checks.
+        /// For all others: a private key in PEM (PKCS#8, PKCS#1 or SEC1) or JWK. It signs and checks.
         private: SecretRef,
-        /// For ES256: a public key in PEM. It only checks.
+        /// For all others: a public key in PEM or JWK. It only checks.
         public: SecretRef,
     }
 }

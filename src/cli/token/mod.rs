@@ -1,4 +1,6 @@
-//! `freshgate token mint | inspect`: tokens by hand, with the keys of the configuration.
+//! `freshgate token mint | inspect | verify`: tokens by hand, with the keys of the configuration or of a JWK file.
+
+mod verify;
 
 use std::io::Read;
 use std::time::Duration;
@@ -8,13 +10,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
+pub use self::verify::VerifyArgs;
 use super::{ConfigArg, Failure};
 use crate::config::Config;
 use crate::server::build;
 use crate::telemetry;
 use crate::token::keys::KeyRing;
 use crate::token::mint::Mint;
-use crate::token::verify::{self, TOKEN_BYTES_MAX};
+use crate::token::verify::{TOKEN_BYTES_MAX, read};
 use crate::token::{Claims, RESERVED_CLAIMS, Standing, TokenKind, UnixTime, json};
 
 /// What to do with a token.
@@ -27,6 +30,8 @@ pub enum TokenCommand {
         /// The token; `-` or nothing reads it from standard input.
         token: Option<String>,
     },
+    /// Check a token and say nothing but good or bad: the exit status is 0 for good ones. Reads it as `inspect` does.
+    Verify(VerifyArgs),
 }
 
 /// What the new token says.
@@ -60,10 +65,15 @@ pub struct MintArgs {
 /// # Errors
 /// A mistake in the configuration or in the arguments, in words.
 pub fn run(command: TokenCommand, config: &ConfigArg) -> Result<(), Failure> {
+    let now = UnixTime::of(telemetry::clock());
+    let command = match command {
+        TokenCommand::Verify(args) => return args.run(config, now),
+        other => other,
+    };
     let config = config.load()?;
     let ring = build::key_ring(&config)?;
-    let now = UnixTime::of(telemetry::clock());
     match command {
+        TokenCommand::Verify(_) => {}
         TokenCommand::Mint(args) => println!("{}", args.mint(&config, &ring, now)?),
         TokenCommand::Inspect { token } => {
             print!("{}", inspect(&given(token)?, &config, &ring, now)?)
@@ -159,8 +169,7 @@ fn inspect(token: &str, config: &Config, ring: &KeyRing, now: UnixTime) -> Resul
     if let Ok(claims) = Claims::from_json(payload) {
         text.push_str(&times(&claims, now));
     }
-    let verdict = match verify::read(token, ring).map(|signed| signed.standing(&config.tokens, now))
-    {
+    let verdict = match read(token, ring).map(|signed| signed.standing(&config.tokens, now)) {
         Err(fault) | Ok(Standing::Unproven(fault)) => {
             format!("refused: {}", crate::policy::Refusal::from(fault).code())
         }
