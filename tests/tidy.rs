@@ -362,3 +362,20 @@ fn every_fuzz_target_has_seeds_and_is_explained() {
     }
     report(&mistakes);
 }
+
+#[test]
+fn the_fuzz_targets_take_the_versions_of_the_product() {
+    let versions = |text: &str| -> Vec<String> {
+        let blocks = text.split("[[package]]").skip(1);
+        blocks.map(|block| block.lines().skip(1).take(2).collect::<Vec<_>>().join(" ")).collect()
+    };
+    let product = versions(include_str!("../Cargo.lock"));
+    let mut mistakes = Vec::new();
+    for one in versions(include_str!("fuzz/Cargo.lock")) {
+        let own = ["freshgate-fuzz", "libfuzzer-sys", "arbitrary"];
+        if !own.iter().any(|name| one.contains(&format!("\"{name}\""))) && !product.contains(&one) {
+            mistakes.push(format!("tests/fuzz/Cargo.lock: {one}: run tests/fuzz/run --lock"));
+        }
+    }
+    report(&mistakes);
+}

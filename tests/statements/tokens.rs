@@ -1,5 +1,6 @@
 //! A token is believed exactly when the written rules (docs/policies.md, RFC 7515, RFC 7519) believe it, whatever its bytes.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use base64::Engine;
@@ -35,10 +36,10 @@ pub fn hold(input: &[u8]) {
 /// A token that a key of ours signed, spoilt in one of some ways; 0 leaves it whole.
 pub fn token(header: &[u8], payload: &[u8], how: u8, at: u8, piece: &str) -> String {
     let [header, payload] = [header, payload].map(|part| URL_SAFE_NO_PAD.encode(part));
-    let key = if at & 1 == 0 { key("k1") } else { key("k2") };
+    let key = &RING.keys()[usize::from(at) % RING.keys().len()];
     let signed = |message: String| {
-        let signature = key.sign(&message).expect("a shared secret signs");
-        format!("{message}.{signature}")
+        let signature = key.sign(message.as_bytes()).expect("all of these sign");
+        format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
     };
     let whole = signed(format!("{header}.{payload}"));
     let place = usize::from(at) * whole.len() / 256;
@@ -63,9 +64,8 @@ pub fn token(header: &[u8], payload: &[u8], how: u8, at: u8, piece: &str) -> Str
 
 /// All statements on one token; `choice` picks the rules.
 pub fn hold_for(token: &str, choice: u8) {
-    let ring = KeyRing::new(vec![key("k1"), key("k2")]);
     let rules = rules(choice);
-    let found = read(token, &ring);
+    let found = read(token, &RING);
     let wanted = model(token);
     assert_eq!(found.is_ok(), wanted.is_some(), "{token}");
     let (Ok(found), Some(claims)) = (found, wanted) else { return };
@@ -90,12 +90,21 @@ fn standing_fault(standing: &Standing) -> Option<TokenFault> {
     }
 }
 
-fn key(id: &str) -> Key {
-    let secret: &[u8] = if id == "k1" { &[1; 32] } else { &[2; 32] };
-    let material = KeyMaterial::Secret(Secret::new(secret));
-    Key::parse(&KeySpec { id: id.to_owned(), algorithm: Algorithm::Hs256, material })
-        .expect("a long enough secret")
-}
+/// Keys that sign one message always alike: two secrets of one algorithm, one of another, and a key pair (RFC 8037 §A.1).
+static RING: LazyLock<KeyRing> = LazyLock::new(|| {
+    let pair = r#"{"kty":"OKP","crv":"Ed25519","alg":"EdDSA","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+    let secret = |bytes: &[u8]| KeyMaterial::Secret(Secret::new(bytes));
+    let keys = [
+        ("k1", Algorithm::Hs256, secret(&[1; 32])),
+        ("k2", Algorithm::Hs256, secret(&[2; 32])),
+        ("k3", Algorithm::Hs512, secret(&[1; 64])),
+        ("k4", Algorithm::EdDsa, KeyMaterial::Private(Secret::new(pair))),
+    ];
+    let keys = keys.into_iter().map(|(id, algorithm, material)| {
+        Key::parse(&KeySpec { id: id.to_owned(), algorithm, material }).expect("a good key")
+    });
+    KeyRing::new(keys.collect())
+});
 
 fn rules(choice: u8) -> TokenRules {
     let some = |bit: u8, text: &str| (choice & bit != 0).then(|| text.to_owned());
@@ -118,13 +127,14 @@ fn model(token: &str) -> Option<Vec<(String, Said)>> {
     let (header, payload) = (part(header)?, part(payload)?);
     let has = |name: &str| header.iter().any(|(own, _)| own == name);
     let fits = ["crit", "zip", "enc", "b64"].iter().all(|name| !has(name))
-        && text(&header, "alg") == Some("HS256")
         && (!has("kid") || text(&header, "kid").is_some());
     let message = &token[..token.len() - signature.len() - 1];
-    // The bytes are compared, and there is one spelling of them.
-    let signed = ["k1", "k2"].into_iter().any(|id| {
-        let named = text(&header, "kid").is_none_or(|kid| kid == id);
-        named && key(id).sign(message).is_some_and(|own| own == signature)
+    let signature = bytes_of(signature)?;
+    // The key that is named, or any, and each for its one algorithm.
+    let signed = RING.keys().iter().any(|key| {
+        text(&header, "kid").is_none_or(|kid| kid == key.id())
+            && text(&header, "alg") == Some(key.algorithm().name())
+            && key.sign(message.as_bytes()).is_some_and(|own| own == signature)
     });
     (fits && signed && well_typed(&payload)).then_some(payload)
 }
