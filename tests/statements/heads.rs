@@ -8,8 +8,8 @@ pub struct Request {
     pub head: usize,
     /// Bytes of its body with its framing, or why there is no whole one.
     pub body: Result<usize, Not>,
-    /// Whether it asks for another protocol.
-    pub upgrade: bool,
+    /// Bytes of its body without its framing.
+    pub payload: usize,
 }
 
 /// What the head of a request may take.
@@ -38,17 +38,18 @@ pub enum Not {
 /// Why they do not begin with one.
 pub fn request(bytes: &[u8], bounds: &Bounds) -> Result<Request, Not> {
     let head = end_of_head(bytes).ok_or(Not::Yet)?;
-    let (framing, upgrade) = read_head(&bytes[..head], bounds).ok_or(Not::Good)?;
+    let framing = read_head(&bytes[..head], bounds).ok_or(Not::Good)?;
     let rest = &bytes[head..];
     let body = match framing {
-        Framing::None => Ok(0),
+        Framing::None => Ok((0, 0)),
         Framing::Length(length) => {
             let length = usize::try_from(length).ok().filter(|length| *length <= rest.len());
-            length.ok_or(Not::Yet)
+            length.map(|length| (length, length)).ok_or(Not::Yet)
         }
         Framing::Chunked => chunked(rest),
     };
-    Ok(Request { head, body, upgrade })
+    let payload = body.map_or(0, |(_, payload)| payload);
+    Ok(Request { head, body: body.map(|(framed, _)| framed), payload })
 }
 
 /// Behind the first empty line that ends in CRLF.
@@ -62,7 +63,7 @@ enum Framing {
     Chunked,
 }
 
-fn read_head(head: &[u8], bounds: &Bounds) -> Option<(Framing, bool)> {
+fn read_head(head: &[u8], bounds: &Bounds) -> Option<Framing> {
     let text: Vec<&[u8]> = lines(&head[..head.len() - 4])?;
     let (line, fields) = text.split_first()?;
     let newer = request_line(line, bounds)?;
@@ -95,7 +96,7 @@ fn read_head(head: &[u8], bounds: &Bounds) -> Option<(Framing, bool)> {
         ([], [coding]) if newer && coding.eq_ignore_ascii_case(b"chunked") => Framing::Chunked,
         _ => return None,
     };
-    Some((framing, newer && !all("upgrade").is_empty()))
+    Some(framing)
 }
 
 /// The lines between CRLFs; `None` when a CR or LF stands alone.
@@ -185,12 +186,13 @@ fn number(value: &[u8]) -> Option<u64> {
     (number <= i64::MAX as u64).then_some(number)
 }
 
-/// Bytes of a chunked body at the start of `bytes` (RFC 9112 §7.1), its trailer section included.
+/// Bytes of a chunked body at the start of `bytes` (RFC 9112 §7.1), its trailer section included, and bytes of it
+/// without framing.
 ///
 /// # Errors
 /// Why there is none.
-pub fn chunked(bytes: &[u8]) -> Result<usize, Not> {
-    let mut at = 0;
+pub fn chunked(bytes: &[u8]) -> Result<(usize, usize), Not> {
+    let (mut at, mut payload) = (0, 0);
     let mut extensions = 0;
     loop {
         let line = line(&bytes[at..])?;
@@ -207,7 +209,7 @@ pub fn chunked(bytes: &[u8]) -> Result<usize, Not> {
         let end =
             usize::try_from(size).ok().and_then(|size| at.checked_add(size)).ok_or(Not::Yet)?;
         match bytes.get(end..).ok_or(Not::Yet)? {
-            [b'\r', b'\n', ..] => at = end + 2,
+            [b'\r', b'\n', ..] => (at, payload) = (end + 2, payload + end - at),
             [] | [b'\r'] => return Err(Not::Yet),
             _ => return Err(Not::Good),
         }
@@ -217,7 +219,7 @@ pub fn chunked(bytes: &[u8]) -> Result<usize, Not> {
         let line = line(&bytes[at..])?;
         at += line.len() + 2;
         if line.is_empty() {
-            return Ok(at);
+            return Ok((at, payload));
         }
         field(line).ok_or(Not::Good)?;
         trailers += line.len() - 1;

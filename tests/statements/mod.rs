@@ -10,6 +10,7 @@ pub mod credentials;
 pub mod firewall;
 pub mod heads;
 pub mod jsons;
+pub mod library;
 pub mod paths;
 pub mod readings;
 pub mod routes;

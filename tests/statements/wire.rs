@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use super::bytes::Bytes;
 use super::heads::{Bounds, Not, Request, request};
+use super::library::{self, Seen};
 
 /// Small, so that what is too large is small too.
 const LIMITS: WireLimits = WireLimits {
@@ -67,6 +68,7 @@ pub fn hold(input: &[u8]) {
     );
     hold_for(input.0, &whole);
     hold_for(input.0, &parts);
+    library_agrees(&whole);
 }
 
 /// What came out of the guard.
@@ -155,6 +157,28 @@ pub fn hold_for(sent: &[u8], passed: &Passed) {
             Err(Not::Good) => panic!("neither passed nor refused: {}", shown()),
         },
     }
+}
+
+/// What a handler is given is what was judged, request by request.
+fn library_agrees(passed: &Passed) {
+    let mut at = 0;
+    let mut wanted = Vec::new();
+    for one in &passed.good {
+        wanted.push(seen(&passed.out[at..], one.payload));
+        at += one.head + one.body.expect("only whole ones are kept");
+    }
+    // The substitute is a request like any other to the library.
+    if passed.refused.is_some() {
+        wanted.push(seen(&passed.out[at..], 0));
+        at = passed.out.len();
+    }
+    library::hold_for(&passed.out, &wanted, at < passed.out.len(), BOUNDS.fields);
+}
+
+fn seen(bytes: &[u8], payload: usize) -> Seen {
+    let mut words = bytes.split(|byte| *byte == b' ');
+    let mut word = || String::from_utf8_lossy(words.next().unwrap_or_default()).into_owned();
+    Seen { method: word(), target: word(), payload: Some(payload) }
 }
 
 /// One empty line before a request line is ignored (RFC 9112 §2.2).
