@@ -14,6 +14,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::Value;
 
+use super::location;
 use crate::config::{HostRule, IdentityHeader};
 use crate::policy::Permit;
 use crate::token::{Claims, extract};
@@ -310,27 +311,7 @@ impl Chain {
 /// Turns the backend's header section into the client's.
 pub fn toward_client(headers: &mut HeaderMap, client: &Client, authority: &HeaderValue) {
     strip_hop_by_hop(headers);
-    hide_authority(headers, authority);
+    location::hide_authority(headers, authority);
     headers.append(header::VIA, VIA);
     headers.insert(REQUEST_ID, client.request_id.clone());
-}
-
-/// A redirect to the backend's own address becomes one to the same path here: the address is nobody's
-/// business, and nobody outside could follow it.
-fn hide_authority(headers: &mut HeaderMap, authority: &HeaderValue) {
-    let Some(location) = headers.get(header::LOCATION).and_then(|value| value.to_str().ok()) else {
-        return;
-    };
-    let path = authority.to_str().ok().and_then(|authority| {
-        let rest = location.strip_prefix("http://")?.strip_prefix(authority)?;
-        match rest.as_bytes().first() {
-            None => Some("/".to_owned()),
-            Some(b'/') => Some(rest.to_owned()),
-            Some(b'?' | b'#') => Some(format!("/{rest}")),
-            Some(_) => None,
-        }
-    });
-    if let Some(value) = path.and_then(|path| HeaderValue::try_from(path).ok()) {
-        headers.insert(header::LOCATION, value);
-    }
 }

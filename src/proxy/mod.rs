@@ -1,10 +1,11 @@
 //! The way to a backend and back: one request out for each permit, streamed both ways, every wait bounded.
 //!
-//! [`forward`] cannot be called without a [`Permit`]. `headers` is the firewall, `pool` and `upstream` hold
+//! [`forward`] cannot be called without a [`Permit`]. `headers` is the firewall, `location` hides where a backend is, `pool` and `upstream` hold
 //! connections, `body` and `relay` count and time what streams through, `whoami` is the backend inside the binary.
 
 pub mod body;
 pub mod headers;
+mod location;
 pub mod pool;
 pub mod relay;
 pub mod upstream;

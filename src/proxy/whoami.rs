@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 use http_body_util::BodyExt;
 use serde_json::{Map, Value, json};
 
@@ -39,6 +39,9 @@ pub async fn answer(
     Ok(response)
 }
 
+/// Fields that say what a page must never show: who reads it may not be who sent it (Pomerium CVE-2024-39315).
+static SECRETS: [HeaderName; 2] = [header::AUTHORIZATION, header::COOKIE];
+
 type Fields<'a> = Vec<(&'a str, String)>;
 
 async fn count(mut body: RequestBody) -> Result<u64, UpstreamError> {
@@ -52,6 +55,10 @@ async fn count(mut body: RequestBody) -> Result<u64, UpstreamError> {
 
 fn split<'a>(headers: &'a HeaderMap, firewall: &'a Firewall) -> (Fields<'a>, Fields<'a>) {
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let shown = |name: &HeaderName, value: &HeaderValue| match SECRETS.contains(name) {
+        true => format!("({} bytes, not shown)", value.len()),
+        false => text(value),
+    };
     let identity: Fields<'a> = firewall
         .identity_names()
         .filter_map(|name| Some((name.as_str(), text(headers.get(name)?))))
@@ -60,7 +67,8 @@ fn split<'a>(headers: &'a HeaderMap, firewall: &'a Firewall) -> (Fields<'a>, Fie
         .keys()
         .filter(|name| !identity.iter().any(|(known, _)| known == name))
         .map(|name| {
-            let values: Vec<String> = headers.get_all(name).iter().map(text).collect();
+            let values = headers.get_all(name).iter().map(|value| shown(name, value));
+            let values: Vec<String> = values.collect();
             (name.as_str(), values.join(", "))
         })
         .collect();

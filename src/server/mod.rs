@@ -19,6 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::config::{Config, LogFormat};
+use crate::gateway::Snapshot;
 use crate::telemetry::{self, Metrics};
 use admin::Admin;
 use build::{Built, StartFault};
@@ -42,6 +43,9 @@ const OVERLOADED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r
 /// How often a drain looks whether the data threads have ended.
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
 
+/// How long the end waits for everybody to let go of the state store.
+const CLOSE_MAX: Duration = Duration::from_secs(1);
+
 /// Runs the gateway until it is told to stop.
 ///
 /// # Errors
@@ -62,7 +66,7 @@ pub fn run(config: Config) -> Result<(), StartFault> {
     let (drain, draining) = watch::channel(false);
     let shared = Shared { world: Arc::clone(&world), metrics, draining: draining.clone() };
     let workers = start_workers(&shared)?;
-    let (reload, _watch) = Reload::start(&world, users)
+    let (reload, watch) = Reload::start(&world, users)
         .map_err(|error| StartFault(format!("cannot watch the configuration: {error}")))?;
     let control = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -90,8 +94,21 @@ pub fn run(config: Config) -> Result<(), StartFault> {
     // Readiness turns first; then every connection finishes what it has and closes.
     let _everybody_left = drain.send(true);
     let finished = wait(workers, world.load().config.limits.drain);
+    drop((control, watch, shared));
+    if finished {
+        close(world);
+    }
     tracing::info!(finished, "stopped");
     Ok(())
+}
+
+/// Frees the world, and with it the state store, which then closes its file: everybody else who holds it is ending.
+/// Who does not end in time is left to the end of the process; what was acknowledged is durable all the same.
+fn close(world: Arc<ArcSwap<Snapshot>>) {
+    let deadline = Instant::now() + CLOSE_MAX;
+    while Arc::strong_count(&world) > 1 && Instant::now() < deadline {
+        std::thread::sleep(DRAIN_LOOK);
+    }
 }
 
 fn start_workers(shared: &Shared) -> Result<Vec<Worker>, StartFault> {

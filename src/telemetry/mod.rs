@@ -1,23 +1,18 @@
 //! Logs, metrics and the clock: what every floor may use, and what knows nothing of any of them.
 //!
-//! `metrics` is all that is counted, `limit` the closed list of limits that can be reached.
+//! `clock` is the one place that reads it, `metrics` all that is counted, `limit` the closed list of limits that can be reached.
 
+mod clock;
 mod limit;
 mod metrics;
 
 use std::io::IsTerminal;
-use std::time::SystemTime;
 
 use tracing_subscriber::EnvFilter;
 
+pub use clock::{clock, clock_behind, raise_clock};
 pub use limit::Limit;
 pub use metrics::{Metrics, RouteMeter, ThreadMeter};
-
-/// The one place that reads the clock; everything else takes `now` as an argument.
-#[expect(clippy::disallowed_methods, reason = "this is the one place")]
-pub fn clock() -> SystemTime {
-    SystemTime::now()
-}
 
 /// Starts logging to standard error, as JSON or as text; `None` means text on a terminal, else JSON.
 /// A second call changes nothing.

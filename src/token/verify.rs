@@ -1,10 +1,10 @@
 //! From the text of a token to a [`Standing`]: who the caller proved to be at `now`.
 //!
-//! 1. Size, three parts, canonical base64url, two JSON objects without duplicate members.
+//! 1. Size, three parts, canonical base64url, a header that is a JSON object without duplicate members.
 //! 2. `crit`, `zip` and encryption are refused; `jku`, `x5u`, `jwk`, `x5c` are never looked at.
 //! 3. `kid` picks the key; without one every key of the token's algorithm is tried. The algorithm is the
 //!    key's, and the token's must equal it (RFC 8725 §3.1). Then the signature.
-//! 4. Claims are typed. What comes out, [`SignedClaims`], may be remembered: it never changes.
+//! 4. The payload is parsed by the same rules, and its claims are typed. What comes out, [`SignedClaims`], may be remembered: it never changes.
 //! 5. [`SignedClaims::standing`]: issuer, audience and times, on every request anew.
 //!
 //! `jsonwebtoken` does the cryptography. Its own claim checks differ from ours in nine places (leeway 60 s,
@@ -81,14 +81,13 @@ pub enum Standing {
 /// # Errors
 /// [`TokenFault::Malformed`] for the form, [`TokenFault::Invalid`] for the key, signature and claim types.
 pub fn read(token: &str, ring: &KeyRing) -> Result<SignedClaims, TokenFault> {
-    let parts = Parts::of(token)?;
-    let all = object(parts.payload)?;
-    parts.key(ring)?;
+    // Nothing of a payload is parsed before its signature is good.
+    let (payload, _) = read_raw(token, ring)?;
+    let all = json::object(&payload).map_err(|_| TokenFault::Malformed)?;
     Ok(SignedClaims(Arc::new(Claims::from_json(all)?)))
 }
 
-/// The bytes that a token's signature covers, whatever they are, and the key that checked it: steps 1 to 3, for
-/// the command line.
+/// The payload under a good signature, whatever it is, and the key that checked it: steps 1 to 3.
 ///
 /// # Errors
 /// As [`read`], but for the claims.

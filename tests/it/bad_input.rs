@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::harness::{Gateway, Output, Setup, Upstream, forge};
+use crate::harness::{Gateway, Output, Setup, Upstream};
 
 const OPEN: &str = "[routes]\n\"/**\" = \"public\"\n";
 const WHOAMI: &str = "upstream = \"builtin:whoami\"\n[routes]\n\"/**\" = \"public\"\n";
@@ -37,57 +37,10 @@ fn broken_toml_is_shown_where_it_breaks() {
 }
 
 #[test]
-fn an_unknown_key_is_an_error_with_did_you_mean() {
-    for (toml, meant) in [
-        ("upsteam = \"builtin:whoami\"\n[routes]\n\"/\" = \"public\"\n", "upstream"),
-        (
-            "upstream = \"builtin:whoami\"\n[limits]\nbody_mx = \"1MiB\"\n[routes]\n\"/\" = \"public\"\n",
-            "body_max",
-        ),
-        ("upstream = \"builtin:whoami\"\n[rotes]\n\"/\" = \"public\"\n", "routes"),
-        ("upstream = \"builtin:whoami\"\n[routes]\n\"/\" = \"publik\"\n", "public"),
-        (
-            "upstream = \"builtin:whoami\"\n[routes]\n\"/\" = { policy = \"public\", clams = {} }\n",
-            "claims",
-        ),
-    ] {
-        says(&Setup::new(toml).fails(), &["did you mean", meant]);
-    }
-}
-
-#[test]
 fn a_missing_users_file_is_named_with_the_remedy() {
     let toml = format!("{WHOAMI}[login]\nusers = {{ file = \"people.toml\" }}\n");
     says(&Setup::new(&toml).fails(), &["people.toml", "freshgate user add"]);
     says(&Setup::new(&toml).file("people.toml", "broken [").fails(), &["people.toml"]);
-}
-
-#[test]
-fn a_missing_secret_is_named_and_nothing_starts() {
-    let key = |secret: &str| {
-        format!("{WHOAMI}[[tokens.key]]\nid = \"k\"\nalg = \"HS256\"\nsecret = {secret}\n")
-    };
-    says(&Setup::new(&key("{ env = \"NOT_SET_ANYWHERE\" }")).fails(), &["NOT_SET_ANYWHERE"]);
-    says(&Setup::new(&key("{ file = \"none.key\" }")).fails(), &["none.key"]);
-    says(
-        &Setup::new(&key("\"written-right-here-in-the-file-32-bytes\"")).fails(),
-        &["env", "file"],
-    );
-    let empty = Setup::new(&key("{ file = \"empty.key\" }")).file("empty.key", "");
-    says(&empty.fails(), &["empty.key"]);
-    let open = Setup::new(&key("{ file = \"open.key\" }")).file("open.key", forge::SECRET);
-    let path = open.dir().join("open.key");
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("ours");
-    says(&open.fails(), &["open.key", "600"]);
-    let pem = format!(
-        "{WHOAMI}[[tokens.key]]\nid = \"k\"\nalg = \"ES256\"\nprivate = {{ file = \"k.pem\" }}\n"
-    );
-    let pem = Setup::new(&pem).file("k.pem", "not a key at all, canary");
-    let path = pem.dir().join("k.pem");
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("ours");
-    let said = pem.fails();
-    says(&said, &["k"]);
-    assert!(!said.stderr.contains("canary"), "{}", said.stderr);
 }
 
 #[test]
@@ -139,39 +92,6 @@ fn a_state_directory_that_is_not_writable_is_named() {
         _ => setup.cli(&["run"], ""),
     };
     says(&output, &["data", "ermission denied"]);
-}
-
-#[test]
-fn a_second_gateway_on_the_same_state_is_refused_and_the_first_goes_on() {
-    let upstream = Upstream::echo();
-    let toml = format!("{OPEN}\"/shut\" = \"access-required\"\n");
-    let mut gateway = Gateway::in_front_of(&upstream, &toml);
-    let tokens = gateway.login_first();
-    let said = gateway.cli(&["run"], "");
-    says(&said, &["data", "another"]);
-    assert!(!said.stderr.contains("password:"));
-    gateway.client().get("/shut").bearer(&tokens.access).send().expect(200);
-    gateway.client().post("/auth/logout").bearer(&tokens.access).send().expect(204);
-    // The lock goes with the process, however it ended.
-    gateway.kill();
-    gateway.restart();
-    gateway.client().get("/shut").bearer(&tokens.access).send().refused(401, "token-revoked");
-}
-
-#[test]
-fn a_state_file_that_is_not_one_is_refused_and_left_alone() {
-    let upstream = Upstream::echo();
-    let mut gateway = Gateway::in_front_of(&upstream, OPEN);
-    gateway.login_first();
-    gateway.terminate();
-    let path = gateway.path("data/state.db");
-    let junk = b"this is not a database, and it must not be overwritten".repeat(100);
-    std::fs::write(&path, &junk).expect("written");
-    for beside in ["data/state.db-wal", "data/state.db-shm"] {
-        let _none = std::fs::remove_file(gateway.path(beside));
-    }
-    says(&gateway.cli(&["run"], ""), &["state.db"]);
-    assert_eq!(std::fs::read(&path).expect("still there"), junk);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Which pattern wins: the most specific, whatever the order; by path, then host, then method; ties are errors.
 
-use crate::harness::{Gateway, Setup, Upstream};
+use crate::harness::{Gateway, Upstream};
 
 /// Each pattern is its own upstream path, so that the backend says which one won.
 fn routes(patterns: &[&str]) -> String {
@@ -171,28 +171,6 @@ fn methods_of_the_long_form_are_the_same_as_in_the_pattern() {
         (status("GET"), status("POST"), status("HEAD"), status("PUT")),
         (200, 200, 200, 404)
     );
-}
-
-#[test]
-fn patterns_that_tie_are_an_error_that_names_both_lines() {
-    for (one, two) in [
-        ("/a/*", "/a/{x}"),
-        ("/a/{x}", "/a/{y}"),
-        ("/caf%c3%a9", "/caf%C3%A9"),
-        ("GET /a", "GET,POST /a"),
-        ("App.example/a", "app.example/a"),
-    ] {
-        let toml = format!(
-            "upstream = \"builtin:whoami\"\n[routes]\n\"{one}\" = \"public\"\n\"{two}\" = \"deny\"\n"
-        );
-        let output = Setup::new(&toml).args(&["check"]).fails();
-        assert_eq!(output.code, Some(1));
-        // The harness writes two lines before ours.
-        for line in ["5", "6"] {
-            assert!(output.stderr.contains(line), "{one} and {two}:\n{}", output.stderr);
-        }
-        assert!(output.stderr.contains(one) && output.stderr.contains(two), "{}", output.stderr);
-    }
 }
 
 #[test]

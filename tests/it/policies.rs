@@ -200,50 +200,6 @@ fn the_requirement_is_judged_before_the_claims() {
 }
 
 #[test]
-fn the_challenge_says_what_is_missing() {
-    let upstream = Upstream::echo();
-    let toml = format!(
-        "{ROUTES}\"/role\" = {{ policy = \"access-required\", claims = {{ roles = \"admin\" }} }}\n"
-    );
-    let gateway = Gateway::sharing(&upstream, &toml);
-    let challenge = |path: &str, token: Option<&str>| {
-        let request = gateway.client().get(path);
-        let response = token.map_or(request.clone(), |token| request.bearer(token)).send();
-        response.header("www-authenticate").unwrap_or("-").to_owned()
-    };
-    let stale = forge::stale("ada");
-    let bearer = "Bearer realm=\"freshgate\"";
-    assert_eq!(challenge("/access", None), bearer);
-    assert_eq!(
-        challenge("/access", Some("x")),
-        format!(
-            "{bearer}, error=\"invalid_token\", error_description=\"What was presented is not a token.\""
-        )
-    );
-    assert_eq!(
-        challenge("/fresh", Some(&stale)),
-        format!(
-            "{bearer}, error=\"insufficient_user_authentication\", error_description=\"Prove again that it is you.\""
-        )
-    );
-    assert_eq!(
-        challenge("/recent", Some(&stale)),
-        format!(
-            "{bearer}, error=\"insufficient_user_authentication\", \
-             error_description=\"Prove again that it is you.\", max_age=\"300\""
-        )
-    );
-    assert_eq!(
-        challenge("/role", Some(&stale)),
-        format!(
-            "{bearer}, error=\"insufficient_scope\", error_description=\"The token does not grant this.\""
-        )
-    );
-    assert_eq!(challenge("/deny", None), "-");
-    assert_eq!(challenge("/nothing", None), "-");
-}
-
-#[test]
 fn a_refusal_is_a_problem_document_that_nobody_may_cache() {
     let gateway = Gateway::in_front_of(&Upstream::echo(), ROUTES);
     let response = gateway.client().get("/access").send().expect(401);

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Transaction, params};
 
+use super::clock;
 use crate::store::{Revocations, Revoked, Session, StoreFault};
 use crate::token::UnixTime;
 
@@ -19,7 +20,8 @@ const APPLICATION_ID: i32 = 0x4672_4774;
 
 /// Every step from an empty file to the newest schema. The version of a file is the number of steps it
 /// has taken, so an applied step is never edited: a change is a new step.
-const STEPS: [&str; 1] = ["
+const STEPS: [&str; 2] = [
+    "
     CREATE TABLE sessions (
         id         TEXT PRIMARY KEY NOT NULL,
         subject    TEXT NOT NULL,
@@ -36,7 +38,9 @@ const STEPS: [&str; 1] = ["
         PRIMARY KEY (kind, id)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX revocations_by_expiry ON revocations (expires_at);
-"];
+",
+    clock::STEP,
+];
 
 /// How long SQLite waits for somebody who reads or copies the file by hand.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -94,6 +98,15 @@ impl Database {
             Ok(())
         };
         load().map_err(|error| StoreFault(format!("the revocations cannot be read: {error}")))
+    }
+
+    /// The highest time that the file has seen.
+    ///
+    /// # Errors
+    /// [`StoreFault`]: a gateway that does not know it must not start.
+    pub(super) fn highest(&self) -> Result<UnixTime, StoreFault> {
+        clock::highest(&self.connection)
+            .map_err(|error| StoreFault(format!("the highest time seen cannot be read: {error}")))
     }
 
     /// Makes the disk full for this connection: the file may have no more pages than these.
@@ -190,11 +203,11 @@ pub(super) fn purge(on: &Transaction<'_>, before: UnixTime) -> rusqlite::Result<
 }
 
 /// SQLite's integers have a sign; the far end of time stays the far end.
-fn stored(time: UnixTime) -> i64 {
+pub(super) fn stored(time: UnixTime) -> i64 {
     i64::try_from(time.0).unwrap_or(i64::MAX)
 }
 
-fn moment(stored: i64) -> UnixTime {
+pub(super) fn moment(stored: i64) -> UnixTime {
     UnixTime(u64::try_from(stored).unwrap_or(0))
 }
 

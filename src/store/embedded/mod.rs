@@ -4,6 +4,9 @@
 //! a verb and wait, at most [`VERB_TIMEOUT`]; nothing here blocks a runtime. A state directory belongs to
 //! one gateway at a time. The server opens it once and shares it with every data thread.
 
+mod clock;
+#[cfg(test)]
+mod clock_tests;
 mod database;
 mod owner;
 #[cfg(test)]
@@ -16,12 +19,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use tokio::sync::oneshot;
 
 use super::{Answer, Revocations, Revoked, Session, StateStore, StoreFault};
+use crate::telemetry;
 use crate::token::UnixTime;
+pub use clock::CLOCK_BEHIND_MAX;
 use database::Database;
 use owner::{Owner, Reply, Verb};
 
@@ -37,6 +42,8 @@ pub struct Embedded {
     queue: Option<SyncSender<Verb>>,
     revocations: Arc<Revocations>,
     thread: Option<JoinHandle<()>>,
+    /// The time at the opening, or the highest that the file had seen before, if that is later.
+    opened_at: UnixTime,
     /// Held as long as the store lives; the system frees it however the process ends.
     _lock: File,
 }
@@ -46,29 +53,33 @@ impl Embedded {
     /// there, and loads every living revocation.
     ///
     /// # Errors
-    /// The directory cannot be written, another gateway uses it, or the file is damaged, of a newer
-    /// version or not ours. The sentence names the directory or file and the remedy.
+    /// The directory cannot be written, another gateway uses it, the file is damaged, of a newer version or
+    /// not ours, or the clock is more than [`CLOCK_BEHIND_MAX`] behind what this file has seen. The sentence
+    /// names the directory or file and the remedy.
     pub fn open(state_dir: &Path) -> Result<Embedded, StoreFault> {
-        Embedded::open_at(state_dir, || UnixTime::of(crate::telemetry::clock()))
+        let store = Embedded::open_at(state_dir, || UnixTime::of(telemetry::clock()))?;
+        telemetry::raise_clock(UNIX_EPOCH + Duration::from_secs(store.opened_at.0));
+        Ok(store)
     }
 
     /// As [`Embedded::open`], with the clock that purging reads.
-    pub(crate) fn open_at(
-        state_dir: &Path,
-        clock: fn() -> UnixTime,
-    ) -> Result<Embedded, StoreFault> {
+    pub(crate) fn open_at(state_dir: &Path, now: fn() -> UnixTime) -> Result<Embedded, StoreFault> {
         make_dir(state_dir)?;
         let lock = take_lock(state_dir)?;
-        let database = Database::open(&state_dir.join("state.db"))?;
+        let path = state_dir.join("state.db");
+        let database = Database::open(&path)?;
+        let opened_at = clock::later(now(), database.highest()?, &path)?;
         let revocations = Arc::new(Revocations::default());
-        database.load_revocations(clock(), &revocations)?;
+        database.load_revocations(opened_at, &revocations)?;
         let (queue, verbs) = sync_channel(QUEUE_MAX);
-        let owner = Owner::new(database, verbs, Arc::clone(&revocations), clock);
+        let mut owner = Owner::new(database, verbs, Arc::clone(&revocations), now);
+        owner.told_behind = opened_at > now();
         let thread = thread::Builder::new()
             .name("state".into())
             .spawn(move || owner.run())
             .map_err(|error| StoreFault(format!("no thread for the state store: {error}")))?;
-        Ok(Embedded { queue: Some(queue), revocations, thread: Some(thread), _lock: lock })
+        let (queue, thread) = (Some(queue), Some(thread));
+        Ok(Embedded { queue, revocations, thread, opened_at, _lock: lock })
     }
 
     /// Sends a verb to the owner thread and waits for its answer.

@@ -11,14 +11,18 @@ use std::time::{Duration, Instant};
 use rusqlite::{ErrorCode, Transaction};
 use tokio::sync::oneshot;
 
+use super::clock;
 use super::database::{self, Database};
 use crate::store::{Revocations, Revoked, Session, StoreFault};
+use crate::telemetry;
 use crate::token::UnixTime;
 
 /// Most verbs in one transaction: bounds how long the first of them waits for the others.
 const BATCH_MAX: usize = 512;
 /// How often expired rows are removed.
 const PURGE_EVERY: Duration = Duration::from_secs(60);
+/// A system's clock that is this far behind is told.
+const BEHIND_TOLD: Duration = Duration::from_secs(2);
 /// How long a row is kept beyond its expiry: longer than the greatest `[tokens] leeway` (5 minutes), for
 /// which an expired token may still be accepted, and a clock that is set back a little.
 const PURGE_MARGIN_S: u64 = 900;
@@ -53,6 +57,8 @@ pub(super) struct Owner {
     revocations: Arc<Revocations>,
     clock: fn() -> UnixTime,
     purge_at: Instant,
+    /// Whether it was told that the system's clock is behind.
+    pub(super) told_behind: bool,
 }
 
 impl Owner {
@@ -62,7 +68,8 @@ impl Owner {
         revocations: Arc<Revocations>,
         clock: fn() -> UnixTime,
     ) -> Owner {
-        Owner { database, verbs, revocations, clock, purge_at: Instant::now() }
+        let purge_at = Instant::now();
+        Owner { database, verbs, revocations, clock, purge_at, told_behind: false }
     }
 
     /// Runs until every sender is gone and every verb is answered.
@@ -76,16 +83,23 @@ impl Owner {
                     self.commit(batch);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Disconnected) => break,
             }
             if Instant::now() >= self.purge_at {
                 self.purge();
+                self.tell_behind();
             }
         }
+        // What happened since the last commit, for whoever opens the file next.
+        let now = (self.clock)();
+        let _kept_a_minute_ago = self.database.begin().and_then(|transaction| {
+            clock::saw(&transaction, now)?;
+            transaction.commit()
+        });
     }
 
     fn commit(&mut self, batch: Vec<Verb>) {
-        match in_transaction(&mut self.database, &batch) {
+        match in_transaction(&mut self.database, &batch, (self.clock)()) {
             Ok(outcomes) => {
                 for (verb, outcome) in batch.into_iter().zip(outcomes) {
                     verb.answer(outcome, &self.revocations);
@@ -105,6 +119,7 @@ impl Owner {
         let before = UnixTime(now.0.saturating_sub(PURGE_MARGIN_S));
         let purged = self.database.begin().and_then(|transaction| {
             let more = database::purge(&transaction, before)?;
+            clock::saw(&transaction, now)?;
             transaction.commit()?;
             Ok(more)
         });
@@ -119,12 +134,33 @@ impl Owner {
             }
         }
     }
+
+    /// Says that the system's clock was set back, once each time that it happens.
+    fn tell_behind(&mut self) {
+        let behind = telemetry::clock_behind();
+        if behind >= BEHIND_TOLD && !self.told_behind {
+            tracing::warn!(
+                event = "clock_behind",
+                seconds = behind.as_secs(),
+                "the system's clock was set back; time goes on here as if it had not been"
+            );
+        }
+        self.told_behind = behind >= BEHIND_TOLD;
+    }
 }
 
 /// Does every verb and commits; on an error nothing is kept.
-fn in_transaction(database: &mut Database, batch: &[Verb]) -> rusqlite::Result<Vec<Outcome>> {
+fn in_transaction(
+    database: &mut Database,
+    batch: &[Verb],
+    now: UnixTime,
+) -> rusqlite::Result<Vec<Outcome>> {
     let transaction = database.begin()?;
     let outcomes = batch.iter().map(|verb| verb.act(&transaction)).collect::<Result<_, _>>()?;
+    // A batch that only asks needs no disk.
+    if batch.iter().any(|verb| !matches!(verb, Verb::Find(..))) {
+        clock::saw(&transaction, now)?;
+    }
     transaction.commit()?;
     Ok(outcomes)
 }

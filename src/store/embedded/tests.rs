@@ -27,7 +27,7 @@ fn refused(dir: &TempDir, words: &[&str]) {
 }
 
 /// A closed store with one session `s`, one revoked session and enough rows for several pages.
-async fn filled() -> TempDir {
+pub(super) async fn filled() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir).unwrap();
     store.start(session("s")).await.unwrap();
@@ -175,6 +175,7 @@ async fn full_disk_acknowledges_nothing_and_recovers() {
         queue: Some(queue),
         revocations,
         thread: Some(thread),
+        opened_at: UnixTime(1000),
         _lock: take_lock(dir.path()).unwrap(),
     };
     let mut kept = Vec::new();

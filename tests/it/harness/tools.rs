@@ -34,6 +34,14 @@ pub fn file(what: &str, candidates: &[&str]) -> PathBuf {
     found.unwrap_or_else(|| panic!("{what} is not installed (no {candidates:?}): run tests/run"))
 }
 
+/// The library that shows a program another time (Debian's `faketime`), for `LD_PRELOAD`.
+#[track_caller]
+pub fn libfaketime() -> PathBuf {
+    let name = "faketime/libfaketime.so.1";
+    let [intel, arm] = ["x86_64", "aarch64"].map(|cpu| format!("/usr/lib/{cpu}-linux-gnu/{name}"));
+    file("faketime", &[&intel, &arm])
+}
+
 /// A port of 127.0.0.1 that was free a moment ago, for servers that cannot take port 0.
 pub fn free_address() -> SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");

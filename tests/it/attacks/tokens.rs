@@ -20,6 +20,7 @@ fn refused(gateway: &Gateway, token: &str, code: &str, why: &str) {
     assert_eq!(ask(gateway, "/", token), (401, code.to_owned()), "{why}");
 }
 
+// Holds: T1, T2, T4, T14, CVE-2026-39999
 #[test]
 fn the_algorithm_comes_from_the_key_never_from_the_token() {
     let upstream = Upstream::echo();
@@ -58,6 +59,7 @@ fn the_algorithm_comes_from_the_key_never_from_the_token() {
     assert_eq!(upstream.count(), 1);
 }
 
+// Holds: T1, T3, CVE-2026-39999
 #[test]
 fn the_public_key_of_es256_is_no_hs256_secret() {
     let upstream = Upstream::echo();
@@ -94,6 +96,7 @@ fn the_public_key_of_es256_is_no_hs256_secret() {
     assert!(listener.accept().is_err(), "somebody fetched a key");
 }
 
+// Holds: T4, T8, CVE-2026-25537
 #[test]
 fn claims_that_are_required_are_required_and_typed() {
     let gateway = Gateway::sharing(&Upstream::echo(), SHUT);
@@ -142,6 +145,7 @@ fn claims_that_are_required_are_required_and_typed() {
     );
 }
 
+// Holds: T8
 #[test]
 fn times_are_exact_without_a_leeway_and_forgiving_with_one() {
     let upstream = Upstream::echo();
@@ -163,6 +167,7 @@ fn times_are_exact_without_a_leeway_and_forgiving_with_one() {
     }
 }
 
+// Holds: T9, CVE-2025-46647
 #[test]
 fn issuer_and_audience_are_checked_where_they_are_configured() {
     let gateway = Gateway::sharing(
@@ -190,6 +195,7 @@ fn issuer_and_audience_are_checked_where_they_are_configured() {
     }
 }
 
+// Holds: T11
 #[test]
 fn fresh_may_be_the_second_until_which_it_is_so() {
     let upstream = Upstream::echo();
@@ -201,6 +207,7 @@ fn fresh_may_be_the_second_until_which_it_is_so() {
     assert_eq!(status(json!(false)), 401);
 }
 
+// Holds: T7
 #[test]
 fn a_token_that_was_tampered_with_proves_nothing() {
     let upstream = Upstream::echo();
@@ -234,6 +241,7 @@ fn a_token_that_was_tampered_with_proves_nothing() {
     }
 }
 
+// Holds: T12, CVE-2026-26308
 #[test]
 fn two_credentials_in_one_request_are_refused_on_every_route() {
     let upstream = Upstream::echo();
@@ -256,6 +264,7 @@ fn two_credentials_in_one_request_are_refused_on_every_route() {
     assert_eq!(upstream.count(), 0);
 }
 
+// Holds: T12
 #[test]
 fn only_authorization_bearer_is_looked_at() {
     let upstream = Upstream::echo();
@@ -284,6 +293,7 @@ fn only_authorization_bearer_is_looked_at() {
     }
 }
 
+// Holds: CVE-2021-32701, CVE-2026-33496
 #[test]
 fn the_same_token_is_judged_anew_on_every_route() {
     let upstream = Upstream::echo();
@@ -311,6 +321,7 @@ fn the_same_token_is_judged_anew_on_every_route() {
     assert!(forge::now() >= forge::payload(&end)["exp"].as_u64().expect("a number"));
 }
 
+// Holds: T14, CVE-2026-50285
 #[test]
 fn a_token_of_a_megabyte_is_refused_quickly_and_without_being_kept() {
     let upstream = Upstream::echo();

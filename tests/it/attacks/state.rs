@@ -41,16 +41,19 @@ fn survives(end: impl Fn(&mut Gateway)) {
     assert!(!gateway.stdout().contains("first user"), "the first user is made once");
 }
 
+// Holds: K8
 #[test]
 fn logins_and_logouts_survive_a_restart() {
     survives(|gateway| assert_eq!(gateway.terminate().code(), Some(0)));
 }
 
+// Holds: K8
 #[test]
 fn logins_and_logouts_survive_kill_minus_nine() {
     survives(Gateway::kill);
 }
 
+// Holds: K8
 #[test]
 fn every_logout_that_was_answered_survives_a_kill_under_load() {
     let upstream = Upstream::echo();
@@ -92,6 +95,7 @@ fn every_logout_that_was_answered_survives_a_kill_under_load() {
     assert_eq!(code(&gateway, &forge::stale("ada")).0, 200);
 }
 
+// Holds: K2
 #[test]
 fn the_first_user_has_a_random_password_printed_once_and_kept_as_argon2id() {
     let upstream = Upstream::echo();
@@ -107,6 +111,7 @@ fn the_first_user_has_a_random_password_printed_once_and_kept_as_argon2id() {
     one.login("admin", &password);
 }
 
+// Holds: CVE-2024-39315
 #[test]
 fn the_state_file_holds_no_token() {
     let upstream = Upstream::echo();
@@ -160,4 +165,76 @@ fn a_user_who_is_removed_gets_no_more_tokens() {
         .bearer(&tokens.access)
         .json(&json!({"password": password}));
     reauth.send().expect(401);
+}
+
+// Holds: K8
+#[test]
+fn a_state_file_that_is_not_one_is_refused_and_left_alone() {
+    let upstream = Upstream::echo();
+    let mut gateway = Gateway::in_front_of(&upstream, SHUT);
+    gateway.login_first();
+    gateway.terminate();
+    let path = gateway.path("data/state.db");
+    let junk = b"this is not a database, and it must not be overwritten".repeat(100);
+    std::fs::write(&path, &junk).expect("written");
+    for beside in ["data/state.db-wal", "data/state.db-shm"] {
+        let _none = std::fs::remove_file(gateway.path(beside));
+    }
+    refused(&gateway, &["state.db"]);
+    assert_eq!(std::fs::read(&path).expect("still there"), junk);
+}
+
+/// The gateway does not start, and says these words.
+#[track_caller]
+fn refused(gateway: &Gateway, words: &[&str]) {
+    let said = gateway.cli(&["run"], "");
+    assert_eq!(said.code, Some(1), "{said:?}");
+    for word in words {
+        assert!(said.stderr.contains(word), "no {word:?} in {}", said.stderr);
+    }
+}
+
+// Holds: K8
+// A state file that was cut, or overwritten in its middle, is refused whole: what is missing may be what was revoked.
+#[test]
+fn a_state_file_that_is_damaged_is_refused_and_a_backup_is_taken() {
+    let upstream = Upstream::echo();
+    let mut gateway = Gateway::sharing(&upstream, SHUT);
+    let ended = forge::stale("ada");
+    gateway.client().post("/auth/logout").bearer(&ended).send().expect(204);
+    gateway.terminate();
+    let path = gateway.path("data/state.db");
+    assert!(!gateway.path("data/state.db-wal").exists(), "a clean stop closes the file");
+    let whole = std::fs::read(&path).expect("a file");
+    let mut middle = whole.clone();
+    let at = middle.len() / 2 / 4096 * 4096;
+    middle[at..at + 700].fill(0xa5);
+    for damaged in [&whole[..whole.len() / 2], &whole[..10], &[], &middle] {
+        std::fs::write(&path, damaged).expect("written");
+        refused(&gateway, &["state.db", "damaged", "backup"]);
+        assert_eq!(std::fs::read(&path).expect("left alone"), damaged);
+    }
+    std::fs::write(&path, &whole).expect("written");
+    gateway.restart();
+    assert_eq!(code(&gateway, &ended), (401, "token-revoked".to_owned()));
+}
+
+// Holds: K11
+#[test]
+fn a_state_file_of_a_newer_freshgate_or_of_another_program_is_refused() {
+    let mut gateway = Gateway::sharing(&Upstream::echo(), SHUT);
+    gateway.terminate();
+    let path = gateway.path("data/state.db");
+    let set = |name: &str, value: i64| {
+        let sql = rusqlite::Connection::open(&path).expect("SQLite");
+        sql.pragma_update(None, name, value).expect("a pragma");
+    };
+    let ours: i64 = rusqlite::Connection::open(&path)
+        .and_then(|sql| sql.query_row("PRAGMA user_version", [], |row| row.get(0)))
+        .expect("a version");
+    set("user_version", ours + 1);
+    refused(&gateway, &["newer freshgate", "backup"]);
+    set("user_version", ours);
+    set("application_id", 7);
+    refused(&gateway, &["another program"]);
 }

@@ -32,6 +32,7 @@ fn is_good(key: &Value, token: &str, more: &[&str]) -> bool {
 /// are called valid. 367 and 370 are called invalid, and are byte for byte 357, which is called valid.
 const CONTESTED: [u64; 6] = [346, 350, 367, 370, 372, 373];
 
+// Holds: T1, T5, T6, T7, CVE-2022-21449
 #[test]
 fn every_wycheproof_vector_that_can_be_right_is() {
     let Some(folder) = folder("wycheproof") else { return };
@@ -56,6 +57,7 @@ fn every_wycheproof_vector_that_can_be_right_is() {
     assert_eq!(right, 421);
 }
 
+// Holds: T7
 #[test]
 fn every_example_of_rfc_7520_in_compact_form_verifies() {
     let Some(folder) = folder("rfc7520") else { return };

@@ -49,16 +49,19 @@ fn finishes_what_is_in_flight(signal: &str) {
     gateway.logged("stopped");
 }
 
+// Holds: K7
 #[test]
 fn sigterm_finishes_what_is_in_flight_and_exits_0() {
     finishes_what_is_in_flight("TERM");
 }
 
+// Holds: K7
 #[test]
 fn sigint_finishes_what_is_in_flight_and_exits_0() {
     finishes_what_is_in_flight("INT");
 }
 
+// Holds: K7
 #[test]
 fn a_body_that_is_streaming_arrives_whole() {
     let (upstream, go) = Upstream::in_two(
@@ -78,6 +81,7 @@ fn a_body_that_is_streaming_arrives_whole() {
     assert_eq!(gateway.wait().code(), Some(0));
 }
 
+// Holds: K7
 #[test]
 fn what_takes_longer_than_drain_is_cut() {
     let upstream = Upstream::hanging();
@@ -105,6 +109,7 @@ fn without_anything_in_flight_it_ends_at_once() {
     assert!(connection.is_closed());
 }
 
+// Holds: K7
 #[test]
 fn readiness_ends_before_the_requests_in_flight_do() {
     let (upstream, go) = waiting();

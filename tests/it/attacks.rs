@@ -1,0 +1,32 @@
+//! What broke other gateways, and what must hold when the input is hostile: a test for each, from outside.
+//!
+//! A line `// Holds: …` directly above a test names the requirements and the published faults that it holds.
+
+/// The operator's listener is not driven by a web page, nor reachable through the public one.
+mod admin;
+/// A clock that is set back, while the gateway runs and while it does not.
+mod clock;
+/// Every mistake of a configuration is told, nothing is open by default.
+mod configuration;
+/// Weak keys never load, `kid` is only a name, a signature has one form, rotation loses nobody.
+mod keys;
+/// Who exists is told to nobody, bodies have one reading, passwords are taken whole.
+mod login;
+/// What a logout ended is dead everywhere, and no page shows a token.
+mod logout;
+/// Every attempt has its line, nobody writes a line of his own, no secret is in any.
+mod logs;
+/// No redirect is taken from input, and a backend's never tells where it is.
+mod redirects;
+/// Live reload: whole or not at all, without losing a request.
+mod reload;
+/// SIGTERM and SIGINT.
+mod shutdown;
+/// Kinds of tokens never stand in for each other, a bad token is never no token.
+mod standing;
+/// What was acknowledged is kept.
+mod state;
+/// What is verified: every check of a token that nobody honest would send.
+pub mod tokens;
+/// Vectors that others test signatures and keys with.
+mod vectors;
