@@ -252,6 +252,12 @@ const STARTS: &[&str] = &[
     "GET /a#b HTTP/1.1\r\nhost: h\r\n",
     "GET / HTTP/1.1\r\n",
     "GET http://h/ HTTP/1.1\r\nhost: h\r\n",
+    "GET HTTP://H.:80?a HTTP/1.1\r\nhost: h\r\n",
+    "GET http://i/ HTTP/1.1\r\nhost: h\r\n",
+    "GET http://h:81/ HTTP/1.1\r\nhost: h\r\n",
+    "GET http://u@h/ HTTP/1.1\r\nhost: h\r\n",
+    "GET https://h/ HTTP/1.1\r\nhost: h\r\n",
+    "GET http://h/ HTTP/1.0\r\n",
     "get / HTTP/1.1\r\nhost: h\r\n",
     "GET  / HTTP/1.1\r\nhost: h\r\n",
 ];

@@ -23,7 +23,8 @@ pub use body::{BODY_MAX_BYTES, BODY_TIMEOUT};
 
 use crate::policy::route::Endpoint;
 use crate::policy::{Permit, Refusal};
-use crate::store::{CheckFault, CredentialStore, StateStore, StoreFault};
+use crate::store::{Account, CheckFault, CredentialStore, StateStore, StoreFault, throttle};
+use crate::telemetry::{Limit, Metrics};
 use crate::token::keys::KeyRing;
 use crate::token::verify::TokenRules;
 use crate::token::{Claims, RESERVED_CLAIMS, UnixTime, jwks};
@@ -41,10 +42,14 @@ pub struct AuthContext<'a> {
     pub state: &'a dyn StateStore,
     /// How long a client may pause inside a body.
     pub body_idle: Duration,
+    /// How many passwords may be wrong, and what then.
+    pub guesses: throttle::Rules,
+    /// Counts limits that are reached.
+    pub metrics: &'a Metrics,
     /// For the log: the request.
     pub request_id: &'a str,
-    /// For the log: who asked.
-    pub address: Option<IpAddr>,
+    /// Where the request came from: what guesses are counted by, and for the log.
+    pub address: IpAddr,
 }
 
 impl fmt::Debug for AuthContext<'_> {
@@ -128,19 +133,44 @@ fn keep_nowhere(response: &mut Response<Bytes>) {
     headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
 }
 
-/// Writes what happened at an endpoint: one event, whatever the outcome. The names of users come from
-/// strangers, so they are cut and escaped.
-fn audit(event: &'static str, user: &str, outcome: Result<(), Refusal>, context: &AuthContext<'_>) {
-    let user = Escaped(user);
-    let request_id = context.request_id;
-    let address = context.address.map(tracing::field::display);
-    match outcome {
-        Ok(()) => {
-            tracing::info!(event, %user, result = "ok", request_id, address, "{event}");
-        }
-        Err(refusal) => {
-            let result = refusal.code();
-            tracing::warn!(event, %user, result, request_id, address, "{event} refused");
+/// Does the work of an endpoint and writes its line, one whatever comes of it. The names of users come from
+/// strangers, so they are cut and escaped; `account` is the name in the one spelling that guesses are counted by.
+async fn audited<T>(
+    event: &'static str,
+    user: &str,
+    context: &AuthContext<'_>,
+    work: impl Future<Output = Result<T, Refusal>>,
+) -> Result<T, Refusal> {
+    let mut line = Line { event, user, context, result: Err(ABANDONED) };
+    let outcome = work.await;
+    line.result = outcome.as_ref().map(drop).map_err(|refusal| refusal.code());
+    outcome
+}
+
+/// The result of an attempt whose client left before it was answered.
+const ABANDONED: &str = "abandoned";
+
+/// Written when it is dropped, so that a client that leaves early leaves a line all the same.
+struct Line<'a> {
+    event: &'static str,
+    user: &'a str,
+    context: &'a AuthContext<'a>,
+    result: Result<(), &'static str>,
+}
+
+impl Drop for Line<'_> {
+    fn drop(&mut self) {
+        let event = self.event;
+        let account = Account::of(self.user);
+        let (user, account) = (Escaped(self.user), Escaped(account.as_str()));
+        let AuthContext { request_id, address, .. } = *self.context;
+        match self.result {
+            Ok(()) => {
+                tracing::info!(event, %user, %account, result = "ok", request_id, %address, "{event}");
+            }
+            Err(result) => {
+                tracing::warn!(event, %user, %account, result, request_id, %address, "{event} refused");
+            }
         }
     }
 }
@@ -170,10 +200,17 @@ fn away(fault: &StoreFault) -> Refusal {
     Refusal::StoreUnavailable
 }
 
-fn refusal_of(fault: &CheckFault) -> Refusal {
+fn refusal_of(fault: &CheckFault, metrics: &Metrics) -> Refusal {
     match fault {
         CheckFault::Invalid => Refusal::CredentialsInvalid,
-        CheckFault::Overloaded => Refusal::Overloaded,
+        CheckFault::Throttled(throttled) => {
+            metrics.limit_reached(throttled.by.limit());
+            Refusal::LoginThrottled { retry_after: throttled.retry_after }
+        }
+        CheckFault::Overloaded => {
+            metrics.limit_reached(Limit::LoginQueue);
+            Refusal::Overloaded
+        }
         CheckFault::Away(fault) => away(fault),
     }
 }

@@ -13,9 +13,10 @@ use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use super::body::texts;
-use super::{AuthContext, audit, away, no_content, private_json, refusal_of};
+use super::{AuthContext, audited, away, no_content, private_json, refusal_of};
 use crate::policy::Refusal;
-use crate::store::{Authenticated, Revoked, Session};
+use crate::store::throttle::{self, Door};
+use crate::store::{Account, Authenticated, Revoked, Session};
 use crate::token::mint::{Mint, NoSigner};
 use crate::token::{Claims, Secret, TokenKind, UnixTime};
 
@@ -28,9 +29,7 @@ pub(super) async fn login<B: Body<Data = Bytes>>(
 ) -> Result<Response<Bytes>, Refusal> {
     let [name, password] =
         texts(headers, body, context.body_idle, ["username", "password"]).await?;
-    let outcome = start(&name, password, context, now).await;
-    audit("login", &name, outcome.as_ref().map(drop).map_err(|refusal| *refusal), context);
-    outcome
+    audited("login", &name, context, start(&name, password, context, now)).await
 }
 
 async fn start(
@@ -39,7 +38,7 @@ async fn start(
     context: &AuthContext<'_>,
     now: UnixTime,
 ) -> Result<Response<Bytes>, Refusal> {
-    let user = check(name, password, context).await?;
+    let user = check(name, password, context, now).await?;
     let rules = context.rules;
     let session = Session {
         // 122 random bits; always a new one, so that nobody can fix it before (session fixation).
@@ -80,10 +79,7 @@ pub(super) async fn refresh(
     context: &AuthContext<'_>,
     now: UnixTime,
 ) -> Result<Response<Bytes>, Refusal> {
-    let outcome = renew(claims, context, now).await;
-    let told = outcome.as_ref().map(drop).map_err(|refusal| *refusal);
-    audit("refresh", &claims.subject, told, context);
-    outcome
+    audited("refresh", &claims.subject, context, renew(claims, context, now)).await
 }
 
 async fn renew(
@@ -110,10 +106,7 @@ pub(super) async fn reauth<B: Body<Data = Bytes>>(
     now: UnixTime,
 ) -> Result<Response<Bytes>, Refusal> {
     let [password] = texts(headers, body, context.body_idle, ["password"]).await?;
-    let outcome = step_up(claims, password, context, now).await;
-    let told = outcome.as_ref().map(drop).map_err(|refusal| *refusal);
-    audit("reauth", &claims.subject, told, context);
-    outcome
+    audited("reauth", &claims.subject, context, step_up(claims, password, context, now)).await
 }
 
 async fn step_up(
@@ -123,7 +116,11 @@ async fn step_up(
     now: UnixTime,
 ) -> Result<Response<Bytes>, Refusal> {
     let session = living(claims, context, now).await?;
-    let user = check(&claims.subject, password, context).await?;
+    let user = check(&claims.subject, password, context, now).await?;
+    if user.subject() != claims.subject {
+        // Another issuer's name, alike but not the same: its claims are not this user's.
+        return Err(Refusal::CredentialsInvalid);
+    }
     let own = user.claims();
     let token =
         Access { claims, session: session.as_ref(), own, fresh: true, auth_time: Some(now) };
@@ -144,9 +141,8 @@ pub(super) async fn logout(
     context: &AuthContext<'_>,
     now: UnixTime,
 ) -> Result<Response<Bytes>, Refusal> {
-    let outcome = end(claims, context, now).await;
-    audit("logout", &claims.subject, outcome, context);
-    outcome.map(|()| no_content())
+    let ended = audited("logout", &claims.subject, context, end(claims, context, now)).await;
+    ended.map(|()| no_content())
 }
 
 async fn end(claims: &Claims, context: &AuthContext<'_>, now: UnixTime) -> Result<(), Refusal> {
@@ -185,10 +181,17 @@ async fn check(
     name: &str,
     mut password: Zeroizing<String>,
     context: &AuthContext<'_>,
+    now: UnixTime,
 ) -> Result<Authenticated, Refusal> {
-    let credentials = context.credentials.ok_or(Refusal::StoreUnavailable)?;
+    let door = Door {
+        credentials: context.credentials.ok_or(Refusal::StoreUnavailable)?,
+        state: context.state,
+        rules: context.guesses,
+        address: context.address,
+    };
     let password = Secret::new(std::mem::take(&mut *password));
-    credentials.check(name, password).await.map_err(|fault| refusal_of(&fault))
+    let checked = throttle::check(&door, &Account::of(name), password, now).await;
+    checked.map_err(|fault| refusal_of(&fault, context.metrics))
 }
 
 /// An access token in a session that is under way.

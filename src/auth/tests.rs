@@ -14,7 +14,8 @@ use crate::store::embedded::Embedded;
 use crate::store::file::{UsersFile, edit};
 use crate::store::keyfile;
 use crate::store::password::{Hash, Pool};
-use crate::store::{Answer, Revocations, Revoked, Session};
+use crate::store::throttle::tally::Allowance;
+use crate::store::{Answer, Revocations, Revoked, Session, Tallies, UnderWay};
 use crate::token::keys::Key;
 use crate::token::mint::Mint;
 use crate::token::{Secret, Standing, TokenKind, verify};
@@ -26,10 +27,14 @@ struct World {
     rules: TokenRules,
     users: UsersFile,
     state: Box<dyn StateStore>,
+    guesses: throttle::Rules,
+    metrics: Metrics,
 }
 
 const NOW: UnixTime = UnixTime(1_000_000);
 const MINUTE: Duration = Duration::from_secs(60);
+/// Four passwords may be wrong.
+const FEW: Allowance = Allowance { free: 4, delay_max: MINUTE };
 
 fn at(seconds: u64) -> UnixTime {
     UnixTime(NOW.0 + seconds)
@@ -55,6 +60,8 @@ impl World {
             rules,
             users: UsersFile::open(&users, Pool::start(100).unwrap()).unwrap(),
             state: Box::new(Embedded::open_at(dir.path(), || NOW).unwrap()),
+            guesses: throttle::Rules { account: FEW, pair: FEW, address: FEW },
+            metrics: Metrics::new(),
             dir,
         }
     }
@@ -86,8 +93,10 @@ impl World {
             credentials: Some(&self.users),
             state: self.state.as_ref(),
             body_idle: MINUTE,
+            guesses: self.guesses,
+            metrics: &self.metrics,
             request_id: "r1",
-            address: None,
+            address: [192, 0, 2, 1].into(),
         };
         let request = request.body(body).unwrap().into_parts();
         let response = answer(permit, endpoint, request, &context, now).await?;
@@ -155,6 +164,51 @@ async fn wrong_credentials_are_refused_alike() {
     let (access, _) = world.login().await;
     let body = json!({"password": "wrong"});
     let outcome = world.ask(Endpoint::Reauth, Some(&access), &body, NOW).await;
+    assert_eq!(outcome.unwrap_err(), Refusal::CredentialsInvalid);
+}
+
+#[tokio::test]
+async fn login_and_reauth_share_their_counters_and_nothing_is_checked_while_they_wait() {
+    let world = World::new();
+    let (access, _) = world.login().await;
+    let login = |name: &str, password: &str| json!({"username": name, "password": password});
+    for name in ["alice", "ALICE"] {
+        let outcome = world.ask(Endpoint::Login, None, &login(name, "wrong"), NOW).await;
+        assert_eq!(outcome.unwrap_err(), Refusal::CredentialsInvalid);
+        let wrong = json!({"password": "wrong"});
+        let outcome = world.ask(Endpoint::Reauth, Some(&access), &wrong, NOW).await;
+        assert_eq!(outcome.unwrap_err(), Refusal::CredentialsInvalid);
+    }
+    let throttled = |seconds| Refusal::LoginThrottled { retry_after: Duration::from_secs(seconds) };
+    // Also with the right password.
+    let right = json!({"username": "alice", "password": "password"});
+    for (endpoint, token) in [(Endpoint::Login, None), (Endpoint::Reauth, Some(&*access))] {
+        let outcome = world.ask(endpoint, token, &right, NOW).await;
+        assert_eq!(outcome.unwrap_err(), throttled(1));
+    }
+    let outcome = world.ask(Endpoint::Login, None, &login("alice", "wrong"), at(1)).await;
+    assert_eq!(outcome.unwrap_err(), Refusal::CredentialsInvalid);
+    let outcome = world.ask(Endpoint::Login, None, &right, at(1)).await;
+    assert_eq!(outcome.unwrap_err(), throttled(2));
+    world.ask(Endpoint::Login, None, &right, at(3)).await.unwrap();
+}
+
+#[tokio::test]
+async fn reauth_of_a_name_that_is_only_alike_is_refused() {
+    let world = World::new();
+    let claims = Map::new();
+    let mint = Mint {
+        subject: "Alice",
+        kind: TokenKind::Access,
+        fresh: false,
+        auth_time: None,
+        session: None,
+        claims: &claims,
+        ttl: MINUTE,
+    };
+    let token = mint.sign(&world.ring, &world.rules, NOW).unwrap().token;
+    let right = json!({"password": "password"});
+    let outcome = world.ask(Endpoint::Reauth, Some(&token), &right, NOW).await;
     assert_eq!(outcome.unwrap_err(), Refusal::CredentialsInvalid);
 }
 
@@ -358,6 +412,17 @@ impl StateStore for Away {
         static NONE: std::sync::LazyLock<Revocations> =
             std::sync::LazyLock::new(Revocations::default);
         &NONE
+    }
+    fn tallies(&self) -> &Tallies {
+        static NONE: std::sync::LazyLock<Tallies> =
+            std::sync::LazyLock::new(|| Tallies::new(&[0; 32]));
+        &NONE
+    }
+    fn failed<'a>(&'a self, _: UnderWay<'a>) -> Answer<'a, Result<(), StoreFault>> {
+        down()
+    }
+    fn succeeded<'a>(&'a self, _: UnderWay<'a>) -> Answer<'a, Result<(), StoreFault>> {
+        down()
     }
 }
 

@@ -83,9 +83,10 @@ pub struct Config {
 }
 
 impl Config {
-    /// Whether an address is a listed proxy.
+    /// Whether an address is a listed proxy; an IPv4 address is one also where IPv6 carries it.
     pub fn trusts(&self, address: IpAddr) -> bool {
-        self.trusted_proxies.iter().any(|net| net.contains(&address))
+        let plain = address.to_canonical();
+        self.trusted_proxies.iter().any(|net| net.contains(&address) || net.contains(&plain))
     }
 
     /// The name of the upstream that a route leads to; `None` for an endpoint of ours.

@@ -22,10 +22,11 @@ use crate::config::{Config, Limits};
 use crate::policy::route::{Action, Endpoint, Route};
 use crate::policy::{Permit, Refusal, host};
 use crate::proxy::headers::{Client, Firewall, REQUEST_ID};
+use crate::proxy::origin::origin;
 use crate::proxy::pool::Pool;
 use crate::proxy::relay::ResponseBody;
 use crate::proxy::{self, Way};
-use crate::store::{CredentialStore, StateStore};
+use crate::store::{CredentialStore, StateStore, throttle};
 use crate::telemetry::{self, Metrics, RouteMeter, ThreadMeter};
 use crate::token::extract::Presented;
 use crate::token::keys::KeyRing;
@@ -114,7 +115,10 @@ pub async fn handle(
     // 1. The world, once; the clock, once.
     let snapshot = data.snapshot();
     let now = UnixTime::of(telemetry::clock());
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    if parts.uri.scheme().is_some() {
+        parts.uri = proxy::origin_form(&parts.uri);
+    }
     let client = identify(&snapshot, address, &parts.headers);
     let mut line = snapshot.config.log.access.then(|| access_line(&client, &parts));
     if let (Some(line), Err(_)) = (&mut line, head) {
@@ -225,8 +229,10 @@ impl Scene<'_> {
             credentials: self.snapshot.credentials.as_deref(),
             state: self.snapshot.state.as_ref(),
             body_idle: self.snapshot.config.limits.body_idle,
+            guesses: throttle::Rules::of_limits(&self.snapshot.config.limits),
+            metrics: &self.snapshot.metrics,
             request_id: self.client.request_id.to_str().unwrap_or_default(),
-            address: Some(self.client.address),
+            address: self.client.origin,
         };
         let answer = auth::answer(permit, endpoint, (parts, body), &context, self.now).await?;
         let mut response = answer.map(ResponseBody::full);
@@ -296,7 +302,9 @@ fn identify(snapshot: &Snapshot, address: IpAddr, headers: &HeaderMap) -> Client
         let text = uuid::Uuid::now_v7().hyphenated().encode_lower(&mut text);
         HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("-"))
     });
-    Client { address, trusted, request_id }
+    let origin =
+        if trusted { origin(address, headers, |one| snapshot.config.trusts(one)) } else { address };
+    Client { address, origin, trusted, request_id }
 }
 
 fn is_request_id(id: &HeaderValue) -> bool {
@@ -308,7 +316,7 @@ fn is_request_id(id: &HeaderValue) -> bool {
 fn access_line(client: &Client, parts: &Parts) -> Line {
     Line {
         request_id: client.request_id.to_str().unwrap_or_default().to_owned(),
-        client: client.address.to_string(),
+        client: client.origin.to_string(),
         method: parts.method.to_string(),
         path: "-".to_owned(),
         subject: None,

@@ -9,6 +9,9 @@ use std::net::Ipv6Addr;
 /// Bytes in one `Host` value at most: a DNS name has 253, a port 6, brackets and dot a few.
 pub const HOST_BYTES_MAX: usize = 270;
 
+/// The port of an authority that names none (RFC 9110 §4.2.1).
+const HTTP_PORT: u16 = 80;
+
 /// Why a `Host` value is not a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HostFault(pub &'static str);
@@ -57,6 +60,17 @@ pub fn canonical(raw: &str) -> Result<Cow<'_, str>, HostFault> {
     })
 }
 
+/// The canonical form of a `Host` value or an authority, and its port: the one of `http` where it names none.
+///
+/// # Errors
+/// As [`canonical`].
+pub fn with_port(raw: &str) -> Result<(Cow<'_, str>, u16), HostFault> {
+    let host = canonical(raw)?;
+    let after = raw.rfind(']').unwrap_or(0);
+    let port = raw[after..].split_once(':').and_then(|(_, digits)| digits.parse().ok());
+    Ok((host, port.unwrap_or(HTTP_PORT)))
+}
+
 /// Nothing, or `:` and a port; `host:` is allowed by RFC 3986 §3.2.3.
 fn check_port(port: &str) -> Result<(), HostFault> {
     let fault = HostFault("what follows the host is not a port");
@@ -91,6 +105,21 @@ mod tests {
             assert_eq!(host, wanted);
             assert_eq!(canonical(&host).expect("canonical"), wanted);
         }
+    }
+
+    #[test]
+    fn a_port_that_is_not_named_is_that_of_http() {
+        for (raw, wanted) in [
+            ("A.example.", ("a.example", 80)),
+            ("a.example:", ("a.example", 80)),
+            ("a.example:80", ("a.example", 80)),
+            ("a.example:8080", ("a.example", 8080)),
+            ("[::1]", ("[::1]", 80)),
+            ("[0::1]:81", ("[::1]", 81)),
+        ] {
+            assert_eq!(with_port(raw), Ok((wanted.0.into(), wanted.1)), "{raw}");
+        }
+        assert!(with_port("u@a").is_err());
     }
 
     #[test]

@@ -125,7 +125,7 @@ impl<'a> CanonicalPath<'a> {
 }
 
 /// The segments of a canonical text; a trailing slash adds none, and `/` has none.
-pub(super) fn segments(text: &str) -> impl Iterator<Item = &str> {
+pub fn segments(text: &str) -> impl Iterator<Item = &str> {
     let inner = text.strip_prefix('/').unwrap_or(text);
     let inner = inner.strip_suffix('/').unwrap_or(inner);
     inner.split('/').filter(|segment| !segment.is_empty())

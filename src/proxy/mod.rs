@@ -1,13 +1,16 @@
 //! The way to a backend and back: one request out for each permit, streamed both ways, every wait bounded.
 //!
-//! [`forward`] cannot be called without a [`Permit`]. `headers` is the firewall, `location` hides where a backend is, `pool` and `upstream` hold
-//! connections, `body` and `relay` count and time what streams through, `whoami` is the backend inside the binary.
+//! [`forward`] cannot be called without a [`Permit`]. `headers` is the firewall, `location` hides where a backend is,
+//! `pool` and `upstream` hold connections, `target` says what is asked, `body` and `relay` count and time what streams
+//! through, `whoami` is the backend inside the binary.
 
 pub mod body;
 pub mod headers;
 mod location;
+pub mod origin;
 pub mod pool;
 pub mod relay;
+mod target;
 pub mod upstream;
 pub mod whoami;
 
@@ -16,8 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::request::Parts;
-use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::TrySendError;
 
@@ -26,9 +28,10 @@ use crate::policy::path::{CanonicalPath, PathRules};
 use crate::policy::route::Forward;
 use crate::policy::{Permit, Refusal};
 use body::{BodyFault, BodyWatch, RequestBody};
-use headers::{Client, Facts, Firewall};
+use headers::{Client, Facts, Firewall, Hops};
 use pool::{Pool, Sender};
 use relay::ResponseBody;
+pub use target::{backend_uri, origin_form};
 
 /// Why no answer came back; the refusal is for the client, the text for the log.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +57,9 @@ pub enum UpstreamError {
     /// The client's own body failed first.
     #[error("{0}")]
     ClientBody(BodyFault),
+    /// `Max-Forwards` of an `OPTIONS` is no number, or there twice.
+    #[error("Max-Forwards is not one number")]
+    MaxForwards,
     /// The rewritten path has more than one reading.
     #[error("the rewritten path is refused: {0}")]
     Rewrite(&'static str),
@@ -62,7 +68,8 @@ pub enum UpstreamError {
 impl UpstreamError {
     /// Whether the backend is to blame, and not the client or the route.
     pub fn is_the_backends(&self) -> bool {
-        !matches!(self, UpstreamError::ClientBody(_) | UpstreamError::Rewrite(_))
+        use UpstreamError::{ClientBody, MaxForwards, Rewrite};
+        !matches!(self, ClientBody(_) | MaxForwards | Rewrite(_))
     }
 
     /// What the client is told.
@@ -78,6 +85,7 @@ impl UpstreamError {
             UpstreamError::ClientBody(BodyFault::TooLarge) => Refusal::BodyTooLarge,
             UpstreamError::ClientBody(BodyFault::ClientStalled) => Refusal::RequestTimeout,
             UpstreamError::ClientBody(_) => Refusal::BadBody,
+            UpstreamError::MaxForwards => Refusal::BadHeader,
             UpstreamError::Rewrite(_) => Refusal::BadPath,
         }
     }
@@ -120,74 +128,26 @@ pub async fn forward(
         forward_token: plan.forward_token,
     };
     way.firewall.toward_backend(&mut parts.headers, &facts);
+    let hops = headers::count_hop(&parts.method, &mut parts.headers);
+    if hops == Hops::Malformed {
+        return Err(UpstreamError::MaxForwards);
+    }
     let watch = BodyWatch::new();
     let body = take_body(&mut parts, incoming, plan, way.limits, &watch)?;
-    let mut response = match way.pool.upstream().target {
-        Target::Whoami => whoami::answer(parts, body, way.firewall).await?,
-        Target::Http { .. } => exchange(parts, body, plan, way.pool, &watch).await?,
+    let mut response = match (hops, &way.pool.upstream().target) {
+        (Hops::End, _) => last_hop(),
+        (_, Target::Whoami) => whoami::answer(parts, body, way.firewall).await?,
+        (_, Target::Http { .. }) => exchange(parts, body, plan, way.pool, &watch).await?,
     };
-    headers::toward_client(response.headers_mut(), way.client, way.pool.authority());
+    way.firewall.toward_client(response.headers_mut(), way.client, way.pool.authority());
     Ok(response)
 }
 
-/// The origin-form target for the backend: the judged path, or what the route rewrites it to. Also for `explain`.
-///
-/// # Errors
-/// [`UpstreamError::Rewrite`] when the rewritten path would have two readings.
-pub fn backend_uri(
-    permit: &Permit,
-    plan: &Forward,
-    path: &CanonicalPath<'_>,
-    asked: &Uri,
-    rules: &PathRules,
-) -> Result<Uri, UpstreamError> {
-    let rewritten = match &plan.rewrite {
-        None => None,
-        Some(rewrite) => Some(
-            rewrite
-                .apply(&permit.route().pattern, path, rules)
-                .map_err(|fault| UpstreamError::Rewrite(fault.0))?,
-        ),
-    };
-    let path = rewritten.as_ref().map_or(path.as_str(), CanonicalPath::as_str);
-    let query = asked.query().map(clean_query);
-    if asked.path() == path && asked.query() == query.as_deref() {
-        return Ok(origin_form(asked));
-    }
-    let target = match query {
-        None => path.to_owned(),
-        Some(query) => format!("{path}?{query}"),
-    };
-    let target =
-        PathAndQuery::try_from(target).map_err(|_| UpstreamError::Rewrite("not a path"))?;
-    Ok(Uri::from(target))
-}
-
-fn origin_form(uri: &Uri) -> Uri {
-    uri.path_and_query().cloned().map_or_else(Uri::default, Uri::from)
-}
-
-/// The query means the same but is spelled by the book (RFC 3986 §3.4): a strict backend must not stumble
-/// over a raw bracket, and a lone `%` is what a lenient one reads as `%25`.
-fn clean_query(query: &str) -> std::borrow::Cow<'_, str> {
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?".contains(&byte);
-    let bytes = query.as_bytes();
-    let escape = |at: usize| {
-        bytes[at] == b'%'
-            && bytes.get(at + 1..at + 3).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit))
-    };
-    if (0..bytes.len()).all(|at| legal(bytes[at]) || escape(at)) {
-        return query.into();
-    }
-    let mut clean = String::with_capacity(bytes.len() + 8);
-    for (at, byte) in bytes.iter().enumerate() {
-        if legal(*byte) || escape(at) {
-            clean.push(char::from(*byte));
-        } else {
-            clean.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    clean.into()
+/// The answer to `OPTIONS` that may go no further (RFC 9110 §7.6.2): that we are here, and nothing of the backend.
+fn last_hop() -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::Full(None));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
 }
 
 fn take_body(

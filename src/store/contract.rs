@@ -1,7 +1,12 @@
 //! What every [`StateStore`] must do, as tests that know only the trait: each backend runs them all with
 //! `state_store_contract!(open)`, where `open()` gives an empty store, and whatever keeps it alive.
 
-use crate::store::{Revoked, Session, StateStore};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::store::throttle::tally::Allowance;
+use crate::store::throttle::{Kind, Rules};
+use crate::store::{Account, Revoked, Session, StateStore, Throttled, UnderWay};
 use crate::token::{Claims, UnixTime};
 
 /// Makes one test of each promise, named after it.
@@ -11,7 +16,9 @@ macro_rules! state_store_contract {
             session_is_found_until_it_expires, step_up_moves_auth_time_forward_only,
             revoked_session_is_gone_at_once, revoked_token_leaves_its_session,
             revoking_twice_keeps_the_longer, second_start_of_an_id_is_refused,
-            unknown_session_can_be_revoked, any_text_is_an_id, many_at_once_are_all_kept);
+            unknown_session_can_be_revoked, any_text_is_an_id, many_at_once_are_all_kept,
+            failures_make_the_next_wait_and_success_forgets_them,
+            address_that_logged_in_is_judged_by_itself, attempts_at_once_are_counted_before_they_end);
     };
     ($open:expr, $($fact:ident),+) => {
         $(#[tokio::test]
@@ -124,4 +131,104 @@ pub(crate) async fn many_at_once_are_all_kept(store: &impl StateStore) {
     for id in &ids {
         assert!(store.session(id, UnixTime(1500)).await.unwrap().is_some(), "{id}");
     }
+}
+
+/// Three failures of an account are free, and four of an address.
+pub(crate) const RULES: Rules = Rules {
+    account: Allowance { free: 3, delay_max: Duration::from_secs(60) },
+    pair: Allowance { free: 3, delay_max: Duration::from_secs(900) },
+    address: Allowance { free: 4, delay_max: Duration::from_secs(900) },
+};
+
+/// The address `192.0.2.LAST`.
+pub(crate) fn address(last: u8) -> IpAddr {
+    IpAddr::from([192, 0, 2, last])
+}
+
+/// Begins an attempt at `name` from an address, at a moment.
+pub(crate) fn begin<'s>(
+    store: &'s impl StateStore,
+    name: &str,
+    from: u8,
+    at: u64,
+) -> Result<UnderWay<'s>, Throttled> {
+    store.tallies().begin(&Account::of(name), address(from), &RULES, UnixTime(at))
+}
+
+/// A failed attempt, which must not be throttled.
+pub(crate) async fn fail(store: &impl StateStore, name: &str, from: u8, at: u64) {
+    store.failed(begin(store, name, from, at).unwrap()).await.unwrap();
+}
+
+/// The wait in seconds and the counter that asks for it; the attempt, if it is let in, is withdrawn.
+pub(crate) fn wait(store: &impl StateStore, name: &str, from: u8, at: u64) -> Option<(u64, Kind)> {
+    match begin(store, name, from, at) {
+        Ok(under_way) => {
+            under_way.withdrawn();
+            None
+        }
+        Err(throttled) => Some((throttled.retry_after.as_secs(), throttled.by)),
+    }
+}
+
+pub(crate) async fn failures_make_the_next_wait_and_success_forgets_them(store: &impl StateStore) {
+    for _ in 0..3 {
+        fail(store, "alice", 1, 1000).await;
+    }
+    assert_eq!(wait(store, "ALICE ", 1, 1000).unwrap().0, 1);
+    // Others too: the account's own counter.
+    assert_eq!(wait(store, "alice", 2, 1000), Some((1, Kind::Account)));
+    assert_eq!(wait(store, "bob", 1, 1000), None);
+    fail(store, "alice", 1, 1001).await;
+    assert_eq!(wait(store, "alice", 1, 1001).unwrap().0, 2);
+    assert_eq!(wait(store, "bob", 1, 1001), Some((1, Kind::Address)));
+    store.succeeded(begin(store, "alice", 1, 1003).unwrap()).await.unwrap();
+    assert_eq!(wait(store, "alice", 1, 1003), None);
+    // What failed at the address, and for alice elsewhere, is not forgotten.
+    fail(store, "bob", 1, 1003).await;
+    assert_eq!(wait(store, "carol", 1, 1003), Some((2, Kind::Address)));
+    fail(store, "alice", 2, 1003).await;
+    assert_eq!(wait(store, "alice", 3, 1003), Some((4, Kind::Account)));
+}
+
+pub(crate) async fn address_that_logged_in_is_judged_by_itself(store: &impl StateStore) {
+    store.succeeded(begin(store, "alice", 1, 1000).unwrap()).await.unwrap();
+    // From everywhere, and from the next desk.
+    let mut now = 1000;
+    for from in [2, 3, 4, 5, 6].into_iter().cycle().take(30) {
+        now += wait(store, "alice", from, now).map_or(0, |(seconds, _)| seconds);
+        fail(store, "alice", from, now).await;
+    }
+    for name in ["b", "c", "d", "e", "f", "g", "h", "i"] {
+        now += wait(store, name, 1, now).map_or(0, |(seconds, _)| seconds);
+        fail(store, name, 1, now).await;
+    }
+    assert!(wait(store, "alice", 7, now).is_some() && wait(store, "j", 1, now).is_some());
+    assert_eq!(wait(store, "alice", 1, now), None);
+    for _ in 0..3 {
+        fail(store, "alice", 1, now).await;
+    }
+    assert_eq!(wait(store, "alice", 1, now), Some((1, Kind::Pair)));
+    // For a month after the last login.
+    const MONTH: u64 = 30 * 24 * 3600;
+    for at in [990, 990, 990, 991, 993, 997] {
+        fail(store, "alice", 8, at + MONTH).await;
+    }
+    assert_eq!(wait(store, "alice", 1, 999 + MONTH), None);
+    assert_eq!(wait(store, "alice", 1, 1000 + MONTH), Some((5, Kind::Account)));
+}
+
+pub(crate) async fn attempts_at_once_are_counted_before_they_end(store: &impl StateStore) {
+    let held: Vec<_> = (0..100).filter_map(|_| begin(store, "alice", 1, 1000).ok()).collect();
+    assert_eq!(held.len(), 3);
+    assert_eq!(wait(store, "alice", 2, 1000), Some((1, Kind::Account)));
+    // Whoever goes away before the answer has guessed all the same.
+    drop(held);
+    assert_eq!(wait(store, "alice", 1, 1000).unwrap().0, 1);
+    // After that, one at a time.
+    let one = begin(store, "alice", 1, 1001).unwrap();
+    assert_eq!(wait(store, "alice", 1, 1001).unwrap().0, 1);
+    // What was not checked was no guess.
+    one.withdrawn();
+    assert_eq!(wait(store, "alice", 1, 1001), None);
 }

@@ -1,8 +1,10 @@
 //! Where users and sessions are kept: two contracts with domain verbs, each saying which way it fails.
 //!
-//! `file` and `password` are the users of `users.toml`; `embedded` keeps sessions and revocations in one
-//! SQLite file; `revocations` is their picture in memory, the only part that the request path asks.
+//! `file` and `password` are the users of `users.toml`, `account` is the one spelling of their names, and
+//! `throttle` the only way to a check of a password. `embedded` keeps sessions, revocations and failed attempts
+//! in one SQLite file; `revocations` is their picture in memory, the only part that the request path asks.
 
+pub mod account;
 #[cfg(test)]
 mod contract;
 pub mod embedded;
@@ -10,6 +12,7 @@ pub mod file;
 pub mod keyfile;
 pub mod password;
 pub mod revocations;
+pub mod throttle;
 pub mod watch;
 
 use std::future::Future;
@@ -18,7 +21,9 @@ use std::pin::Pin;
 use serde_json::{Map, Value};
 
 use crate::token::{Secret, UnixTime};
+pub use account::Account;
 pub use revocations::Revocations;
+pub use throttle::{Attempt, Tallies, Throttled, UnderWay};
 
 /// A future that a store hands out.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -28,7 +33,8 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 #[error("{0}")]
 pub struct StoreFault(pub String);
 
-/// A password was checked and was right. Made only by a [`CredentialStore`]; starting a session demands one.
+/// A password was checked, after the throttle, and was right. Made only by a [`CredentialStore`], which
+/// demands an [`Attempt`]; starting a session demands one of these.
 #[derive(Debug)]
 pub struct Authenticated {
     subject: String,
@@ -57,6 +63,8 @@ impl Authenticated {
 pub enum CheckFault {
     /// Unknown user, wrong password or disabled user: alike in answer and in time.
     Invalid,
+    /// Too many attempts have failed: 429, nothing was checked.
+    Throttled(Throttled),
     /// More checks are waiting than the pool takes: 503, nothing was checked.
     Overloaded,
     /// The store is away: 503.
@@ -65,15 +73,15 @@ pub enum CheckFault {
 
 /// Users: who may log in, and what their tokens say.
 pub trait CredentialStore: Send + Sync {
-    /// Checks a name and a password.
+    /// Checks the password of an account. Only [`throttle::check`] can call this: it alone makes attempts.
     ///
     /// # Errors
-    /// [`CheckFault`]. When the store is away nobody logs in; nobody is ever let in on doubt.
-    fn check<'a>(
-        &'a self,
-        name: &'a str,
+    /// [`CheckFault`], never `Throttled`. When the store is away nobody logs in; nobody is ever let in on doubt.
+    fn check(
+        &self,
+        attempt: Attempt,
         password: Secret,
-    ) -> Answer<'a, Result<Authenticated, CheckFault>>;
+    ) -> Answer<'_, Result<Authenticated, CheckFault>>;
 
     /// The claims of a subject that may still have tokens; `None` when the user is gone or disabled,
     /// and then a refresh must say no.
@@ -110,7 +118,7 @@ pub enum Revoked {
     Session(String),
 }
 
-/// Sessions and revocations. Each verb is atomic, and durable before it answers: what was acknowledged
+/// Sessions, revocations and failed attempts. Each verb is atomic, and durable before it answers: what was acknowledged
 /// survives `kill -9`.
 pub trait StateStore: Send + Sync {
     /// Records a new session.
@@ -148,4 +156,20 @@ pub trait StateStore: Send + Sync {
 
     /// The revocations in memory, for the request path.
     fn revocations(&self) -> &Revocations;
+
+    /// The failed attempts in memory, where each attempt begins and is counted.
+    fn tallies(&self) -> &Tallies;
+
+    /// Records that an attempt failed. When it answers, the counters are durable.
+    ///
+    /// # Errors
+    /// [`StoreFault`]: counted in memory only; the caller answers 503 and does not tell what the check said.
+    fn failed<'a>(&'a self, attempt: UnderWay<'a>) -> Answer<'a, Result<(), StoreFault>>;
+
+    /// Records that an attempt succeeded: what failed for the account at this address is forgotten, and the
+    /// address is known to it for [`throttle::ADDRESS_KNOWN_FOR`].
+    ///
+    /// # Errors
+    /// [`StoreFault`]: recorded in memory only; the login must be refused.
+    fn succeeded<'a>(&'a self, attempt: UnderWay<'a>) -> Answer<'a, Result<(), StoreFault>>;
 }

@@ -2,15 +2,15 @@
 
 use serde_json::json;
 
-use crate::harness::{Client, Gateway, Tokens, Upstream, eventually, forge};
+use crate::harness::{Client, Gateway, Tokens, UNTHROTTLED, Upstream, eventually, forge};
 
 /// A route for each kind of token.
 pub const SHUT: &str = "[routes]\n\"/fresh\" = \"fresh-required\"\n\"/refresh\" = \"refresh-only\"\n\
     \"/public\" = \"public\"\n\"/**\" = \"access-required\"\n";
 
-/// A gateway with the user `ada`, whose password is `correct horse`.
+/// A gateway with the user `ada`, whose password is `correct horse`; it throttles no login.
 pub fn started(upstream: &Upstream, toml: &str) -> Gateway {
-    let gateway = Gateway::in_front_of(upstream, toml);
+    let gateway = Gateway::in_front_of(upstream, &format!("{toml}\n{UNTHROTTLED}"));
     gateway.user("ada", "correct horse", r#"{"roles":["admin","user"],"team":"red"}"#);
     eventually("the gateway to know ada", || {
         let body = json!({"username": "ada", "password": "correct horse"});

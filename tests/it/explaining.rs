@@ -295,3 +295,28 @@ fn agrees(gateway: &Gateway, upstream: &Upstream, question: &Value, answer: &Val
     assert_eq!(expected, got, "{said}");
     true
 }
+
+#[test]
+fn a_hop_is_counted_as_the_gateway_counts_it() {
+    let ask = |hops: &str| {
+        let field = format!("Max-Forwards: {hops}");
+        explain(&["OPTIONS", "/static/x", "--header", &field])
+    };
+    let forwarded = ask("7")["headers"].to_string();
+    assert!(forwarded.contains("[\"max-forwards\",\"6\"]"), "{forwarded}");
+    assert_eq!((ask("0")["decision"].as_str(), ask("0")["target"].as_str()), (Some("pass"), None));
+    assert_eq!(ask("x")["code"], "bad-header");
+}
+
+#[test]
+fn a_url_and_a_host_that_differ_are_refused_as_the_gateway_refuses_them() {
+    for (url, host) in
+        [("http://app.example/", "other.example"), ("http://app.example:81/", "app.example")]
+    {
+        let output = setup().cli(&["explain", "GET", url, "--host", host], "");
+        assert_ne!(output.code, Some(0), "{output:?}");
+        assert!(output.stderr.contains("bad-target"), "{output:?}");
+    }
+    let same = explain(&["GET", "http://APP.example/account/x", "--host", "app.example:80"]);
+    assert_eq!(same["path"], "/account/x");
+}

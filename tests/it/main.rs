@@ -35,20 +35,18 @@ mod policies;
 
 /// One canonical path, judged and forwarded.
 mod paths;
-/// Heads and framings with two readings.
+/// Heads that are too long or too slow.
 mod smuggling;
 
-/// What broke other gateways: one test for each row of `docs/threats.md`, by what must hold.
+/// What broke other gateways, and what must hold when the input is hostile.
 mod attacks;
 /// Backends whose answers end in two places, or that say more than they were asked.
 mod attacks_backend;
-/// Clients that hide a credential, or take nothing of what they asked for.
+/// Clients that take nothing of what they asked for.
 mod attacks_client;
 
-/// The chain of proxies, `Host`, `Via`, the request id.
+/// `Host` and the request id.
 mod forwarded;
-/// Identity fields, hop-by-hop fields, and the token kept back.
-mod headers;
 /// Keys as other programs write them.
 mod keys;
 /// What is minted, and with which keys.

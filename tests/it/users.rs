@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::json;
 
-use crate::harness::{Gateway, Response, Setup, Upstream, eventually, forge};
+use crate::harness::{Gateway, Response, Setup, UNTHROTTLED, Upstream, eventually, forge};
 
 const TOML: &str =
     "[login]\nusers = { file = \"users.toml\" }\n[routes]\n\"/**\" = \"access-required\"\n";
@@ -26,7 +26,7 @@ fn can_soon(gateway: &Gateway, name: &str, password: &str, status: u16) -> Respo
 }
 
 fn setup(upstream: &Upstream) -> Setup {
-    Setup::new(&format!("upstream = \"{upstream}\"\n{TOML}"))
+    Setup::new(&format!("upstream = \"{upstream}\"\n{TOML}{UNTHROTTLED}"))
 }
 
 #[track_caller]

@@ -106,8 +106,12 @@ pub fn hold_for(choices: u8, claims: Map<String, Value>, fields: &[(HeaderName, 
                 claim: claim.to_owned(),
             })
             .into();
-    let client =
-        Client { address: ADDRESS, trusted: on(0), request_id: HeaderValue::from_static("id-1") };
+    let client = Client {
+        address: ADDRESS,
+        origin: ADDRESS,
+        trusted: on(0),
+        request_id: HeaderValue::from_static("id-1"),
+    };
     let rule = match choices >> 1 & 3 {
         0 | 1 => HostRule::Keep,
         2 => HostRule::Upstream,

@@ -66,7 +66,7 @@ enum Framing {
 fn read_head(head: &[u8], bounds: &Bounds) -> Option<Framing> {
     let text: Vec<&[u8]> = lines(&head[..head.len() - 4])?;
     let (line, fields) = text.split_first()?;
-    let newer = request_line(line, bounds)?;
+    let (newer, authority) = request_line(line, bounds)?;
     let section: usize = fields.iter().map(|one| one.len() + 2).sum::<usize>() + 2;
     if fields.len() > bounds.fields || section > bounds.section {
         return None;
@@ -82,12 +82,15 @@ fn read_head(head: &[u8], bounds: &Bounds) -> Option<Framing> {
         fields.iter().filter(|(name, _)| fold(name) == wanted).count()
     };
     let hosts = all("host");
-    let good_hosts = hosts.iter().all(|host| is_host(host)) && hosts.len() <= 1;
+    let good_hosts = hosts.iter().all(|host| site(host).is_some()) && hosts.len() <= 1;
+    // A target that names a site names that of the one `Host`.
+    let one_site = authority
+        .is_none_or(|asked| asked == hosts.first().and_then(|host| site(host)) && asked.is_some());
     let once = ["content-type", "expect"].iter().all(|name| all(name).len() <= 1);
     let (lengths, codings) = (all("content-length"), all("transfer-encoding"));
     let plain =
         lengths.len() == folded("content-length") && codings.len() == folded("transfer-encoding");
-    if !good_hosts || (newer && hosts.is_empty()) || !once || !plain {
+    if !good_hosts || !one_site || (newer && hosts.is_empty()) || !once || !plain {
         return None;
     }
     let framing = match (lengths.as_slice(), codings.as_slice()) {
@@ -112,27 +115,37 @@ fn lines(text: &[u8]) -> Option<Vec<&[u8]>> {
     (!lines.iter().any(alone)).then_some(lines)
 }
 
-/// Whether the version is 1.1; `None` for what is no request line of ours.
-fn request_line(line: &[u8], bounds: &Bounds) -> Option<bool> {
+/// A name in small letters and a port.
+type Site = (String, u16);
+
+/// Whether the version is 1.1, and the site of a target in absolute-form, where that is one; `None` for what is no
+/// request line of ours.
+fn request_line(line: &[u8], bounds: &Bounds) -> Option<(bool, Option<Option<Site>>)> {
     let parts: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
     let [method, target, version] = parts[..] else { return None };
     let letters = method.iter().all(|byte| byte.is_ascii_uppercase() || *byte == b'-');
     if !letters || !(1..=32).contains(&method.len()) || matches!(method, b"CONNECT" | b"TRACE") {
         return None;
     }
-    let (path, query) = match target.iter().position(|byte| *byte == b'?') {
-        Some(at) => target.split_at(at),
-        None => (target, &[][..]),
-    };
     let sign = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'#' | b'<' | b'>');
-    let is_path = path.first() == Some(&b'/') && !path.contains(&b'`');
-    if !is_path || query.contains(&b'"') || !target.iter().all(sign) || target.len() > bounds.target
-    {
+    let (front, query) =
+        target.split_at(target.iter().position(|byte| *byte == b'?').unwrap_or(target.len()));
+    let quotes = front.contains(&b'`') || query.contains(&b'"');
+    if quotes || !target.iter().all(sign) || target.len() > bounds.target {
         return None;
     }
+    let authority = match target {
+        [b'/', ..] => None,
+        _ => {
+            let (scheme, rest) = target.split_at_checked(7)?;
+            let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?'));
+            let named = site(&rest[..end.unwrap_or(rest.len())]);
+            Some(named.filter(|_| scheme.eq_ignore_ascii_case(b"http://")))
+        }
+    };
     match version {
-        b"HTTP/1.1" => Some(true),
-        b"HTTP/1.0" => Some(false),
+        b"HTTP/1.1" => Some((true, authority)),
+        b"HTTP/1.0" => Some((false, authority)),
         _ => None,
     }
 }
@@ -159,25 +172,29 @@ fn is_text(byte: &u8) -> bool {
     matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
 }
 
-/// A name, an IPv4 address or a bracketed IPv6 address, and perhaps a port.
-fn is_host(value: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(value) else { return false };
+/// A name, an IPv4 address or a bracketed IPv6 address, in one spelling, and its port or that of `http`.
+fn site(value: &[u8]) -> Option<Site> {
+    let text = std::str::from_utf8(value).ok().filter(|text| text.len() <= 270)?;
     let (name, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((address, port)) if address.parse::<std::net::Ipv6Addr>().is_ok() => ("v6", port),
-        Some(_) => return false,
-        None => text.split_at(text.find(':').unwrap_or(text.len())),
+        Some((address, port)) => {
+            (format!("[{}]", address.parse::<std::net::Ipv6Addr>().ok()?), port)
+        }
+        None => {
+            let (name, port) = text.split_at(text.find(':').unwrap_or(text.len()));
+            let name = name.strip_suffix('.').unwrap_or(name);
+            let sign = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+            let label = |label: &str| !label.is_empty() && label.bytes().all(sign);
+            name.split('.').all(label).then(|| (name.to_ascii_lowercase(), port))?
+        }
     };
-    let digits = port.strip_prefix(':').unwrap_or(port);
-    let good_port = port.is_empty()
-        || (port.starts_with(':')
-            && digits.bytes().all(|byte| byte.is_ascii_digit())
-            && (digits.is_empty() || digits.parse::<u16>().is_ok()));
-    let name = name.strip_suffix('.').unwrap_or(name);
-    let label = |label: &str| {
-        !label.is_empty()
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    let port = match port {
+        "" | ":" => 80,
+        port => {
+            let digits = port.strip_prefix(':')?;
+            digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())??
+        }
     };
-    good_port && text.len() <= 270 && name.split('.').all(label)
+    Some((name, port))
 }
 
 fn number(value: &[u8]) -> Option<u64> {

@@ -22,7 +22,7 @@ use hyper::service::service_fn;
 pub struct Seen {
     /// Its method.
     pub method: String,
-    /// Its target.
+    /// Path and query of its target.
     pub target: String,
     /// Bytes of its body, without framing; `None` for a body that never ended.
     pub payload: Option<usize>,
@@ -78,7 +78,9 @@ pub fn served(bytes: &[u8], fields_max: usize) -> (Vec<Seen>, Vec<u8>) {
         async move {
             let (parts, body) = request.into_parts();
             let at = seen.borrow().len();
-            let (method, target) = (parts.method.to_string(), parts.uri.to_string());
+            let query = parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+            let (method, target) =
+                (parts.method.to_string(), format!("{}{query}", parts.uri.path()));
             seen.borrow_mut().push(Seen { method, target, payload: None });
             if let Ok(body) = body.collect().await {
                 seen.borrow_mut()[at].payload = Some(body.to_bytes().len());

@@ -178,7 +178,14 @@ fn library_agrees(passed: &Passed) {
 fn seen(bytes: &[u8], payload: usize) -> Seen {
     let mut words = bytes.split(|byte| *byte == b' ');
     let mut word = || String::from_utf8_lossy(words.next().unwrap_or_default()).into_owned();
-    Seen { method: word(), target: word(), payload: Some(payload) }
+    let (method, mut target) = (word(), word());
+    if !target.starts_with('/') {
+        // Absolute-form: the site was judged, the rest is what a handler looks at.
+        let rest = target.splitn(3, '/').nth(2).unwrap_or_default();
+        let rest = &rest[rest.find(['/', '?']).unwrap_or(rest.len())..];
+        target = if rest.starts_with('/') { rest.to_owned() } else { format!("/{rest}") };
+    }
+    Seen { method, target, payload: Some(payload) }
 }
 
 /// One empty line before a request line is ignored (RFC 9112 §2.2).

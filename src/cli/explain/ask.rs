@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -16,7 +16,7 @@ use crate::gateway::judge::{Asked, Judged, View, judge};
 use crate::policy::path::CanonicalPath;
 use crate::policy::route::{Action, Forward};
 use crate::policy::{Permit, Refusal, host};
-use crate::proxy::headers::{Client, Facts, Firewall, REQUEST_ID};
+use crate::proxy::headers::{Client, Facts, Firewall, Hops, REQUEST_ID, count_hop};
 use crate::proxy::{self, upstream};
 use crate::server::{build, wire};
 use crate::token::extract::Presented;
@@ -58,6 +58,7 @@ pub struct World {
 /// The words as a request.
 struct Request {
     host: String,
+    method: Method,
     uri: Uri,
     path: String,
     headers: HeaderMap,
@@ -152,6 +153,16 @@ impl World {
             .map_err(|error| (error.refusal(), Some(error.to_string())))?;
         let mut headers = request.headers.clone();
         self.toward_backend(&mut headers, permit, plan, &request.client);
+        match count_hop(&request.method, &mut headers) {
+            Hops::On => {}
+            Hops::End => return Ok(None),
+            Hops::Malformed => {
+                return Err((
+                    Refusal::BadHeader,
+                    Some("Max-Forwards is not one number".to_owned()),
+                ));
+            }
+        }
         let identity: Vec<&HeaderName> = self.firewall.identity_names().collect();
         let (own, forwarded): (Vec<_>, Vec<_>) =
             headers.into_iter_pairs().partition(|(name, _)| identity.contains(&name));
@@ -230,8 +241,16 @@ impl World {
                 question.method
             )));
         }
+        let method = Method::from_bytes(question.method.as_bytes())
+            .map_err(|_| Failure::Words(format!("`{}` is no method", question.method)))?;
         let (authority, target) = split(&question.url);
         let named = question.host.as_deref().unwrap_or(authority);
+        if !authority.is_empty() && host::with_port(authority) != host::with_port(named) {
+            return Err(Failure::Words(format!(
+                "`{}` names another host than `{named}`: 400 bad-target; name one of them",
+                question.url
+            )));
+        }
         if !named.is_empty() {
             let value = HeaderValue::try_from(named)
                 .map_err(|_| Failure::Words(format!("`{named}` is no host")))?;
@@ -259,8 +278,9 @@ impl World {
             Some(Err(_)) => return Err(Failure::Words("`from` is no IP address".to_owned())),
         };
         let trusted = self.config.trusts(address);
-        let client = Client { address, trusted, request_id: HeaderValue::from_static("-") };
-        Ok(Request { host, uri, path, headers, client })
+        let request_id = HeaderValue::from_static("-");
+        let client = Client { address, origin: address, trusted, request_id };
+        Ok(Request { host, method, uri, path, headers, client })
     }
 }
 

@@ -36,6 +36,24 @@ impl Diagnostics {
         self.beside(other, "would cover it");
     }
 
+    /// A rewrite that leads around the policy of another line at the same backend.
+    pub(crate) fn rewrite_opens(
+        &mut self,
+        route: (&Span, &str, &str),
+        around: (&Span, &str, &str),
+        asked: &str,
+    ) {
+        let ((span, id, policy), (other, outer, needs)) = (route, around);
+        self.warning(
+            "rewrite-opens",
+            Some(span),
+            format!("`{id}` is `{policy}` and is rewritten into `{outer}`, which is `{needs}`"),
+            &format!("`{asked}` gets there"),
+            &format!("add a line for that path below `{id}`, rewrite to a prefix of its own, or give `{id}` at least `{needs}`; if this is meant, give it the key exception = true"),
+        );
+        self.beside(other, "protects the same pages under their own name");
+    }
+
     /// Methods that change things have less to prove than the one that reads, because the line `change` says so.
     pub(crate) fn weaker_method(
         &mut self,

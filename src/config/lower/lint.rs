@@ -41,6 +41,7 @@ impl Lowering<'_> {
             }
             self.weaker_methods(routes, route, place);
         }
+        self.rewrites_around(routes);
         self.report_mode(routes);
     }
 
@@ -166,7 +167,7 @@ impl Lowering<'_> {
 }
 
 /// The routes of the file, without our endpoints.
-fn own(routes: &Routes) -> impl Iterator<Item = (&Route, &Span)> {
+pub(super) fn own(routes: &Routes) -> impl Iterator<Item = (&Route, &Span)> {
     let all = routes.table.routes().iter().zip(&routes.places);
     all.filter_map(|(route, place)| Some((&**route, place.as_ref()?)))
 }
@@ -199,7 +200,7 @@ fn add<'r>(list: &mut Vec<&'r str>, more: impl IntoIterator<Item = &'r str>) {
 }
 
 /// How much must be proved: twice the rank of the policy, and one more where claims are wanted too.
-fn strength(route: &Route) -> u8 {
+pub(super) fn strength(route: &Route) -> u8 {
     let claims = u8::from(!route.claims.is_empty());
     let rank = match route.requirement {
         Requirement::Public => 0,
@@ -230,11 +231,11 @@ fn is_wider(this: &Route, other: &Route, path: &CanonicalPath<'_>) -> bool {
 }
 
 /// From this strength on nobody passes without a token.
-const PROTECTED: u8 = 3;
+pub(super) const PROTECTED: u8 = 3;
 
 /// A path that the pattern matches and, of all patterns, only those that match each of its paths as well: wildcards
 /// stand for a segment that nobody names. `rest` segments stand for `**`.
-fn sample(pattern: &Pattern, rest: usize) -> Option<CanonicalPath<'static>> {
+pub(super) fn sample(pattern: &Pattern, rest: usize) -> Option<CanonicalPath<'static>> {
     let mut text = String::new();
     for segment in &pattern.segments {
         match segment {
@@ -262,7 +263,7 @@ fn is_one_page(pattern: &Pattern) -> bool {
 }
 
 /// What must be proved, in words.
-fn needs(route: &Route) -> String {
+pub(super) fn needs(route: &Route) -> String {
     let claims = if route.claims.is_empty() { "" } else { " with claims" };
     let age = match route.requirement {
         Requirement::Fresh { max_age: Some(age) } => {
@@ -284,7 +285,7 @@ fn shortest(pattern: &Pattern) -> usize {
 }
 
 /// Whether every path of `inner` is one of `outer`.
-fn covers(outer: &Pattern, inner: &Pattern) -> bool {
+pub(super) fn covers(outer: &Pattern, inner: &Pattern) -> bool {
     let mut theirs = inner.segments.iter();
     for own in &outer.segments {
         let fits = match (own, theirs.next()) {

@@ -7,6 +7,7 @@ mod endpoints;
 mod keys;
 mod limits;
 mod lint;
+mod lint_rewrites;
 mod rewrite;
 mod routes;
 mod secrets;

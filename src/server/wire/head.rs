@@ -2,7 +2,8 @@
 //! handler or a backend.
 //!
 //! [`Scan`] finds where a head ends and refuses bare LF and what grows too large on the way; [`check`]
-//! judges a whole head in one `httparse` pass. Neither allocates. Called by the wire guard alone.
+//! judges a whole head in one `httparse` pass. Neither allocates for a target in origin-form. Called by the wire
+//! guard alone.
 
 use std::mem::MaybeUninit;
 
@@ -15,6 +16,8 @@ pub const HEADER_COUNT_MAX: usize = 256;
 const METHOD_BYTES_MAX: usize = 32;
 /// What a request line holds besides its target: method, two spaces, version and line end.
 const REQUEST_LINE_FRAME: usize = METHOD_BYTES_MAX + " ".len() + " HTTP/1.1\r\n".len();
+/// How an absolute-form target begins; we speak no other scheme on this listener.
+const SCHEME: &str = "http://";
 /// A body longer than this is no body but an attempt to overflow somebody's signed counter.
 const LENGTH_MAX: u64 = i64::MAX as u64;
 
@@ -120,11 +123,15 @@ pub(super) fn check(bytes: &[u8], limits: &WireLimits) -> Result<Head, Refusal> 
         return Err(Refusal::BadTarget);
     };
     check_method(method.as_bytes())?;
-    check_target(target.as_bytes(), limits)?;
+    let authority = check_target(target, limits)?;
     if request.headers.len() > limits.header_count {
         return Err(Refusal::HeaderTooLarge);
     }
-    check_fields(request.headers, version == 1)
+    let head = check_fields(request.headers, version == 1)?;
+    if let Some(authority) = authority {
+        check_authority(authority, request.headers)?;
+    }
+    Ok(head)
 }
 
 /// Which part of an unreadable head is to blame; off the hot path.
@@ -158,21 +165,46 @@ pub fn check_method(method: &[u8]) -> Result<(), Refusal> {
     }
 }
 
-/// Origin-form alone (RFC 9112 §3.2.1), without fragment (CVE-2026-41059) and in ASCII. Nor what hyper refuses to
-/// parse, which it would answer by itself: without our words, and without a line in the access log.
-fn check_target(target: &[u8], limits: &WireLimits) -> Result<(), Refusal> {
+/// Origin-form (RFC 9112 §3.2.1), or absolute-form whose authority is given for [`check_authority`]; without fragment
+/// (CVE-2026-41059) and in ASCII. Nor what hyper refuses to parse, which it would answer by itself: without our words,
+/// and without a line in the access log.
+fn check_target<'a>(target: &'a str, limits: &WireLimits) -> Result<Option<&'a str>, Refusal> {
     if target.len() > limits.target_max {
         return Err(Refusal::TargetTooLong);
     }
-    let is_path = target.first() == Some(&b'/');
-    let query = memchr::memchr(b'?', target).unwrap_or(target.len());
-    let is_text = target.iter().enumerate().all(|(at, byte)| match byte {
+    let bytes = target.as_bytes();
+    let query = memchr::memchr(b'?', bytes).unwrap_or(bytes.len());
+    let is_text = bytes.iter().enumerate().all(|(at, byte)| match byte {
         b'#' | b'<' | b'>' => false,
         b'`' => at > query,
         b'"' => at < query,
         _ => byte.is_ascii_graphic(),
     });
-    if is_path && is_text { Ok(()) } else { Err(Refusal::BadTarget) }
+    if !is_text {
+        return Err(Refusal::BadTarget);
+    }
+    if target.starts_with('/') { Ok(None) } else { authority_of(target).map(Some) }
+}
+
+/// The authority of an absolute-form target (RFC 9112 §3.2.2) of our own scheme.
+fn authority_of(target: &str) -> Result<&str, Refusal> {
+    let (scheme, rest) = target.split_at_checked(SCHEME.len()).ok_or(Refusal::BadTarget)?;
+    if !scheme.eq_ignore_ascii_case(SCHEME) {
+        return Err(Refusal::BadTarget);
+    }
+    Ok(rest.split(['/', '?']).next().unwrap_or_default())
+}
+
+/// The authority of an absolute-form target names the very host and port of the `Host` field. RFC 9112 §3.2.2 would
+/// have the target win; whoever looks at `Host` alone would then judge another site than the backend serves
+/// (CVE-2026-88009), so two names are refused.
+fn check_authority(authority: &str, fields: &[httparse::Header<'_>]) -> Result<(), Refusal> {
+    let host = fields.iter().find(|field| field.name.eq_ignore_ascii_case("host"));
+    let host = host.and_then(|field| std::str::from_utf8(field.value).ok());
+    let named = host.and_then(|host| host::with_port(host).ok());
+    // User information is no part of a host, so it is refused here too (RFC 9110 §4.2.4).
+    let asked = host::with_port(authority).map_err(|_| Refusal::BadTarget)?;
+    if named == Some(asked) { Ok(()) } else { Err(Refusal::BadTarget) }
 }
 
 /// The fields that say where the message ends and whom it is for: each at most once.

@@ -188,7 +188,6 @@ async fn a_request_line_is_exact() {
         ("GET /", Refusal::BadTarget),
         ("GET", Refusal::BadTarget),
         ("GET admin HTTP/1.1", Refusal::BadTarget),
-        ("GET http://h/admin HTTP/1.1", Refusal::BadTarget),
         ("GET http:http://h/admin HTTP/1.1", Refusal::BadTarget),
         ("GET * HTTP/1.1", Refusal::BadTarget),
         ("OPTIONS * HTTP/1.1", Refusal::BadTarget),
@@ -200,6 +199,27 @@ async fn a_request_line_is_exact() {
         ("PRI * HTTP/2.0", Refusal::BadTarget),
     ] {
         refused(format!("{line}\r\nhost: h\r\n\r\n"), refusal).await;
+    }
+    for target in [
+        "http://other/admin",
+        "http://h:81/admin",
+        "http://h@h/admin",
+        "http://h/admin#h",
+        "http://h#/admin",
+        "http:///admin",
+        "http:/h/admin",
+        "http:h/admin",
+        "http://h\\/admin",
+        "http://h;/admin",
+        "https://h/admin",
+    ] {
+        let request = format!("GET {target} HTTP/1.1\r\nhost: h\r\n\r\n");
+        refused(request, Refusal::BadTarget).await;
+    }
+    refused("GET http://h/ HTTP/1.0\r\n\r\n", Refusal::BadTarget).await;
+    for host in ["h", "h:80", "H.", "h:"] {
+        let request = format!("GET HTTP://h/a?b HTTP/1.1\r\nhost: {host}\r\n\r\n");
+        passed(request, &["[GET http://h/a?b +0]"]).await;
     }
     passed("\r\nGET /a?b=c HTTP/1.1\r\nhost: h\r\n\r\n", &["[GET /a?b=c +0]"]).await;
     refused("\r\n\r\nGET / HTTP/1.1\r\nhost: h\r\n\r\n", Refusal::BadTarget).await;

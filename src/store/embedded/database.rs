@@ -9,10 +9,12 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+use aws_lc_rs::rand;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Transaction, params};
 
-use super::clock;
-use crate::store::{Revocations, Revoked, Session, StoreFault};
+use super::{clock, failures};
+use crate::store::throttle::tallies::KEY_BYTES;
+use crate::store::{Revocations, Revoked, Session, StoreFault, Tallies};
 use crate::token::UnixTime;
 
 /// `PRAGMA application_id` of our files: "FrGt".
@@ -20,7 +22,7 @@ const APPLICATION_ID: i32 = 0x4672_4774;
 
 /// Every step from an empty file to the newest schema. The version of a file is the number of steps it
 /// has taken, so an applied step is never edited: a change is a new step.
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 3] = [
     "
     CREATE TABLE sessions (
         id         TEXT PRIMARY KEY NOT NULL,
@@ -40,6 +42,7 @@ const STEPS: [&str; 2] = [
     CREATE INDEX revocations_by_expiry ON revocations (expires_at);
 ",
     clock::STEP,
+    failures::STEP,
 ];
 
 /// How long SQLite waits for somebody who reads or copies the file by hand.
@@ -107,6 +110,17 @@ impl Database {
     pub(super) fn highest(&self) -> Result<UnixTime, StoreFault> {
         clock::highest(&self.connection)
             .map_err(|error| StoreFault(format!("the highest time seen cannot be read: {error}")))
+    }
+
+    /// Every counter of failed attempts and every known address that lives at `now`.
+    ///
+    /// # Errors
+    /// [`StoreFault`]: without them guesses would begin anew.
+    pub(super) fn load_tallies(&self, now: UnixTime) -> Result<Tallies, StoreFault> {
+        let mut key = [0; KEY_BYTES];
+        rand::fill(&mut key).map_err(|_| StoreFault("this machine gave no random bytes".into()))?;
+        failures::load(&self.connection, key, now)
+            .map_err(|error| StoreFault(format!("the failed logins cannot be read: {error}")))
     }
 
     /// Makes the disk full for this connection: the file may have no more pages than these.

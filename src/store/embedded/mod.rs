@@ -1,6 +1,7 @@
-//! Sessions and revocations in one SQLite file, `<state dir>/state.db`: the [`StateStore`] of a single gateway.
+//! Sessions, revocations and failed attempts in one SQLite file, `<state dir>/state.db`: the [`StateStore`] of a single gateway.
 //!
-//! `database` opens the file and knows its SQL, `owner` is the one thread that touches it. Callers send
+//! `database` opens the file and knows its SQL, `failures` the SQL of failed attempts; `owner` is the one
+//! thread that touches it. Callers send
 //! a verb and wait, at most [`VERB_TIMEOUT`]; nothing here blocks a runtime. A state directory belongs to
 //! one gateway at a time. The server opens it once and shares it with every data thread.
 
@@ -8,6 +9,7 @@ mod clock;
 #[cfg(test)]
 mod clock_tests;
 mod database;
+mod failures;
 mod owner;
 #[cfg(test)]
 mod tests;
@@ -23,12 +25,13 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use tokio::sync::oneshot;
 
-use super::{Answer, Revocations, Revoked, Session, StateStore, StoreFault};
+use super::throttle::tallies::Ids;
+use super::{Answer, Revocations, Revoked, Session, StateStore, StoreFault, Tallies, UnderWay};
 use crate::telemetry;
 use crate::token::UnixTime;
 pub use clock::CLOCK_BEHIND_MAX;
 use database::Database;
-use owner::{Owner, Reply, Verb};
+use owner::{Memory, Owner, Reply, Verb};
 
 /// How long a caller waits for a verb: a disk that stands still must not hold requests for ever.
 pub const VERB_TIMEOUT: Duration = Duration::from_secs(5);
@@ -41,6 +44,7 @@ pub struct Embedded {
     /// `None` only while dropping.
     queue: Option<SyncSender<Verb>>,
     revocations: Arc<Revocations>,
+    tallies: Arc<Tallies>,
     thread: Option<JoinHandle<()>>,
     /// The time at the opening, or the highest that the file had seen before, if that is later.
     opened_at: UnixTime,
@@ -71,15 +75,24 @@ impl Embedded {
         let opened_at = clock::later(now(), database.highest()?, &path)?;
         let revocations = Arc::new(Revocations::default());
         database.load_revocations(opened_at, &revocations)?;
+        let tallies = Arc::new(database.load_tallies(opened_at)?);
         let (queue, verbs) = sync_channel(QUEUE_MAX);
-        let mut owner = Owner::new(database, verbs, Arc::clone(&revocations), now);
+        let memory =
+            Memory { revocations: Arc::clone(&revocations), tallies: Arc::clone(&tallies) };
+        let mut owner = Owner::new(database, verbs, memory, now);
         owner.told_behind = opened_at > now();
         let thread = thread::Builder::new()
             .name("state".into())
             .spawn(move || owner.run())
             .map_err(|error| StoreFault(format!("no thread for the state store: {error}")))?;
         let (queue, thread) = (Some(queue), Some(thread));
-        Ok(Embedded { queue, revocations, thread, opened_at, _lock: lock })
+        Ok(Embedded { queue, revocations, tallies, thread, opened_at, _lock: lock })
+    }
+
+    /// Makes durable what the memory says of these. The owner reads it when it writes, so a later row is never
+    /// overwritten by an earlier one.
+    fn keep(&self, ids: Ids) -> Answer<'_, Result<(), StoreFault>> {
+        Box::pin(self.ask(move |reply| Verb::Keep(ids, reply)))
     }
 
     /// Sends a verb to the owner thread and waits for its answer.
@@ -135,6 +148,22 @@ impl StateStore for Embedded {
 
     fn revocations(&self) -> &Revocations {
         &self.revocations
+    }
+
+    fn tallies(&self) -> &Tallies {
+        &self.tallies
+    }
+
+    fn failed<'a>(&'a self, attempt: UnderWay<'a>) -> Answer<'a, Result<(), StoreFault>> {
+        let ids = attempt.ids();
+        attempt.failed();
+        self.keep(ids)
+    }
+
+    fn succeeded<'a>(&'a self, attempt: UnderWay<'a>) -> Answer<'a, Result<(), StoreFault>> {
+        let ids = attempt.ids();
+        attempt.succeeded();
+        self.keep(ids)
     }
 }
 

@@ -13,7 +13,9 @@ use tokio::sync::oneshot;
 
 use super::clock;
 use super::database::{self, Database};
-use crate::store::{Revocations, Revoked, Session, StoreFault};
+use super::failures;
+use crate::store::throttle::tallies::Ids;
+use crate::store::{Revocations, Revoked, Session, StoreFault, Tallies};
 use crate::telemetry;
 use crate::token::UnixTime;
 
@@ -37,6 +39,7 @@ pub(super) enum Verb {
     Find(String, UnixTime, Reply<Option<Session>>),
     StepUp(String, UnixTime, Reply<bool>),
     Revoke(Revoked, UnixTime, Reply<()>),
+    Keep(Ids, Reply<()>),
 }
 
 /// What a verb did in a transaction that is not yet committed.
@@ -54,22 +57,28 @@ enum Outcome {
 pub(super) struct Owner {
     database: Database,
     verbs: Receiver<Verb>,
-    revocations: Arc<Revocations>,
+    memory: Memory,
     clock: fn() -> UnixTime,
     purge_at: Instant,
     /// Whether it was told that the system's clock is behind.
     pub(super) told_behind: bool,
 }
 
+/// What the file says, in memory.
+pub(super) struct Memory {
+    pub(super) revocations: Arc<Revocations>,
+    pub(super) tallies: Arc<Tallies>,
+}
+
 impl Owner {
     pub(super) fn new(
         database: Database,
         verbs: Receiver<Verb>,
-        revocations: Arc<Revocations>,
+        memory: Memory,
         clock: fn() -> UnixTime,
     ) -> Owner {
         let purge_at = Instant::now();
-        Owner { database, verbs, revocations, clock, purge_at, told_behind: false }
+        Owner { database, verbs, memory, clock, purge_at, told_behind: false }
     }
 
     /// Runs until every sender is gone and every verb is answered.
@@ -99,10 +108,11 @@ impl Owner {
     }
 
     fn commit(&mut self, batch: Vec<Verb>) {
-        match in_transaction(&mut self.database, &batch, (self.clock)()) {
+        let now = (self.clock)();
+        match in_transaction(&mut self.database, &batch, &self.memory.tallies, now) {
             Ok(outcomes) => {
                 for (verb, outcome) in batch.into_iter().zip(outcomes) {
-                    verb.answer(outcome, &self.revocations);
+                    verb.answer(outcome, &self.memory.revocations);
                 }
             }
             Err(error) => {
@@ -118,12 +128,13 @@ impl Owner {
         let now = (self.clock)();
         let before = UnixTime(now.0.saturating_sub(PURGE_MARGIN_S));
         let purged = self.database.begin().and_then(|transaction| {
-            let more = database::purge(&transaction, before)?;
+            let more = database::purge(&transaction, before)? | failures::purge(&transaction, now)?;
             clock::saw(&transaction, now)?;
             transaction.commit()?;
             Ok(more)
         });
-        self.revocations.purge(before);
+        self.memory.revocations.purge(before);
+        self.memory.tallies.purge(now);
         match purged {
             // The rest after the verbs that wait meanwhile.
             Ok(true) => {}
@@ -153,10 +164,12 @@ impl Owner {
 fn in_transaction(
     database: &mut Database,
     batch: &[Verb],
+    tallies: &Tallies,
     now: UnixTime,
 ) -> rusqlite::Result<Vec<Outcome>> {
     let transaction = database.begin()?;
-    let outcomes = batch.iter().map(|verb| verb.act(&transaction)).collect::<Result<_, _>>()?;
+    let acted = batch.iter().map(|verb| verb.act(&transaction, tallies));
+    let outcomes = acted.collect::<Result<_, _>>()?;
     // A batch that only asks needs no disk.
     if batch.iter().any(|verb| !matches!(verb, Verb::Find(..))) {
         clock::saw(&transaction, now)?;
@@ -166,8 +179,9 @@ fn in_transaction(
 }
 
 impl Verb {
-    /// A caller that went away is not served, except that a revocation is done for whoever asked.
-    fn act(&self, on: &Transaction<'_>) -> rusqlite::Result<Outcome> {
+    /// A caller that went away is not served, except that a revocation is done, and an attempt counted, for
+    /// whoever asked.
+    fn act(&self, on: &Transaction<'_>, tallies: &Tallies) -> rusqlite::Result<Outcome> {
         match self {
             Verb::Start(_, reply) if reply.is_closed() => Ok(Outcome::Nothing),
             Verb::Find(_, _, reply) if reply.is_closed() => Ok(Outcome::Nothing),
@@ -184,6 +198,7 @@ impl Verb {
             Verb::Revoke(what, until, _) => {
                 database::revoke(on, what, *until).map(|()| Outcome::Done)
             }
+            Verb::Keep(ids, _) => failures::keep(on, &tallies.rows(ids)).map(|()| Outcome::Done),
         }
     }
 
@@ -195,7 +210,9 @@ impl Verb {
                 revocations.add(what, until);
                 drop(reply.send(Ok(())));
             }
-            (Verb::Start(_, reply), Outcome::Done) => drop(reply.send(Ok(()))),
+            (Verb::Start(_, reply) | Verb::Keep(_, reply), Outcome::Done) => {
+                drop(reply.send(Ok(())));
+            }
             (Verb::Find(_, _, reply), Outcome::Found(found)) => drop(reply.send(Ok(found))),
             (Verb::StepUp(_, _, reply), Outcome::Alive(alive)) => drop(reply.send(Ok(alive))),
             (verb, Outcome::Refused(fault)) => verb.fail(fault),
@@ -206,7 +223,9 @@ impl Verb {
 
     fn fail(self, fault: StoreFault) {
         match self {
-            Verb::Start(_, reply) | Verb::Revoke(_, _, reply) => drop(reply.send(Err(fault))),
+            Verb::Start(_, reply) | Verb::Revoke(_, _, reply) | Verb::Keep(_, reply) => {
+                drop(reply.send(Err(fault)));
+            }
             Verb::Find(_, _, reply) => drop(reply.send(Err(fault))),
             Verb::StepUp(_, _, reply) => drop(reply.send(Err(fault))),
         }

@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 use super::*;
-use crate::store::contract::{claims, session, state_store_contract};
+use crate::store::contract::{begin, claims, fail, session, state_store_contract, wait};
+use crate::store::throttle::tallies;
 
 state_store_contract!({
     let dir = tempfile::tempdir().unwrap();
@@ -168,12 +169,15 @@ async fn full_disk_acknowledges_nothing_and_recovers() {
     let database = Database::open(&dir.path().join("state.db")).unwrap();
     let (queue, verbs) = sync_channel(QUEUE_MAX);
     let revocations = Arc::new(Revocations::default());
-    database.limit_pages(12);
-    let owner = Owner::new(database, verbs, Arc::clone(&revocations), || UnixTime(1000));
+    database.limit_pages(16);
+    let tallies = Arc::new(Tallies::new(&[0; 32]));
+    let memory = Memory { revocations: Arc::clone(&revocations), tallies: Arc::clone(&tallies) };
+    let owner = Owner::new(database, verbs, memory, || UnixTime(1000));
     let thread = thread::spawn(move || owner.run());
     let store = Embedded {
         queue: Some(queue),
         revocations,
+        tallies,
         thread: Some(thread),
         opened_at: UnixTime(1000),
         _lock: take_lock(dir.path()).unwrap(),
@@ -227,6 +231,78 @@ async fn expired_rows_are_forgotten() {
         drop(store);
         assert_eq!(rows(&dir), left);
     }
+}
+
+#[tokio::test]
+async fn failed_attempts_outlive_a_restart_without_a_name_in_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir).unwrap();
+    store.succeeded(begin(&store, "hunter2-canary", 1, 1000).unwrap()).await.unwrap();
+    for _ in 0..5 {
+        let now = 1000 + wait(&store, "hunter2-canary", 2, 1000).map_or(0, |(wait, _)| wait);
+        fail(&store, "hunter2-canary", 2, now).await;
+    }
+    let before = wait(&store, "hunter2-canary", 2, 1002);
+    assert!(before.is_some());
+    // As `kill -9` leaves it: what was answered is in the files while the store is open.
+    let copy = tempfile::tempdir().unwrap();
+    for name in ["state.db", "state.db-wal"] {
+        fs::copy(dir.path().join(name), copy.path().join(name)).unwrap();
+        let bytes = fs::read(dir.path().join(name)).unwrap();
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(!text.contains("hunter2") && !text.contains("192.0.2"), "{name}");
+    }
+    drop(store);
+    for dir in [dir, copy] {
+        let store = open(&dir).unwrap();
+        assert_eq!(wait(&store, "hunter2-canary", 2, 1002), before);
+        assert_eq!(wait(&store, "hunter2-canary", 1, 1002), None, "a known address");
+    }
+}
+
+#[tokio::test]
+async fn file_of_the_schema_before_is_raised() {
+    let dir = filled().await;
+    let path = dir.path().join("state.db");
+    let sql = rusqlite::Connection::open(&path).unwrap();
+    sql.execute_batch("DROP TABLE failed_logins; DROP TABLE failed_logins_key;").unwrap();
+    sql.pragma_update(None, "user_version", 1).unwrap();
+    drop(sql);
+    let store = open(&dir).unwrap();
+    assert!(store.session("s", UnixTime(1500)).await.unwrap().is_some());
+    fail(&store, "alice", 1, 1000).await;
+}
+
+#[tokio::test]
+async fn forgiven_and_superfluous_attempts_leave_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir).unwrap();
+    fail(&store, "alice", 1, 1000).await;
+    drop(store);
+    let path = dir.path().join("state.db");
+    let mut sql = rusqlite::Connection::open(&path).unwrap();
+    let batch = sql.transaction().unwrap();
+    for n in 0..(tallies::TALLIES_MAX as i64 + 500) {
+        let id = [(n as u128).to_be_bytes()];
+        let row = "INSERT INTO failed_logins VALUES ('account', ?1, ?2, 0)";
+        batch.execute(row, rusqlite::params![id[0], 100_000 + n]).unwrap();
+    }
+    batch.commit().unwrap();
+    drop(sql);
+    let store = Embedded::open_at(dir.path(), || UnixTime(50_000)).unwrap();
+    assert!(store.tallies().len() <= tallies::TALLIES_MAX);
+    // The owner purges after its first batch, so the second answer comes after the purge.
+    store.session("s", UnixTime(0)).await.unwrap();
+    store.session("s", UnixTime(0)).await.unwrap();
+    drop(store);
+    let sql = rusqlite::Connection::open(&path).unwrap();
+    let one = |query: &str| sql.query_row(query, [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(one("SELECT count(*) FROM failed_logins"), tallies::TALLIES_MAX as i64);
+    assert_eq!(
+        one("SELECT min(forgiven_at) FROM failed_logins"),
+        100_500,
+        "the first to be forgiven"
+    );
 }
 
 /// Not a test of its own: the process that the next test starts and kills. It prints what was acknowledged.

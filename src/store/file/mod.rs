@@ -21,7 +21,7 @@ use serde_json::{Map, Value};
 
 use super::password::{Hash, Pool};
 use super::watch::{Watch, watch};
-use super::{Answer, Authenticated, CheckFault, CredentialStore, StoreFault};
+use super::{Account, Answer, Attempt, Authenticated, CheckFault, CredentialStore, StoreFault};
 use crate::token::Secret;
 pub use edit::first_run;
 pub use users::{Mistake, User, Users, UsersFault};
@@ -118,19 +118,20 @@ impl UsersFile {
 }
 
 impl CredentialStore for UsersFile {
-    fn check<'a>(
-        &'a self,
-        name: &'a str,
+    fn check(
+        &self,
+        attempt: Attempt,
         password: Secret,
-    ) -> Answer<'a, Result<Authenticated, CheckFault>> {
+    ) -> Answer<'_, Result<Authenticated, CheckFault>> {
         Box::pin(async move {
             let read = self.read.load_full();
-            let user = read.users.find(name);
+            let found = read.users.find(attempt.account());
             // Always one hash, so that the time tells nothing about who exists or is disabled.
-            let hash = user.map_or(&read.dummy, |user| &user.hash).clone();
+            let hash = found.map_or(&read.dummy, |(_, user)| &user.hash).clone();
             let right = self.pool.verify(hash, password).await?;
-            match user {
-                Some(user) if right && !user.disabled => {
+            match found {
+                // The name as the file spells it: tokens never say what somebody typed.
+                Some((name, user)) if right && !user.disabled => {
                     Ok(Authenticated::new(name.to_owned(), user.claims.clone()))
                 }
                 _ => Err(CheckFault::Invalid),
@@ -143,8 +144,10 @@ impl CredentialStore for UsersFile {
         subject: &'a str,
     ) -> Answer<'a, Result<Option<Map<String, Value>>, StoreFault>> {
         let read = self.read.load();
-        let user = read.users.find(subject).filter(|user| !user.disabled);
-        let claims = user.map(|user| user.claims.clone());
+        // A subject comes from a token and not from fingers: byte for byte.
+        let found = read.users.find(&Account::of(subject));
+        let user = found.filter(|(name, user)| *name == subject && !user.disabled);
+        let claims = user.map(|(_, user)| user.claims.clone());
         Box::pin(std::future::ready(Ok(claims)))
     }
 }

@@ -34,11 +34,24 @@ fn secret(text: &str) -> Secret {
 async fn right_password_gives_the_claims() {
     let (_dir, path) = with_users(ALICE);
     let users = UsersFile::open(&path, pool()).unwrap();
-    let alice = users.check("alice", secret("password")).await.unwrap();
+    let alice = users.check(Attempt::unthrottled("alice"), secret("password")).await.unwrap();
     assert_eq!(alice.subject(), "alice");
     assert_eq!(Value::from(alice.claims().clone()), json!({"roles": ["admin"], "level": 3}));
     assert_eq!(users.claims_of("alice").await.unwrap().as_ref(), Some(alice.claims()));
     assert_eq!(users.claims_of("bob").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn name_may_be_typed_in_any_spelling_and_is_told_as_the_file_spells_it() {
+    let (_dir, path) = with_users(&ALICE.replace("alice", "Alice"));
+    let users = UsersFile::open(&path, pool()).unwrap();
+    for typed in ["Alice", "alice", " ALICE ", "ａｌｉｃｅ", "al\u{200b}ice"] {
+        let user = users.check(Attempt::unthrottled(typed), secret("password")).await.unwrap();
+        assert_eq!(user.subject(), "Alice", "{typed:?}");
+    }
+    // What a token says was not typed by anybody.
+    assert!(users.claims_of("Alice").await.unwrap().is_some());
+    assert!(users.claims_of("alice").await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -52,12 +65,13 @@ async fn wrong_unknown_and_disabled_are_alike() {
         ("alice", ""),
         ("alice", "password\0"),
         ("alice", &long),
-        ("Alice", "password"),
+        ("alíce", "password"),
+        ("аlice", "password"),
         ("nobody", "password"),
         ("", "password"),
         ("bob", "password"),
     ] {
-        let outcome = users.check(name, secret(password)).await;
+        let outcome = users.check(Attempt::unthrottled(name), secret(password)).await;
         assert!(matches!(outcome, Err(CheckFault::Invalid)), "{name} {outcome:?}");
     }
     assert_eq!(users.claims_of("bob").await.unwrap(), None);
@@ -73,7 +87,7 @@ async fn unknown_user_costs_the_same_time() {
     for _ in 0..SAMPLES {
         for (index, name) in ["alice", "nobody"].into_iter().enumerate() {
             let begun = Instant::now();
-            users.check(name, secret("wrong")).await.unwrap_err();
+            users.check(Attempt::unthrottled(name), secret("wrong")).await.unwrap_err();
             times[index].push(begun.elapsed());
         }
     }
@@ -142,6 +156,9 @@ fn every_mistake_is_told_with_its_line() {
     mistakes(&named("a\\u0000b"), &[":1: the user name holds a control character"]);
     mistakes(&named("a\\nb"), &[":1: the user name holds a control character"]);
     mistakes(&named(" a"), &[":1: the user name begins or ends with a space"]);
+    mistakes(&named("\u{200b}"), &[":1: the user name shows nothing"]);
+    let twins = format!("{}\n{}", named("Bob"), named("ｂｏｂ"));
+    mistakes(&twins, &[":4: users \"Bob\" and \"ｂｏｂ\" are one account"]);
 }
 
 #[test]
@@ -173,7 +190,7 @@ async fn first_run_makes_an_admin_once() {
     let text = fs::read_to_string(&path).unwrap();
     assert!(!text.contains(std::str::from_utf8(password.expose()).unwrap()));
     let users = UsersFile::open(&path, pool()).unwrap();
-    let admin = users.check("admin", password).await.unwrap();
+    let admin = users.check(Attempt::unthrottled("admin"), password).await.unwrap();
     assert_eq!(admin.claims()["roles"], json!(["admin"]));
     assert!(first_run(&path).unwrap().is_none());
     assert_eq!(fs::read_to_string(&path).unwrap(), text);
@@ -217,6 +234,7 @@ fn edits_that_make_no_sense_change_nothing() {
     let claims = |json: Value| json.as_object().unwrap().clone();
     let faults = [
         add(&path, "alice", &hash, &none).unwrap_err(),
+        add(&path, "ALICE", &hash, &none).unwrap_err(),
         add(&path, "a\nb", &hash, &none).unwrap_err(),
         add(&path, "bob", &hash, &claims(json!({"sub": "root"}))).unwrap_err(),
         add(&path, "bob", &hash, &claims(json!({"password": "x"}))).unwrap_err(),
@@ -225,8 +243,9 @@ fn edits_that_make_no_sense_change_nothing() {
         set_password(&path, "bob", &hash).unwrap_err(),
     ];
     let told: Vec<_> = faults.iter().map(ToString::to_string).collect();
-    assert!(told[0].contains("already") && told[5].contains("no user"), "{told:#?}");
-    assert!(told[2].contains("written by the gateway only"), "{told:#?}");
+    assert!(told[0].contains("already") && told[6].contains("no user"), "{told:#?}");
+    assert!(told[1].contains("are one account"), "{told:#?}");
+    assert!(told[3].contains("written by the gateway only"), "{told:#?}");
     assert_eq!(fs::read_to_string(&path).unwrap(), before);
     fs::write(&path, "[users.alice\n").unwrap();
     add(&path, "bob", &hash, &none).unwrap_err();

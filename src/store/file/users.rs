@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 use toml_edit::{Document, Item, TableLike, TomlError};
 
+use crate::store::Account;
 use crate::store::password::Hash;
 use crate::token::RESERVED_CLAIMS;
 
@@ -28,9 +29,9 @@ pub struct User {
     pub disabled: bool,
 }
 
-/// All users, by name.
+/// All users, each with its name as the file spells it.
 #[derive(Debug, Default)]
-pub struct Users(HashMap<String, User>);
+pub struct Users(HashMap<Account, (String, User)>);
 
 /// What is wrong with a users file.
 #[derive(Debug)]
@@ -95,14 +96,14 @@ impl Users {
         }
     }
 
-    /// The user of this name, byte for byte.
-    pub fn find(&self, name: &str) -> Option<&User> {
-        self.0.get(name)
+    /// The user that an account is, and its name as the file spells it.
+    pub fn find(&self, account: &Account) -> Option<(&str, &User)> {
+        self.0.get(account).map(|(name, user)| (name.as_str(), user))
     }
 
     /// Every name and user, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &User)> {
-        self.0.iter().map(|(name, user)| (name.as_str(), user))
+        self.0.values().map(|(name, user)| (name.as_str(), user))
     }
 
     /// How many users there are.
@@ -133,6 +134,9 @@ pub fn check_name(name: &str) -> Result<(), &'static str> {
     if name.trim() != name {
         return Err("the user name begins or ends with a space");
     }
+    if Account::of(name).as_str().is_empty() {
+        return Err("the user name shows nothing");
+    }
     Ok(())
 }
 
@@ -148,7 +152,7 @@ impl Reader<'_> {
         self.mistakes.push(Mistake { line, message: message.into() });
     }
 
-    fn document(&mut self) -> HashMap<String, User> {
+    fn document(&mut self) -> HashMap<Account, (String, User)> {
         let mut users = HashMap::new();
         let document = match Document::parse(self.text) {
             Ok(document) => document,
@@ -171,16 +175,26 @@ impl Reader<'_> {
         users
     }
 
-    fn users(&mut self, table: &dyn TableLike, users: &mut HashMap<String, User>) {
+    fn users(&mut self, table: &dyn TableLike, users: &mut HashMap<Account, (String, User)>) {
+        let mut seen: HashMap<Account, &str> = HashMap::new();
         for (name, item) in table.iter() {
             let span = table.key(name).and_then(toml_edit::Key::span);
             if let Err(message) = check_name(name) {
                 self.mistake(span.clone(), message);
             }
+            // Nobody could say which of the two is meant by a name that may be typed in any case.
+            if let Some(other) = seen.insert(Account::of(name), name) {
+                let message = format!(
+                    "users {other:?} and {name:?} are one account: case, width and invisible signs make no \
+                     difference in a name"
+                );
+                self.mistake(span.clone(), message);
+            }
             match item.as_table_like() {
                 Some(user) => {
                     let user = self.user(name, span, user);
-                    users.extend(user.map(|user| (name.to_owned(), user)));
+                    let named = user.map(|user| (Account::of(name), (name.to_owned(), user)));
+                    users.extend(named);
                 }
                 None => self.mistake(span, format!("user {name:?} must be a table: [users.NAME]")),
             }

@@ -13,6 +13,11 @@ use super::client::Client;
 use super::process::{Output, Running, signal};
 use super::{Upstream, eventually, forge};
 
+/// A `[limits]` table for tests that get passwords wrong as often as they like, because they are about something else
+/// than guesses.
+pub const UNTHROTTLED: &str =
+    "[limits]\nlogin_failures_account = 1000000\nlogin_failures_address = 1000000\n";
+
 /// What a gateway starts with. `Gateway::start(toml)` is the short way.
 #[derive(Debug)]
 pub struct Setup {

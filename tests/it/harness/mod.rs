@@ -3,6 +3,7 @@
 //! - [`Gateway`] runs the built binary on port 0 in a directory of its own; dropping it kills it and, when the
 //!   test failed, prints what it said. [`Setup`] adds files, variables and arguments.
 //! - [`Upstream`] is a backend: `echo()` answers what it saw, `raw(script)` answers as badly as it is told to.
+//! - [`Strict`] is the oracle of the attack tests: it judges every byte that reached it, and every path.
 //! - [`Client`] sends one request at a time, exactly as written: `/a/../b` stays `/a/../b`.
 //! - [`forge`] makes tokens that no honest issuer would.
 //!
@@ -18,13 +19,15 @@ pub mod client;
 pub mod forge;
 pub mod gateway;
 pub mod process;
+pub mod strict;
 pub mod tools;
 pub mod upstream;
 pub mod wire;
 
 pub use client::{Client, Response};
-pub use gateway::{Gateway, Setup, Tokens};
+pub use gateway::{Gateway, Setup, Tokens, UNTHROTTLED};
 pub use process::Output;
+pub use strict::Strict;
 pub use upstream::{Step, Upstream};
 
 use std::time::{Duration, Instant};

@@ -7,6 +7,11 @@
 //!    (oauth2-proxy CVE-2025-64484), whatever the policy; trailers are never forwarded at all.
 //! 4. Only then write ours: identity from the permit, the forwarded chain, `Via`, the request id.
 
+mod chain;
+mod hops;
+mod names;
+mod response;
+
 use std::net::IpAddr;
 
 use foldhash::HashSet;
@@ -14,20 +19,19 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::Value;
 
-use super::location;
 use crate::config::{HostRule, IdentityHeader};
 use crate::policy::Permit;
 use crate::token::{Claims, extract};
+use chain::Chain;
+pub use hops::{Hops, count_hop};
+pub use names::fold;
+use names::{RESERVED, STANDARD};
 
 /// Our name in `Via` (RFC 9110 §7.6.3).
 const VIA: HeaderValue = HeaderValue::from_static("1.1 freshgate");
 
 /// The request id, in and out.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// Fields that belong to one connection (RFC 9110 §7.6.1), and `Expect`, which we answer ourselves.
 const HOP_BY_HOP: [HeaderName; 10] = [
@@ -43,57 +47,6 @@ const HOP_BY_HOP: [HeaderName; 10] = [
     header::EXPECT,
 ];
 
-/// Folded names that a client may never set: backends believe them. Besides these, all `x-forwarded-…`.
-const RESERVED: [&str; 25] = [
-    "forwarded",
-    "via",
-    "x-request-id",
-    "x-real-ip",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "true-client-ip",
-    // PHP snippets that look for "the real address" try these, one after the other.
-    "client-ip",
-    "x-forwarded",
-    "forwarded-for",
-    "cf-connecting-ip",
-    "fastly-client-ip",
-    "x-remote-addr",
-    "x-host",
-    "x-http-host-override",
-    // Some frameworks take the path or the method from these (oauth2-proxy CVE-2026-40575).
-    "x-original-url",
-    "x-original-uri",
-    "x-original-host",
-    "x-rewrite-url",
-    "x-http-method",
-    "x-http-method-override",
-    "x-method-override",
-    // CGI makes it HTTP_PROXY (httpoxy, CVE-2016-5385).
-    "proxy",
-    // CGI programs read the first as the user that the server authenticated.
-    "remote-user",
-    "x-remote-user",
-];
-
-/// Names whose meaning is fixed: a spelling with another sign than `-` is dropped, since a backend that
-/// folds it would read it as the real one.
-const STANDARD: [&str; 13] = [
-    "authorization",
-    "connection",
-    "content-length",
-    "content-type",
-    "cookie",
-    "expect",
-    "host",
-    "origin",
-    "proxy-authorization",
-    "referer",
-    "te",
-    "transfer-encoding",
-    "upgrade",
-];
-
 /// Everything but visible ASCII, and `%` and `,`, is percent-encoded: no claim can end a field, start another
 /// or look like two values of a list (CWE-113).
 const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'%').add(b',');
@@ -102,6 +55,8 @@ const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'%').add(b',');
 #[derive(Debug)]
 pub struct Firewall {
     identity: Vec<IdentityHeader>,
+    /// Their names, folded.
+    own: HashSet<String>,
     reserved: HashSet<String>,
 }
 
@@ -110,6 +65,8 @@ pub struct Firewall {
 pub struct Client {
     /// The address the connection came from.
     pub address: IpAddr,
+    /// The address the request came from: that, or the one that listed proxies name.
+    pub origin: IpAddr,
     /// Whether that address is a listed proxy.
     pub trusted: bool,
     /// The id of this request, ours or a listed proxy's.
@@ -134,9 +91,10 @@ pub struct Facts<'a> {
 impl Firewall {
     /// Prepares the reserved set for these identity headers.
     pub fn new(identity: &[IdentityHeader]) -> Firewall {
-        let own = identity.iter().map(|line| fold(line.name.as_str()));
+        let own: HashSet<String> = identity.iter().map(|line| fold(line.name.as_str())).collect();
         let fixed = RESERVED.iter().map(|name| (*name).to_owned());
-        Firewall { identity: identity.to_vec(), reserved: own.chain(fixed).collect() }
+        let reserved = own.iter().cloned().chain(fixed).collect();
+        Firewall { identity: identity.to_vec(), own, reserved }
     }
 
     /// Turns the client's header section into the backend's.
@@ -179,11 +137,14 @@ impl Firewall {
         }
     }
 
+    /// Whether a backend that folds names reads this one as an identity of ours.
+    fn is_identity(&self, name: &str) -> bool {
+        if is_folded(name) { self.own.contains(name) } else { self.own.contains(&fold(name)) }
+    }
+
     /// Whether a client's field of this name must not reach a backend.
     pub fn is_reserved(&self, name: &str) -> bool {
-        let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-        if plain {
-            // The wire's names are lower-case already: the fold of a plain name is the name.
+        if is_folded(name) {
             return name.starts_with("x-forwarded-") || self.reserved.contains(name);
         }
         let folded = fold(name);
@@ -193,11 +154,9 @@ impl Firewall {
     }
 }
 
-/// One spelling for all that a folding backend reads as one name.
-pub fn fold(name: &str) -> String {
-    name.chars()
-        .map(|sign| if sign.is_ascii_alphanumeric() { sign.to_ascii_lowercase() } else { '-' })
-        .collect()
+/// Whether a name is its own fold; the wire's names are lower-case already.
+fn is_folded(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 /// A claim as a field value; `None` where there is nothing to say.
@@ -254,64 +213,4 @@ fn set_host(headers: &mut HeaderMap, facts: &Facts<'_>) {
         HostRule::Fixed(name) => name.clone(),
     };
     headers.insert(header::HOST, host);
-}
-
-/// The chain of proxies as the backend will read it (RFC 7239, and the older `X-Forwarded-*`).
-struct Chain {
-    addresses: String,
-    proto: HeaderValue,
-    host: Option<HeaderValue>,
-    forwarded: String,
-}
-
-impl Chain {
-    fn read(headers: &HeaderMap, client: &Client) -> Chain {
-        let said = |name: &HeaderName| headers.get(name).filter(|_| client.trusted).cloned();
-        let said_all = |name: &HeaderName| {
-            if !client.trusted {
-                return String::new();
-            }
-            let fields = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-            fields.map(|field| format!("{field}, ")).collect::<String>()
-        };
-        let proto = said(&X_FORWARDED_PROTO)
-            .filter(|proto| proto == "http" || proto == "https")
-            .unwrap_or(HeaderValue::from_static("http"));
-        let host = said(&X_FORWARDED_HOST).or_else(|| headers.get(header::HOST).cloned());
-        let node = match client.address {
-            IpAddr::V4(address) => address.to_string(),
-            IpAddr::V6(address) => format!("\"[{address}]\""),
-        };
-        // The host was parsed before: it holds no quote, no `;` and no comma (Heimdall CVE-2026-57209).
-        let own_host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-        let host_pair = own_host.map(|host| format!(";host=\"{host}\"")).unwrap_or_default();
-        let before = said_all(&header::FORWARDED);
-        Chain {
-            addresses: format!("{}{}", said_all(&X_FORWARDED_FOR), client.address),
-            proto,
-            host,
-            forwarded: format!("{before}for={node}{host_pair};proto=http"),
-        }
-    }
-
-    fn write(self, headers: &mut HeaderMap) {
-        if let Ok(value) = HeaderValue::try_from(self.addresses) {
-            headers.insert(X_FORWARDED_FOR, value);
-        }
-        if let Ok(value) = HeaderValue::try_from(self.forwarded) {
-            headers.insert(header::FORWARDED, value);
-        }
-        headers.insert(X_FORWARDED_PROTO, self.proto);
-        if let Some(host) = self.host {
-            headers.insert(X_FORWARDED_HOST, host);
-        }
-    }
-}
-
-/// Turns the backend's header section into the client's.
-pub fn toward_client(headers: &mut HeaderMap, client: &Client, authority: &HeaderValue) {
-    strip_hop_by_hop(headers);
-    location::hide_authority(headers, authority);
-    headers.append(header::VIA, VIA);
-    headers.insert(REQUEST_ID, client.request_id.clone());
 }

@@ -1,0 +1,68 @@
+//! The chain of proxies in front of a backend: `X-Forwarded-*` and `Forwarded`, rebuilt for every request.
+//!
+//! What a client says of itself is believed from listed proxies only (RFC 7239 §8.1). Called by the firewall: read
+//! before anything is removed, written after.
+
+use std::net::IpAddr;
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+use super::Client;
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// The chain of proxies as the backend will read it (RFC 7239, and the older `X-Forwarded-*`).
+pub(super) struct Chain {
+    addresses: String,
+    proto: HeaderValue,
+    host: Option<HeaderValue>,
+    forwarded: String,
+}
+
+impl Chain {
+    /// What the client's side says, where it is believed, and ours. Before any field is removed.
+    pub(super) fn read(headers: &HeaderMap, client: &Client) -> Chain {
+        let said = |name: &HeaderName| headers.get(name).filter(|_| client.trusted).cloned();
+        let said_all = |name: &HeaderName| {
+            if !client.trusted {
+                return String::new();
+            }
+            let fields = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+            fields.map(|field| format!("{field}, ")).collect::<String>()
+        };
+        let proto = said(&X_FORWARDED_PROTO)
+            .filter(|proto| proto == "http" || proto == "https")
+            .unwrap_or(HeaderValue::from_static("http"));
+        let host = said(&X_FORWARDED_HOST).or_else(|| headers.get(header::HOST).cloned());
+        let node = match client.address {
+            IpAddr::V4(address) => address.to_string(),
+            IpAddr::V6(address) => format!("\"[{address}]\""),
+        };
+        // The host was parsed before: it holds no quote, no `;` and no comma (Heimdall CVE-2026-57209).
+        let own_host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let host_pair = own_host.map(|host| format!(";host=\"{host}\"")).unwrap_or_default();
+        let before = said_all(&header::FORWARDED);
+        Chain {
+            addresses: format!("{}{}", said_all(&X_FORWARDED_FOR), client.address),
+            proto,
+            host,
+            forwarded: format!("{before}for={node}{host_pair};proto=http"),
+        }
+    }
+
+    /// Replaces whatever stands there.
+    pub(super) fn write(self, headers: &mut HeaderMap) {
+        if let Ok(value) = HeaderValue::try_from(self.addresses) {
+            headers.insert(X_FORWARDED_FOR, value);
+        }
+        if let Ok(value) = HeaderValue::try_from(self.forwarded) {
+            headers.insert(header::FORWARDED, value);
+        }
+        headers.insert(X_FORWARDED_PROTO, self.proto);
+        if let Some(host) = self.host {
+            headers.insert(X_FORWARDED_HOST, host);
+        }
+    }
+}
