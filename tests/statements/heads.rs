@@ -10,6 +10,8 @@ pub struct Request {
     pub body: Result<usize, Not>,
     /// Bytes of its body without its framing.
     pub payload: usize,
+    /// Fields behind its body.
+    pub trailers: usize,
 }
 
 /// What the head of a request may take.
@@ -41,15 +43,15 @@ pub fn request(bytes: &[u8], bounds: &Bounds) -> Result<Request, Not> {
     let framing = read_head(&bytes[..head], bounds).ok_or(Not::Good)?;
     let rest = &bytes[head..];
     let body = match framing {
-        Framing::None => Ok((0, 0)),
+        Framing::None => Ok((0, 0, 0)),
         Framing::Length(length) => {
             let length = usize::try_from(length).ok().filter(|length| *length <= rest.len());
-            length.map(|length| (length, length)).ok_or(Not::Yet)
+            length.map(|length| (length, length, 0)).ok_or(Not::Yet)
         }
         Framing::Chunked => chunked(rest),
     };
-    let payload = body.map_or(0, |(_, payload)| payload);
-    Ok(Request { head, body: body.map(|(framed, _)| framed), payload })
+    let (_, payload, trailers) = body.unwrap_or_default();
+    Ok(Request { head, body: body.map(|(framed, ..)| framed), payload, trailers })
 }
 
 /// Behind the first empty line that ends in CRLF.
@@ -203,12 +205,12 @@ fn number(value: &[u8]) -> Option<u64> {
     (number <= i64::MAX as u64).then_some(number)
 }
 
-/// Bytes of a chunked body at the start of `bytes` (RFC 9112 §7.1), its trailer section included, and bytes of it
-/// without framing.
+/// Bytes of a chunked body at the start of `bytes` (RFC 9112 §7.1), its trailer section included; bytes of it
+/// without framing; and how many trailers it has.
 ///
 /// # Errors
 /// Why there is none.
-pub fn chunked(bytes: &[u8]) -> Result<(usize, usize), Not> {
+pub fn chunked(bytes: &[u8]) -> Result<(usize, usize, usize), Not> {
     let (mut at, mut payload) = (0, 0);
     let mut extensions = 0;
     loop {
@@ -231,15 +233,16 @@ pub fn chunked(bytes: &[u8]) -> Result<(usize, usize), Not> {
             _ => return Err(Not::Good),
         }
     }
-    let mut trailers = 0;
+    let (mut trailers, mut count) = (0, 0);
     loop {
         let line = line(&bytes[at..])?;
         at += line.len() + 2;
         if line.is_empty() {
-            return Ok((at, payload));
+            return Ok((at, payload, count));
         }
         field(line).ok_or(Not::Good)?;
         trailers += line.len() - 1;
+        count += 1;
         if trailers > 8 * 1024 {
             return Err(Not::Good);
         }
