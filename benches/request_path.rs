@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use freshgate::gateway::tokens::TokenCache;
+use freshgate::gateway::tokens::{Budget, TokenCache};
 use freshgate::policy::path::{CanonicalPath, PathRules};
 use freshgate::policy::pattern::Pattern;
 use freshgate::policy::route::{Action, Forward, Route, RouteTable};
@@ -94,9 +94,11 @@ fn tokens(criterion: &mut Criterion) {
         group.bench_function(format!("mint {}", algorithm.name()), |bench| {
             bench.iter(|| mint.sign(black_box(&ring), &rules, NOW).is_ok());
         });
-        let cache = TokenCache::new(16, Metrics::new().thread(0));
+        let metrics = Arc::new(Metrics::new());
+        let cache = TokenCache::new(16, metrics.thread(0), metrics);
+        let budget = Budget { address: [192, 0, 2, 1].into(), each_second: 100 };
         group.bench_function(format!("read again {}", algorithm.name()), |bench| {
-            bench.iter(|| cache.read(black_box(&token), &ring).is_ok());
+            bench.iter(|| cache.read(black_box(&token), &ring, budget).is_ok());
         });
     }
     let ring = ring(Algorithm::Hs256);

@@ -12,20 +12,20 @@ const ANSWERS: [(&str, &str); 29] = [
     ("header_count", "431 `header-too-large`, close"),
     ("header_timeout", "408 `request-timeout`, close"),
     ("keep_alive", "close"),
-    ("requests_per_connection", "`Connection: close`"),
+    ("requests_per_connection", "the last is answered with `Connection: close`"),
     ("body_max", "413 `body-too-large`, close"),
     ("body_idle", "408 `request-timeout`, close; of an answer under way: cut"),
     ("body_rate_min", "408 `request-timeout`, close; of an answer under way: cut"),
     ("connections_max", "503 `overloaded`, close"),
     ("connections_per_address", "503 `overloaded`, close"),
-    ("response_header_max", "502 `upstream-unreachable`"),
-    ("response_header_count", "502 `upstream-unreachable`"),
-    ("informational_max", "502 `upstream-unreachable`"),
+    ("response_header_max", "502 `upstream-unreachable`, the backend's connection is closed"),
+    ("response_header_count", "502 `upstream-unreachable`, the backend's connection is closed"),
+    ("informational_max", "502 `upstream-unreachable`, the backend's connection is closed"),
     ("response_idle", "cut"),
     ("upstream_requests", "waits for a place"),
-    ("upstream_queue", "503 `overloaded`"),
+    ("upstream_queue", "503 `overloaded` at once"),
     ("upstream_queue_timeout", "503 `overloaded`"),
-    ("token_failures", "503 `overloaded`"),
+    ("token_failures", "503 `overloaded`, where the token matters"),
     ("token_cache", "the signature is checked again"),
     ("login_queue", "503 `overloaded`"),
     ("login_failures_account", "429 `login-throttled`"),
@@ -50,12 +50,27 @@ shortened, and counted: `freshgate_limits_reached_total{limit=\"KEY\"}` on the a
 |---|---|---|---|---|
 ";
 
+const CLOSING: &str = "
+Our endpoints take bodies of at most 16 KiB, which must arrive within 10 seconds.
+
+Only time in which the gateway waits for the client counts for `body_idle` and `body_rate_min`: a client is not slow because a backend is.
+The kernel keeps up to 64 KiB of an answer for a client, and tells of progress in steps of half of that.
+
+## File descriptors
+
+Each client connection takes one, and a second one towards a backend. At the start the gateway raises its soft limit to the hard one
+(`ulimit -Hn`) and keeps 40 for itself: half of the rest is how many connections it takes, if that is less than `connections_max`; a warning
+in the log says so. For the default of `connections_max` give it at least 20040: `LimitNOFILE=20040` in a systemd unit,
+`--ulimit nofile=20040` for a container. When the whole system has none left, accepting pauses for 50 milliseconds at a time and then goes on.
+";
+
 /// The page, in Markdown.
 pub fn markdown() -> String {
     let upstream = ["timeout_connect", "timeout_first_byte"];
     let of_upstream = RawUpstream::TABLE.keys.iter().filter(|key| upstream.contains(&key.name));
     let Table { keys, .. } = RawLimits::TABLE;
-    keys.iter().chain(of_upstream).fold(INTRODUCTION.to_owned(), |page, key| page + &row(key))
+    let rows = keys.iter().chain(of_upstream);
+    rows.fold(INTRODUCTION.to_owned(), |page, key| page + &row(key)) + CLOSING
 }
 
 fn row(key: &Key) -> String {

@@ -22,7 +22,7 @@ mod tests;
 pub mod values;
 pub mod words;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,6 +95,15 @@ impl Config {
             Action::Forward(plan) => Some(&self.upstreams[plan.upstream].name),
             Action::Endpoint(_) => None,
         }
+    }
+}
+
+/// An address as limits count it: of IPv6 the /64 network, which is what one household or server gets.
+pub fn network(address: IpAddr) -> IpAddr {
+    const HOST_BITS: u32 = 64;
+    match address.to_canonical() {
+        IpAddr::V6(six) => IpAddr::V6(Ipv6Addr::from_bits(six.to_bits() >> HOST_BITS << HOST_BITS)),
+        four => four,
     }
 }
 

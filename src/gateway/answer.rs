@@ -15,6 +15,7 @@ use super::{Data, Snapshot};
 use crate::policy::route::Route;
 use crate::policy::{Challenge, Refusal};
 use crate::proxy::{body::BodyFault, relay::ResponseBody};
+use crate::telemetry::Limit;
 
 /// The decision code of a request that passed.
 pub const PASS: &str = "pass";
@@ -86,6 +87,23 @@ impl Record {
         response.map(|body| Answer { body, record: self })
     }
 
+    /// The answer under way was given up: the client sees its connection end in the middle.
+    fn cut(&self, fault: BodyFault) {
+        if fault == BodyFault::UpstreamStalled {
+            self.snapshot.metrics.limit_reached(Limit::ResponseIdle);
+        }
+        if fault.is_the_backends() {
+            let route = self.route.as_deref();
+            tracing::warn!(
+                request_id = self.line.as_ref().map_or("-", |line| line.request_id.as_str()),
+                upstream.name =
+                    route.and_then(|route| self.snapshot.config.upstream_name(route)).unwrap_or("-"),
+                %fault,
+                "an answer was cut"
+            );
+        }
+    }
+
     fn write(&self) {
         let elapsed = self.started.elapsed();
         self.data.meter.duration.observe(elapsed.as_secs_f64());
@@ -151,8 +169,12 @@ impl Body for Answer {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
         let frame = Pin::new(&mut self.body).poll_frame(cx);
-        if let Poll::Ready(Some(Ok(frame))) = &frame {
-            self.record.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+        match &frame {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.record.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+            }
+            Poll::Ready(Some(Err(fault))) => self.record.cut(*fault),
+            Poll::Ready(None) | Poll::Pending => {}
         }
         frame
     }
@@ -237,5 +259,6 @@ fn closes(refusal: Refusal) -> bool {
             | Refusal::HeaderTooLarge
             | Refusal::RequestTimeout
             | Refusal::BodyTooLarge
+            | Refusal::Internal
     )
 }

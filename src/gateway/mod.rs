@@ -1,10 +1,12 @@
 //! A request's life, top to bottom: [`handle`] is the table of contents.
 //!
-//! `judge` holds steps 2 to 6 for every caller, `tokens` remembers verified tokens, `answer` turns refusals
-//! into responses and writes the access line.
+//! `judge` holds steps 2 to 6 for every caller, `tokens` remembers verified tokens and `forgers` who sends forged ones,
+//! `limits` counts those that are reached here, `answer` turns refusals into responses and writes the access line.
 
 pub mod answer;
+mod forgers;
 pub mod judge;
+mod limits;
 pub mod selftest;
 pub mod tokens;
 
@@ -18,22 +20,23 @@ use http::{HeaderMap, HeaderValue, Request, Response, header};
 use hyper::body::Incoming;
 
 use crate::auth::{self, AuthContext};
-use crate::config::{Config, Limits};
+use crate::config::Config;
 use crate::policy::route::{Action, Endpoint, Route};
 use crate::policy::{Permit, Refusal, host};
 use crate::proxy::headers::{Client, Firewall, REQUEST_ID};
 use crate::proxy::origin::origin;
+use crate::proxy::places::Places;
 use crate::proxy::pool::Pool;
 use crate::proxy::relay::ResponseBody;
 use crate::proxy::{self, Way};
 use crate::store::{CredentialStore, StateStore, throttle};
-use crate::telemetry::{self, Metrics, RouteMeter, ThreadMeter};
+use crate::telemetry::{self, Metrics, RouteMeter, ThreadMeter, panics};
 use crate::token::extract::Presented;
 use crate::token::keys::KeyRing;
 use crate::token::{Standing, TokenFault, UnixTime};
 use answer::{Answer, Line, Record};
 use judge::{Asked, View, judge};
-use tokens::TokenCache;
+use tokens::{Budget, TokenCache};
 
 /// The whole world a request sees: loaded once, never changed, replaced whole.
 pub struct Snapshot {
@@ -47,6 +50,8 @@ pub struct Snapshot {
     pub credentials: Option<Arc<dyn CredentialStore>>,
     /// Sessions and revocations.
     pub state: Arc<dyn StateStore>,
+    /// The places at each upstream, by its index: all data threads take theirs here.
+    pub places: Vec<Arc<Places>>,
     /// Counters, by route index.
     pub meters: Vec<RouteMeter>,
     /// Counters of requests that no route matched.
@@ -81,7 +86,9 @@ struct Pools {
 impl Data {
     /// What a new data thread starts with.
     pub fn new(world: Arc<ArcSwap<Snapshot>>, meter: ThreadMeter) -> Arc<Data> {
-        let tokens = TokenCache::new(world.load().config.limits.token_cache, meter.clone());
+        let snapshot = world.load();
+        let (capacity, metrics) = (snapshot.config.limits.token_cache, &snapshot.metrics);
+        let tokens = TokenCache::new(capacity, meter.clone(), Arc::clone(metrics));
         Arc::new(Data { world, pools: Mutex::default(), tokens, meter })
     }
 
@@ -95,10 +102,14 @@ impl Data {
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         if !pools.made_for.as_ref().is_some_and(|made_for| Arc::ptr_eq(made_for, snapshot)) {
             let kept = std::mem::take(&mut pools.by_upstream);
-            let same = |upstream| kept.iter().find(|pool| pool.upstream() == upstream).cloned();
-            let all = snapshot.config.upstreams.iter();
-            pools.by_upstream =
-                all.map(|one| same(one).unwrap_or_else(|| Pool::new(one.clone()))).collect();
+            let limits = &snapshot.config.limits;
+            let all = snapshot.config.upstreams.iter().zip(&snapshot.places);
+            pools.by_upstream = all
+                .map(|(one, places)| {
+                    let same = kept.iter().find(|pool| pool.fits(one, limits, places)).cloned();
+                    same.unwrap_or_else(|| Pool::new(one.clone(), limits, Arc::clone(places)))
+                })
+                .collect();
             pools.made_for = Some(Arc::clone(snapshot));
         }
         Arc::clone(&pools.by_upstream[index])
@@ -128,8 +139,8 @@ pub async fn handle(
     let mut record = Record::open(&data, &snapshot, line);
     let scene = Scene { data: &data, snapshot: &snapshot, client: &client, now };
     // 2.–8.
-    let outcome = match head.and_then(|()| within(&snapshot.config.limits, &parts)) {
-        Ok(()) => scene.serve(parts, body, &mut record).await,
+    let outcome = match head.and_then(|()| limits::within(&snapshot, &parts)) {
+        Ok(()) => scene.serve_or_own_up(parts, body, &mut record).await,
         Err(refusal) => Err(refusal),
     };
     // 9. One place turns any refusal into a response and writes the access line.
@@ -150,6 +161,19 @@ struct Scene<'a> {
 }
 
 impl Scene<'_> {
+    /// A panic in one request is a 500 for that one alone.
+    async fn serve_or_own_up(
+        &self,
+        parts: Parts,
+        body: Incoming,
+        record: &mut Record,
+    ) -> Result<Response<ResponseBody>, Refusal> {
+        panics::caught(self.serve(parts, body, record)).await.unwrap_or_else(|panicked| {
+            panicked.report(self.client.request_id.to_str().unwrap_or_default());
+            Err(Refusal::Internal)
+        })
+    }
+
     async fn serve(
         &self,
         parts: Parts,
@@ -193,6 +217,7 @@ impl Scene<'_> {
                     limits: &self.snapshot.config.limits,
                     paths: &self.snapshot.config.paths,
                     client: self.client,
+                    metrics: &self.snapshot.metrics,
                 };
                 let sent = proxy::forward(&permit, plan, &path, (parts, body), way).await;
                 sent.map_err(|error| self.report(&pool, &error))
@@ -206,7 +231,9 @@ impl Scene<'_> {
             Ok(token) => token,
             Err(standing) => return standing,
         };
-        let signed = match self.data.tokens.read(token, &self.snapshot.ring) {
+        let each_second = self.snapshot.config.limits.token_failures;
+        let budget = Budget { address: self.client.address, each_second };
+        let signed = match self.data.tokens.read(token, &self.snapshot.ring, budget) {
             Ok(signed) => signed,
             Err(fault) => return Standing::Unproven(fault),
         };
@@ -234,7 +261,9 @@ impl Scene<'_> {
             request_id: self.client.request_id.to_str().unwrap_or_default(),
             address: self.client.origin,
         };
-        let answer = auth::answer(permit, endpoint, (parts, body), &context, self.now).await?;
+        let answered = auth::answer(permit, endpoint, (parts, body), &context, self.now).await;
+        let metrics = &self.snapshot.metrics;
+        let answer = answered.inspect_err(|refusal| limits::count_ours(*refusal, metrics))?;
         let mut response = answer.map(ResponseBody::full);
         response.headers_mut().insert(REQUEST_ID, self.client.request_id.clone());
         Ok(response)
@@ -257,8 +286,15 @@ impl Scene<'_> {
         if !error.is_the_backends() {
             return refusal;
         }
+        if let Some(limit) = error.limit() {
+            self.snapshot.metrics.limit_reached(limit);
+        }
         let upstream = &pool.upstream().name;
         self.snapshot.metrics.upstream_error(upstream, refusal.code());
+        if refusal == Refusal::Overloaded {
+            // Counted; a line for each would make a flood of requests one of the log too.
+            return refusal;
+        }
         tracing::warn!(
             request_id = self.client.request_id.to_str().unwrap_or_default(),
             upstream.name = %upstream,
@@ -268,20 +304,6 @@ impl Scene<'_> {
         );
         refusal
     }
-}
-
-/// The wire guard keeps the limits that its connection began with; a reload may have tightened them. Counts
-/// no more than the wire did, so what is in its limits is in these.
-fn within(limits: &Limits, parts: &Parts) -> Result<(), Refusal> {
-    let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
-    if target > limits.target_max {
-        return Err(Refusal::TargetTooLong);
-    }
-    let fields = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
-    if parts.headers.len() > limits.header_count || fields.sum::<usize>() > limits.header_max {
-        return Err(Refusal::HeaderTooLarge);
-    }
-    Ok(())
 }
 
 /// The canonical host of a request that has one; HTTP/1.0 need not.

@@ -1,55 +1,91 @@
 //! Tokens whose signature was good before: *what they say*, never a decision. Expiry, revocation and policy
 //! are judged on every request (Oathkeeper CVE-2026-33496).
 
-use std::sync::{Mutex, PoisonError};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use quick_cache::unsync::Cache;
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, UnitWeighter};
 
-use crate::telemetry::ThreadMeter;
+use super::forgers::Forgers;
+use crate::telemetry::{Limit, Metrics, ThreadMeter};
 use crate::token::TokenFault;
 use crate::token::keys::KeyRing;
 use crate::token::verify::{self, SignedClaims};
 
 /// The verified tokens of one data thread: bounded, keyed by the whole token, dead with its key ring.
-/// Bad tokens are never kept, so a flood of them pushes no good one out.
+/// Bad tokens are never kept, so a flood of them pushes no good one out; nor does it take more than its part of the
+/// thread, for each address has a budget of forged ones (`[limits] token_failures`).
 #[derive(Debug)]
 pub struct TokenCache {
     capacity: usize,
     meter: ThreadMeter,
+    metrics: Arc<Metrics>,
     verified: Mutex<Verified>,
+}
+
+/// Who presents a token, and how many forged ones that address may: `[limits] token_failures`.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    /// The client's address.
+    pub address: IpAddr,
+    /// Forged tokens that are checked in a second.
+    pub each_second: usize,
 }
 
 #[derive(Debug)]
 struct Verified {
     ring: [u8; 32],
     tokens: Cache<Box<str>, SignedClaims, UnitWeighter, DefaultHashBuilder>,
+    forgers: Forgers,
+}
+
+impl Verified {
+    fn by(ring: [u8; 32], capacity: usize) -> Verified {
+        Verified { ring, tokens: empty(capacity), forgers: Forgers::new() }
+    }
 }
 
 impl TokenCache {
     /// A cache of at most `capacity` tokens.
-    pub fn new(capacity: usize, meter: ThreadMeter) -> TokenCache {
-        let verified = Verified { ring: [0; 32], tokens: empty(capacity) };
-        TokenCache { capacity, meter, verified: Mutex::new(verified) }
+    pub fn new(capacity: usize, meter: ThreadMeter, metrics: Arc<Metrics>) -> TokenCache {
+        let verified = Mutex::new(Verified::by([0; 32], capacity));
+        TokenCache { capacity, meter, metrics, verified }
     }
 
-    /// What the token says, from memory or by its signature.
+    /// What the token of a client says, from memory or by its signature.
     ///
     /// # Errors
-    /// As [`verify::read`].
-    pub fn read(&self, token: &str, ring: &KeyRing) -> Result<SignedClaims, TokenFault> {
+    /// As [`verify::read`]; [`TokenFault::Unchecked`] when too many forged ones came from the address.
+    pub fn read(
+        &self,
+        token: &str,
+        ring: &KeyRing,
+        budget: Budget,
+    ) -> Result<SignedClaims, TokenFault> {
         let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
         if verified.ring != ring.fingerprint() {
-            *verified = Verified { ring: ring.fingerprint(), tokens: empty(self.capacity) };
+            *verified = Verified::by(ring.fingerprint(), self.capacity);
         }
         if let Some(known) = verified.tokens.get(token) {
             self.meter.token_cache_hits.inc();
             return Ok(known.clone());
         }
+        if verified.forgers.over(budget.address, budget.each_second, Instant::now()) {
+            self.metrics.limit_reached(Limit::TokenFailures);
+            return Err(TokenFault::Unchecked);
+        }
         self.meter.token_cache_misses.inc();
-        let signed = verify::read(token, ring)?;
-        verified.tokens.insert(token.into(), signed.clone());
-        Ok(signed)
+        let read = verify::read(token, ring);
+        match &read {
+            Ok(signed) => verified.tokens.insert(token.into(), signed.clone()),
+            Err(TokenFault::Forged) => {
+                verified.forgers.count(budget.address, budget.each_second, Instant::now());
+            }
+            Err(_) => {}
+        }
+        read
     }
 }
 

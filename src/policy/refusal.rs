@@ -181,7 +181,8 @@ impl From<TokenFault> for Refusal {
         match fault {
             TokenFault::Malformed => Refusal::TokenMalformed,
             TokenFault::Duplicated => Refusal::TokenDuplicated,
-            TokenFault::Invalid => Refusal::TokenInvalid,
+            TokenFault::Invalid | TokenFault::Forged => Refusal::TokenInvalid,
+            TokenFault::Unchecked => Refusal::Overloaded,
             TokenFault::Expired => Refusal::TokenExpired,
             TokenFault::NotYetValid => Refusal::TokenNotYetValid,
             TokenFault::Revoked => Refusal::TokenRevoked,

@@ -11,9 +11,10 @@ use crate::token::Claims;
 const NOW: UnixTime = UnixTime(1_900_000_000);
 
 /// The columns that are not about good tokens; every fault that a route can meet is the same column.
-const FAULTS: [TokenFault; 5] = [
+const FAULTS: [TokenFault; 6] = [
     TokenFault::Malformed,
     TokenFault::Invalid,
+    TokenFault::Forged,
     TokenFault::Expired,
     TokenFault::NotYetValid,
     TokenFault::Revoked,
@@ -103,6 +104,8 @@ fn logout_takes_a_good_token_of_either_kind_and_nothing_else() {
 fn every_refusal_of_a_token_says_which_fault_it_was() {
     let code = |fault| ask(Requirement::Access, Standing::Unproven(fault)).map(drop);
     assert_eq!(code(TokenFault::Expired), Err(Refusal::TokenExpired));
+    assert_eq!(code(TokenFault::Forged), code(TokenFault::Invalid));
+    assert_eq!(code(TokenFault::Unchecked), Err(Refusal::Overloaded));
     assert_eq!(code(TokenFault::Revoked), Err(Refusal::TokenRevoked));
     assert_eq!(code(TokenFault::Duplicated), Err(Refusal::TokenDuplicated));
     let missing = ask(Requirement::Access, Standing::Anonymous).map(drop);

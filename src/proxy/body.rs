@@ -2,17 +2,20 @@
 //! field can never come in behind the header firewall (Traefik CVE-2026-88004).
 
 use std::fmt;
-use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::Sleep;
+
+use super::pace::{Late, Pace};
+use crate::telemetry::{Limit, Metrics, panics};
+
+use super::guard::Fault;
 
 /// Why a body was cut short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,22 +24,55 @@ pub enum BodyFault {
     TooLarge,
     /// The client paused for longer than `[limits] body_idle`.
     ClientStalled,
+    /// The client sent less than `[limits] body_rate_min`.
+    ClientSlow,
     /// The client went away, or broke the framing.
     ClientGone,
     /// The backend paused for longer than `timeout_idle`.
     UpstreamStalled,
-    /// The backend went away, or broke the framing.
+    /// The backend went away.
     UpstreamGone,
+    /// The backend broke the framing.
+    UpstreamBroke(Fault),
+    /// A mistake of ours.
+    Panicked,
+}
+
+impl BodyFault {
+    /// Whether the backend is to blame, and not the client.
+    pub fn is_the_backends(self) -> bool {
+        matches!(
+            self,
+            BodyFault::UpstreamStalled | BodyFault::UpstreamGone | BodyFault::UpstreamBroke(_)
+        )
+    }
+
+    /// The limit that the client reached, if it is one.
+    pub fn limit(self) -> Option<Limit> {
+        match self {
+            BodyFault::TooLarge => Some(Limit::BodyMax),
+            BodyFault::ClientStalled => Some(Limit::BodyIdle),
+            BodyFault::ClientSlow => Some(Limit::BodyRateMin),
+            BodyFault::ClientGone
+            | BodyFault::UpstreamStalled
+            | BodyFault::UpstreamGone
+            | BodyFault::UpstreamBroke(_)
+            | BodyFault::Panicked => None,
+        }
+    }
 }
 
 impl fmt::Display for BodyFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            BodyFault::UpstreamBroke(fault) => return fault.fmt(f),
             BodyFault::TooLarge => "the request body is too large",
             BodyFault::ClientStalled => "the client stopped sending",
+            BodyFault::ClientSlow => "the client sent too slowly",
             BodyFault::ClientGone => "the client went away",
             BodyFault::UpstreamStalled => "the backend stopped sending",
             BodyFault::UpstreamGone => "the backend went away",
+            BodyFault::Panicked => "a mistake of ours",
         })
     }
 }
@@ -48,14 +84,27 @@ impl std::error::Error for BodyFault {}
 pub struct BodyWatch {
     started: Instant,
     moved_ms: AtomicU64,
-    fault: AtomicU8,
+    fault: OnceLock<BodyFault>,
+    metrics: Arc<Metrics>,
+    /// Its last byte has been taken, or there is none.
+    whole: AtomicBool,
 }
 
 impl BodyWatch {
-    /// A body that has not moved yet.
-    pub fn new() -> Arc<BodyWatch> {
-        let started = Instant::now();
-        Arc::new(BodyWatch { started, moved_ms: AtomicU64::new(0), fault: AtomicU8::new(0) })
+    /// A body that has not moved yet; there may be none.
+    pub fn new(metrics: &Arc<Metrics>) -> Arc<BodyWatch> {
+        Arc::new(BodyWatch {
+            started: Instant::now(),
+            moved_ms: AtomicU64::new(0),
+            fault: OnceLock::new(),
+            metrics: Arc::clone(metrics),
+            whole: AtomicBool::new(true),
+        })
+    }
+
+    /// Whether all of the body has been taken.
+    pub fn is_whole(&self) -> bool {
+        self.whole.load(Ordering::Relaxed)
     }
 
     /// When the last piece of the body was taken.
@@ -65,61 +114,55 @@ impl BodyWatch {
 
     /// Why the client's side ended early, if it did.
     pub fn fault(&self) -> Option<BodyFault> {
-        match self.fault.load(Ordering::Relaxed) {
-            1 => Some(BodyFault::TooLarge),
-            2 => Some(BodyFault::ClientStalled),
-            3 => Some(BodyFault::ClientGone),
-            _ => None,
-        }
+        self.fault.get().copied()
     }
 
-    fn moved(&self) {
+    /// Notes why the client's side ends early, and counts the limit that it reached.
+    pub fn failed(&self, fault: BodyFault) -> BodyFault {
+        if let (Ok(()), Some(limit)) = (self.fault.set(fault), fault.limit()) {
+            self.metrics.limit_reached(limit);
+        }
+        fault
+    }
+
+    /// A piece of the request was taken just now.
+    pub fn moved(&self) {
         let elapsed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.moved_ms.store(elapsed, Ordering::Relaxed);
     }
 
-    fn failed(&self, fault: BodyFault) -> BodyFault {
-        let number = match fault {
-            BodyFault::TooLarge => 1,
-            BodyFault::ClientStalled => 2,
-            _ => 3,
-        };
-        self.fault.store(number, Ordering::Relaxed);
-        fault
+    fn ended(&self) {
+        self.whole.store(true, Ordering::Relaxed);
     }
 }
 
 /// A request body on its way to a backend.
 #[derive(Debug)]
-pub enum RequestBody {
+pub enum RequestBody<B = Incoming> {
     /// There is none.
     Empty,
     /// The client is sending it.
-    Streamed(Streamed),
+    Streamed(Streamed<B>),
 }
 
 /// The state of a body being streamed.
 #[derive(Debug)]
-pub struct Streamed {
-    body: Incoming,
+pub struct Streamed<B = Incoming> {
+    body: B,
     left: u64,
-    idle: Idle,
+    pace: Pace,
     watch: Arc<BodyWatch>,
 }
 
-impl RequestBody {
-    /// Lets at most `max` bytes through, with pauses of at most `idle`.
-    pub fn streamed(
-        body: Incoming,
-        max: u64,
-        idle: Duration,
-        watch: Arc<BodyWatch>,
-    ) -> RequestBody {
-        RequestBody::Streamed(Streamed { body, left: max, idle: Idle::new(idle), watch })
+impl<B> RequestBody<B> {
+    /// Lets at most `max` bytes through, as long as they come at this pace.
+    pub fn streamed(body: B, max: u64, pace: Pace, watch: Arc<BodyWatch>) -> RequestBody<B> {
+        watch.whole.store(false, Ordering::Relaxed);
+        RequestBody::Streamed(Streamed { body, left: max, pace, watch })
     }
 }
 
-impl Body for RequestBody {
+impl<B: Body<Data = Bytes> + Unpin> Body for RequestBody<B> {
     type Data = Bytes;
     type Error = BodyFault;
 
@@ -129,7 +172,13 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
         match self.get_mut() {
             RequestBody::Empty => Poll::Ready(None),
-            RequestBody::Streamed(streamed) => streamed.poll(cx),
+            // hyper polls this in the task of the backend's connection, where nobody would answer a panic.
+            RequestBody::Streamed(streamed) => {
+                panics::catch(|| streamed.poll(cx)).unwrap_or_else(|panicked| {
+                    panicked.report("-");
+                    Poll::Ready(Some(Err(streamed.watch.failed(BodyFault::Panicked))))
+                })
+            }
         }
     }
 
@@ -148,28 +197,40 @@ impl Body for RequestBody {
     }
 }
 
-impl Streamed {
+impl<B: Body<Data = Bytes> + Unpin> Streamed<B> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
         let frame = match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
-                ready!(self.idle.poll(cx));
-                return Poll::Ready(Some(Err(self.watch.failed(BodyFault::ClientStalled))));
+                let fault = match ready!(self.pace.poll(cx)) {
+                    Late::Paused => BodyFault::ClientStalled,
+                    Late::Trickled => BodyFault::ClientSlow,
+                };
+                return Poll::Ready(Some(Err(self.watch.failed(fault))));
             }
         };
-        self.idle.reset();
         self.watch.moved();
         let data = match frame {
-            None => return Poll::Ready(None),
+            None => {
+                self.watch.ended();
+                return Poll::Ready(None);
+            }
             Some(Err(_)) => {
                 return Poll::Ready(Some(Err(self.watch.failed(BodyFault::ClientGone))));
             }
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) => data,
                 // Trailers: the body ends here for the backend.
-                Err(_) => return Poll::Ready(None),
+                Err(_) => {
+                    self.watch.ended();
+                    return Poll::Ready(None);
+                }
             },
         };
+        if self.body.is_end_stream() {
+            self.watch.ended();
+        }
+        self.pace.moved(data.len());
         match self.left.checked_sub(data.len() as u64) {
             Some(left) => {
                 self.left = left;
@@ -180,31 +241,37 @@ impl Streamed {
     }
 }
 
-/// A pause that must not last: the timer exists only once something has paused, and is used again.
-#[derive(Debug)]
-pub(super) struct Idle {
-    limit: Duration,
-    timer: Option<Pin<Box<Sleep>>>,
-    pausing: bool,
-}
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
 
-impl Idle {
-    pub(super) fn new(limit: Duration) -> Idle {
-        Idle { limit, timer: None, pausing: false }
-    }
+    use super::*;
 
-    /// Ready when the pause has lasted too long.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let limit = self.limit;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
-        if !self.pausing {
-            self.pausing = true;
-            timer.as_mut().reset(tokio::time::Instant::now() + limit);
+    /// A body that panics when it is read.
+    struct Breaking;
+
+    impl Body for Breaking {
+        type Data = Bytes;
+        type Error = BodyFault;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+            panic!("inside the body")
         }
-        timer.as_mut().poll(cx)
     }
 
-    pub(super) fn reset(&mut self) {
-        self.pausing = false;
+    #[tokio::test]
+    async fn a_panic_while_a_body_is_read_is_a_fault_of_ours_and_not_the_backends() {
+        let watch = BodyWatch::new(&Arc::default());
+        let pace = Pace::new(Duration::from_secs(1), 0);
+        let mut body = RequestBody::streamed(Breaking, 100, pace, Arc::clone(&watch));
+        let frame = body.frame().await.expect("not an end");
+        assert_eq!(frame.err(), Some(BodyFault::Panicked));
+        assert_eq!(watch.fault(), Some(BodyFault::Panicked));
+        let error = crate::proxy::UpstreamError::ClientBody(BodyFault::Panicked);
+        assert_eq!(error.refusal(), crate::policy::Refusal::Internal);
+        assert!(!error.is_the_backends());
     }
 }

@@ -1,13 +1,19 @@
 //! The way to a backend and back: one request out for each permit, streamed both ways, every wait bounded.
 //!
-//! [`forward`] cannot be called without a [`Permit`]. `headers` is the firewall, `location` hides where a backend is,
-//! `pool` and `upstream` hold connections, `target` says what is asked, `body` and `relay` count and time what streams
-//! through, `whoami` is the backend inside the binary.
+//! [`forward`] cannot be called without a [`Permit`]. `headers` is the firewall, `location` hides where a backend is, `target`
+//! says what is asked, `places` bounds what an upstream has at once, `exchange` sends, `pool` and `upstream` hold connections,
+//! `guard` reads what comes over them, `body`, `relay` and `pace` count and time what streams through, `whoami` is the backend
+//! inside the binary.
 
 pub mod body;
+pub(crate) mod chunked;
+mod exchange;
+pub mod guard;
 pub mod headers;
 mod location;
 pub mod origin;
+pub mod pace;
+pub mod places;
 pub mod pool;
 pub mod relay;
 mod target;
@@ -16,20 +22,23 @@ pub mod whoami;
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http::{HeaderValue, Response, StatusCode, Version, header};
 use hyper::body::{Body, Incoming};
-use hyper::client::conn::TrySendError;
 
 use crate::config::{Limits, Target};
 use crate::policy::path::{CanonicalPath, PathRules};
 use crate::policy::route::Forward;
 use crate::policy::{Permit, Refusal};
+use crate::telemetry::{Limit, Metrics};
 use body::{BodyFault, BodyWatch, RequestBody};
+use exchange::Exchange;
+use guard::Fault;
 use headers::{Client, Facts, Firewall, Hops};
-use pool::{Pool, Sender};
+use pace::Pace;
+use places::{NoPlace, Place};
+use pool::Pool;
 use relay::ResponseBody;
 pub use target::{backend_uri, origin_form};
 
@@ -45,12 +54,12 @@ pub enum UpstreamError {
     /// The connection ended, or what came over it is not HTTP.
     #[error("{0}")]
     Protocol(hyper::Error),
-    /// The response says in two ways where it ends, or in one that we do not read (RFC 9112 §6.3).
-    #[error("the backend's response does not say in one clear way where it ends")]
-    Framing,
-    /// The backend switched protocols without being asked (RFC 9110 §15.2.2).
-    #[error("the backend switched protocols without being asked")]
-    Switched,
+    /// What came over it is against the protocol, or over a limit.
+    #[error("{0}")]
+    Answer(Fault),
+    /// The upstream has as many requests as it may, and as many wait.
+    #[error("{}", no_place(*.0))]
+    NoPlace(NoPlace),
     /// The response head took longer than `timeout_first_byte`.
     #[error("no response within timeout_first_byte")]
     FirstByteTimeout,
@@ -75,19 +84,38 @@ impl UpstreamError {
     /// What the client is told.
     pub fn refusal(&self) -> Refusal {
         match self {
-            UpstreamError::Connect(_)
-            | UpstreamError::Protocol(_)
-            | UpstreamError::Framing
-            | UpstreamError::Switched => Refusal::UpstreamUnreachable,
+            UpstreamError::Connect(_) | UpstreamError::Protocol(_) | UpstreamError::Answer(_) => {
+                Refusal::UpstreamUnreachable
+            }
+            UpstreamError::NoPlace(_) => Refusal::Overloaded,
             UpstreamError::ConnectTimeout | UpstreamError::FirstByteTimeout => {
                 Refusal::UpstreamTimeout
             }
             UpstreamError::ClientBody(BodyFault::TooLarge) => Refusal::BodyTooLarge,
-            UpstreamError::ClientBody(BodyFault::ClientStalled) => Refusal::RequestTimeout,
+            UpstreamError::ClientBody(BodyFault::ClientStalled | BodyFault::ClientSlow) => {
+                Refusal::RequestTimeout
+            }
+            UpstreamError::ClientBody(BodyFault::Panicked) => Refusal::Internal,
             UpstreamError::ClientBody(_) => Refusal::BadBody,
             UpstreamError::MaxForwards => Refusal::BadHeader,
             UpstreamError::Rewrite(_) => Refusal::BadPath,
         }
+    }
+
+    /// The limit of the backend's side that was reached, if it was one.
+    pub fn limit(&self) -> Option<Limit> {
+        match self {
+            UpstreamError::Answer(fault) => fault.limit(),
+            UpstreamError::NoPlace(why) => Some(why.limit()),
+            _ => None,
+        }
+    }
+}
+
+fn no_place(why: NoPlace) -> &'static str {
+    match why {
+        NoPlace::QueueFull => "every place at the upstream is taken, and its queue is full",
+        NoPlace::TooLate => "no place at the upstream became free within upstream_queue_timeout",
     }
 }
 
@@ -104,6 +132,21 @@ pub struct Way<'a> {
     pub paths: &'a PathRules,
     /// Who asks.
     pub client: &'a Client,
+    /// Where limits are counted.
+    pub metrics: &'a Arc<Metrics>,
+}
+
+impl Way<'_> {
+    /// A place at the upstream, now or after a wait.
+    async fn place(&self) -> Result<Place, UpstreamError> {
+        let places = self.pool.places();
+        if let Some(place) = places.try_take() {
+            return Ok(place);
+        }
+        self.metrics.limit_reached(Limit::UpstreamRequests);
+        let waited = places.wait(self.limits.upstream_queue_timeout).await;
+        waited.map_err(UpstreamError::NoPlace)
+    }
 }
 
 /// Sends the request to the route's upstream and returns its response.
@@ -132,12 +175,17 @@ pub async fn forward(
     if hops == Hops::Malformed {
         return Err(UpstreamError::MaxForwards);
     }
-    let watch = BodyWatch::new();
+    let watch = BodyWatch::new(way.metrics);
     let body = take_body(&mut parts, incoming, plan, way.limits, &watch)?;
     let mut response = match (hops, &way.pool.upstream().target) {
         (Hops::End, _) => last_hop(),
         (_, Target::Whoami) => whoami::answer(parts, body, way.firewall).await?,
-        (_, Target::Http { .. }) => exchange(parts, body, plan, way.pool, &watch).await?,
+        (_, Target::Http { .. }) => {
+            let place = way.place().await?;
+            let first_byte = plan.timeout.unwrap_or(way.pool.upstream().timeout_first_byte);
+            let exchange = Exchange { pool: way.pool, first_byte, watch: &watch };
+            exchange.run(parts, body, place).await?
+        }
     };
     way.firewall.toward_client(response.headers_mut(), way.client, way.pool.authority());
     Ok(response)
@@ -162,131 +210,12 @@ fn take_body(
     }
     let max = plan.body_max.unwrap_or(limits.body_max);
     if incoming.size_hint().lower() > max {
-        return Err(UpstreamError::ClientBody(BodyFault::TooLarge));
+        return Err(UpstreamError::ClientBody(watch.failed(BodyFault::TooLarge)));
     }
     if incoming.size_hint().exact().is_none() {
         // Said aloud, since a client drops the body of a GET whose length it was not told.
         parts.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
-    Ok(RequestBody::streamed(incoming, max, limits.body_idle, Arc::clone(watch)))
-}
-
-/// One request out and one response in. A connection kept from before may have been closed by the backend
-/// meanwhile: then what was not sent is sent on the next one, and a safe request without a body may be sent
-/// again once (RFC 9110 §9.2.2); no other ever is.
-async fn exchange(
-    parts: Parts,
-    body: RequestBody,
-    plan: &Forward,
-    pool: &Arc<Pool>,
-    watch: &Arc<BodyWatch>,
-) -> Result<Response<ResponseBody>, UpstreamError> {
-    let mut request = Request::from_parts(parts, body);
-    while let Some(sender) = pool.reuse() {
-        let again = repeatable(&request);
-        match send(sender, request, plan, pool, watch).await {
-            Err(Unanswered { unsent: Some(same), .. }) => request = *same,
-            Err(Unanswered { error, .. }) => {
-                request = again.filter(|_| closed_unanswered(&error)).ok_or(error)?;
-                break;
-            }
-            Ok(response) => return Ok(response),
-        }
-    }
-    let sender = pool.connect().await?;
-    send(sender, request, plan, pool, watch).await.map_err(|unanswered| unanswered.error)
-}
-
-fn repeatable(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
-    let empty = matches!(request.body(), RequestBody::Empty);
-    let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    (empty && safe).then(|| {
-        let mut again = Request::new(RequestBody::Empty);
-        again.method_mut().clone_from(request.method());
-        again.uri_mut().clone_from(request.uri());
-        again.headers_mut().clone_from(request.headers());
-        again
-    })
-}
-
-fn closed_unanswered(error: &UpstreamError) -> bool {
-    matches!(error, UpstreamError::Protocol(error)
-        if error.is_incomplete_message() || error.is_canceled() || error.is_closed())
-}
-
-/// What came of a request that got no answer.
-struct Unanswered {
-    error: UpstreamError,
-    /// The request itself, when not a byte of it was sent.
-    unsent: Option<Box<Request<RequestBody>>>,
-}
-
-impl From<UpstreamError> for Unanswered {
-    fn from(error: UpstreamError) -> Unanswered {
-        Unanswered { error, unsent: None }
-    }
-}
-
-async fn send(
-    mut sender: Sender,
-    request: Request<RequestBody>,
-    plan: &Forward,
-    pool: &Arc<Pool>,
-    watch: &Arc<BodyWatch>,
-) -> Result<Response<ResponseBody>, Unanswered> {
-    let limit = plan.timeout.unwrap_or(pool.upstream().timeout_first_byte);
-    let answer = within(limit, watch, sender.try_send_request(request)).await;
-    let response = match answer {
-        None => return Err(UpstreamError::FirstByteTimeout.into()),
-        Some(Ok(response)) => response,
-        Some(Err(error)) => return Err(unanswered(error, watch)),
-    };
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return Err(UpstreamError::Switched.into());
-    }
-    if !is_framed_clearly(response.headers()) {
-        return Err(UpstreamError::Framing.into());
-    }
-    let idle = pool.upstream().timeout_idle;
-    Ok(response.map(|body| ResponseBody::streamed(body, idle, sender, Arc::clone(pool))))
-}
-
-/// One length of digits, or one `chunked`, or neither. hyper takes more than that and reads on by one of them;
-/// whoever reads by the other takes the rest of the body for the next response.
-fn is_framed_clearly(headers: &HeaderMap) -> bool {
-    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
-    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    let length = lengths.next();
-    let coding = codings.next();
-    let single = lengths.next().is_none() && codings.next().is_none();
-    let digits = |value: &HeaderValue| value.as_bytes().iter().all(u8::is_ascii_digit);
-    let chunked = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"chunked");
-    single
-        && match (length, coding) {
-            (None, None) => true,
-            (Some(length), None) => digits(length),
-            (None, Some(coding)) => chunked(coding),
-            (Some(_), Some(_)) => false,
-        }
-}
-
-fn unanswered(mut error: TrySendError<Request<RequestBody>>, watch: &BodyWatch) -> Unanswered {
-    if let Some(fault) = watch.fault() {
-        return UpstreamError::ClientBody(fault).into();
-    }
-    let unsent = error.take_message().map(Box::new);
-    Unanswered { error: UpstreamError::Protocol(error.into_error()), unsent }
-}
-
-/// Waits for a response head: `limit` after the last piece of the request was taken, however long that took.
-async fn within<F: Future>(limit: Duration, watch: &BodyWatch, answer: F) -> Option<F::Output> {
-    let mut answer = std::pin::pin!(answer);
-    loop {
-        let deadline = watch.moved_at() + limit;
-        match tokio::time::timeout_at(deadline.into(), &mut answer).await {
-            Ok(output) => return Some(output),
-            Err(_) if watch.moved_at() + limit > Instant::now() => {}
-            Err(_) => return None,
-        }
-    }
+    let pace = Pace::new(limits.body_idle, limits.body_rate_min);
+    Ok(RequestBody::streamed(incoming, max, pace, Arc::clone(watch)))
 }

@@ -2,7 +2,6 @@
 //! one comes from goes back to its pool when it has ended cleanly, and is closed otherwise.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -10,8 +9,9 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::body::{BodyFault, Idle};
-use super::pool::{Pool, Sender};
+use super::body::BodyFault;
+use super::exchange::Held;
+use super::pace::Pace;
 
 /// A response body on its way to a client.
 #[derive(Debug)]
@@ -26,9 +26,9 @@ pub enum ResponseBody {
 #[derive(Debug)]
 pub struct Relay {
     body: Incoming,
-    idle: Idle,
-    /// Goes back to its pool when the body has ended cleanly, and is closed otherwise.
-    connection: Option<(Sender, Arc<Pool>)>,
+    pace: Pace,
+    /// The connection goes back to its pool when the body has ended cleanly, and is closed otherwise; the place is left.
+    held: Option<Held>,
 }
 
 impl ResponseBody {
@@ -38,18 +38,13 @@ impl ResponseBody {
     }
 
     /// A body that arrives with pauses of at most `idle`.
-    pub fn streamed(
-        body: Incoming,
-        idle: Duration,
-        sender: Sender,
-        pool: Arc<Pool>,
-    ) -> ResponseBody {
+    pub(super) fn streamed(body: Incoming, idle: Duration, held: Held) -> ResponseBody {
         if body.is_end_stream() {
-            pool.give_back(sender);
+            held.give_back();
             return ResponseBody::Full(None);
         }
-        let connection = Some((sender, pool));
-        ResponseBody::Streamed(Box::new(Relay { body, idle: Idle::new(idle), connection }))
+        let held = Some(held);
+        ResponseBody::Streamed(Box::new(Relay { body, pace: Pace::new(idle, 0), held }))
     }
 }
 
@@ -92,12 +87,12 @@ impl Relay {
         let frame = match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
-                ready!(self.idle.poll(cx));
-                self.connection = None;
+                let _paused = ready!(self.pace.poll(cx));
+                self.held = None;
                 return Poll::Ready(Some(Err(BodyFault::UpstreamStalled)));
             }
         };
-        self.idle.reset();
+        self.pace.moved(0);
         match frame {
             Some(Ok(frame)) if frame.is_data() => {
                 if self.body.is_end_stream() {
@@ -111,15 +106,16 @@ impl Relay {
                 Poll::Ready(None)
             }
             Some(Err(_)) => {
-                self.connection = None;
-                Poll::Ready(Some(Err(BodyFault::UpstreamGone)))
+                let fault = self.held.take().and_then(|held| held.fault());
+                let fault = fault.map_or(BodyFault::UpstreamGone, BodyFault::UpstreamBroke);
+                Poll::Ready(Some(Err(fault)))
             }
         }
     }
 
     fn finish(&mut self) {
-        if let Some((sender, pool)) = self.connection.take() {
-            pool.give_back(sender);
+        if let Some(held) = self.held.take() {
+            held.give_back();
         }
     }
 }

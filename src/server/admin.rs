@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use super::accept::ACCEPT_PAUSE;
 use super::reload::Reload;
 use crate::gateway::Snapshot;
 use crate::store::Revoked;
@@ -28,9 +29,6 @@ use crate::token::UnixTime;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// How long to wait after an accept that failed.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What the operator's listener looks at.
 #[derive(Clone, Debug)]

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::config::{Config, Limits, Login, UsersSource};
+use crate::config::{Config, Limits, Login, Upstream, UsersSource};
 use crate::gateway::Snapshot;
 use crate::gateway::answer::PASS;
 use crate::policy::Refusal;
 use crate::proxy::headers::Firewall;
+use crate::proxy::places::Places;
 use crate::store::embedded::Embedded;
 use crate::store::file::{UsersFile, edit};
 use crate::store::watch::Watch;
@@ -73,7 +74,8 @@ pub fn first(config: Config, metrics: Arc<Metrics>) -> Result<Built, StartFault>
         }
         _ => None,
     };
-    let (snapshot, users) = assemble(config, Arc::new(state), metrics, None)?;
+    let (mut snapshot, users) = assemble(config, Arc::new(state), metrics, None)?;
+    snapshot.places = places(&snapshot.config, None);
     Ok(Built { snapshot, first_user, users })
 }
 
@@ -91,7 +93,25 @@ pub fn next(
             "`{key}` cannot change while the gateway runs: restart it, or put the old value back"
         )));
     }
-    assemble(config, Arc::clone(&previous.state), Arc::clone(&previous.metrics), users)
+    let metrics = Arc::clone(&previous.metrics);
+    let (mut snapshot, users) = assemble(config, Arc::clone(&previous.state), metrics, users)?;
+    // Last, when nothing can fail any more: the places of the world that serves change with it.
+    snapshot.places = places(&snapshot.config, Some(previous));
+    Ok((snapshot, users))
+}
+
+/// The places at each upstream: those it has already, where it is the same place under the same name.
+fn places(config: &Config, previous: Option<&Snapshot>) -> Vec<Arc<Places>> {
+    let of = |one: &Upstream| {
+        let previous = previous?;
+        let same = |old: &Upstream| old.name == one.name && old.target == one.target;
+        let index = previous.config.upstreams.iter().position(same)?;
+        let kept = Arc::clone(&previous.places[index]);
+        kept.resize(one.requests_max, one.queue_max);
+        Some(kept)
+    };
+    let all = config.upstreams.iter();
+    all.map(|one| of(one).unwrap_or_else(|| Places::new(one.requests_max, one.queue_max))).collect()
 }
 
 /// The first key that differs and is read at the start only.
@@ -137,6 +157,7 @@ fn assemble(
             .as_ref()
             .map(|users| Arc::clone(&users.file) as Arc<dyn CredentialStore>),
         state,
+        places: Vec::new(),
         config,
         ring,
         meters,

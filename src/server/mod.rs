@@ -2,10 +2,14 @@
 //!
 //! Data threads serve requests; one control runtime holds the acceptor, the admin listener and the signals.
 
+mod accept;
 pub mod admin;
 pub mod banner;
 pub mod build;
+mod descriptors;
+mod kept;
 pub mod reload;
+mod seats;
 pub mod wire;
 pub mod worker;
 
@@ -21,6 +25,7 @@ use tokio::sync::watch;
 use crate::config::{Config, LogFormat};
 use crate::gateway::Snapshot;
 use crate::telemetry::{self, Metrics};
+use accept::Acceptor;
 use admin::Admin;
 use build::{Built, StartFault};
 use reload::{Ask, Reload};
@@ -28,17 +33,6 @@ use worker::{Shared, Worker};
 
 /// Connections that the kernel keeps for us until we take them.
 const ACCEPT_BACKLOG: i32 = 1024;
-
-/// How long to wait after an accept that failed, so that a process out of file descriptors does not spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// How often it is told that connections cannot be accepted.
-const ACCEPT_TOLD_EVERY: Duration = Duration::from_secs(5);
-
-/// What a client over `[limits] connections_max` is told (RFC 9110 §15.6.4).
-const OVERLOADED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\n\
-    content-type: application/problem+json\r\ncontent-length: 38\r\nconnection: close\r\n\r\n\
-    {\"status\": 503, \"code\": \"overloaded\"}\n";
 
 /// How often a drain looks whether the data threads have ended.
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
@@ -53,6 +47,7 @@ const CLOSE_MAX: Duration = Duration::from_secs(1);
 pub fn run(config: Config) -> Result<(), StartFault> {
     let json = config.log.format.map(|format| format == LogFormat::Json);
     telemetry::start_logging(json, &config.log.level).map_err(StartFault)?;
+    telemetry::panics::tell_panics_by_place();
     let listener = bind("listen", config.listen)?;
     let admin_listener = config.admin.map(|address| bind("admin", address)).transpose()?;
     let metrics = Arc::new(Metrics::new());
@@ -65,7 +60,8 @@ pub fn run(config: Config) -> Result<(), StartFault> {
     let world = Arc::new(ArcSwap::from_pointee(snapshot));
     let (drain, draining) = watch::channel(false);
     let shared = Shared { world: Arc::clone(&world), metrics, draining: draining.clone() };
-    let workers = start_workers(&shared)?;
+    let descriptors = descriptors::raise();
+    let acceptor = Acceptor::new(start_workers(&shared)?, shared, descriptors);
     let (reload, watch) = Reload::start(&world, users)
         .map_err(|error| StartFault(format!("cannot watch the configuration: {error}")))?;
     let control = tokio::runtime::Builder::new_multi_thread()
@@ -85,7 +81,7 @@ pub fn run(config: Config) -> Result<(), StartFault> {
         }
         greet(&greeting);
         tokio::select! {
-            () = accept(&listener, &workers, &shared) => {}
+            () = acceptor.run(&listener) => {}
             name = stop => tracing::info!(signal = name, "stopping: no new connections"),
         }
         Ok(())
@@ -93,6 +89,7 @@ pub fn run(config: Config) -> Result<(), StartFault> {
     accepting?;
     // Readiness turns first; then every connection finishes what it has and closes.
     let _everybody_left = drain.send(true);
+    let Acceptor { workers, shared, .. } = acceptor;
     let finished = wait(workers, world.load().config.limits.drain);
     drop((control, watch, shared));
     if finished {
@@ -179,37 +176,6 @@ fn reload_signal(reload: Reload) -> Result<impl Future<Output = ()>, StartFault>
             reload.ask(Ask::Signal);
         }
     })
-}
-
-/// Hands each connection to the data thread that has the fewest. The kernel's own spreading hashes a few
-/// dozen connections unevenly.
-async fn accept(listener: &tokio::net::TcpListener, workers: &[Worker], shared: &Shared) {
-    let mut told: Option<Instant> = None;
-    loop {
-        let (stream, address) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                if told.is_none_or(|told| told.elapsed() > ACCEPT_TOLD_EVERY) {
-                    tracing::warn!(%error, "cannot accept connections");
-                    told = Some(Instant::now());
-                }
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        let open: usize = workers.iter().map(Worker::open).sum();
-        if open >= shared.world.load().config.limits.connections_max {
-            shared.metrics.connections_refused.inc();
-            // What fits into an empty socket buffer goes out at once; nobody waits for a client here.
-            let _best_effort = stream.try_write(OVERLOADED);
-            continue;
-        }
-        match (stream.into_std(), workers.iter().min_by_key(|worker| worker.open())) {
-            (Ok(stream), Some(worker)) => worker.take(stream, address),
-            (Err(error), _) => tracing::warn!(%error, "cannot hand over a connection"),
-            (_, None) => return,
-        }
-    }
 }
 
 /// Waits for the data threads, `limit` at most; whether all of them ended.

@@ -1,44 +1,54 @@
 //! One data thread: its own runtime, its own connections to backends, its own verified tokens. It takes the
 //! connections that the acceptor hands it and serves them until it is told to drain.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use socket2::SockRef;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::wire::{InFlight, Verdict, Verdicts, Wire, WireLimits};
+use super::kept::kept;
+use super::seats::Seat;
+use super::wire::{Verdict, Verdicts, Wire, WireLimits};
 use crate::config::Limits;
-use crate::gateway::answer::Answer;
 use crate::gateway::{self, Data, Snapshot};
-use crate::proxy::body::BodyFault;
 use crate::telemetry::Metrics;
 
 /// What hyper may buffer of a body in each direction; a head always fits. Its own default is 400 KiB, which a
 /// thousand slow readers would turn into most of a gigabyte.
 const BUFFER_BYTES_MAX: usize = 64 * 1024;
+/// What the kernel may hold of an answer besides what is on its way to the client. It would take megabytes, so that a
+/// client that reads slowly but steadily seems to take nothing for minutes; and memory for each that reads nothing. It
+/// takes more when half of this is gone: smaller costs processor time (a third more at 32 KiB), larger makes the
+/// slowest steady readers look idle.
+const UNSENT_BYTES: u32 = 64 * 1024;
 /// What a request line holds besides its target, rounded up.
 const REQUEST_LINE_SPARE: usize = 128;
 
 /// The acceptor's end of a data thread.
 #[derive(Debug)]
 pub struct Worker {
-    connections: mpsc::UnboundedSender<(TcpStream, SocketAddr)>,
+    connections: mpsc::UnboundedSender<Arrival>,
     open: Arc<AtomicUsize>,
     thread: JoinHandle<()>,
+}
+
+/// A connection on its way to a data thread.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    pub(super) stream: TcpStream,
+    pub(super) address: SocketAddr,
+    /// Its place among the connections of its address; a trusted proxy has none.
+    pub(super) seat: Option<Seat>,
 }
 
 /// What every data thread is started with.
@@ -76,10 +86,10 @@ impl Worker {
     }
 
     /// Hands it a connection.
-    pub fn take(&self, stream: TcpStream, address: SocketAddr) {
+    pub(super) fn take(&self, arrival: Arrival) {
         self.open.fetch_add(1, Ordering::Relaxed);
         // It fails only when the thread has ended: then the process is ending too.
-        let _ended = self.connections.send((stream, address));
+        let _ended = self.connections.send(arrival);
     }
 
     /// Closes its queue and gives the handle to wait for.
@@ -95,13 +105,13 @@ struct Lane {
 }
 
 impl Lane {
-    async fn run(self, mut queue: mpsc::UnboundedReceiver<(TcpStream, SocketAddr)>) {
+    async fn run(self, mut queue: mpsc::UnboundedReceiver<Arrival>) {
         let mut serving = JoinSet::new();
         loop {
             tokio::select! {
                 arrived = queue.recv() => match arrived {
                     None => break,
-                    Some((stream, address)) => {
+                    Some(Arrival { stream, address, seat }) => {
                         let guard = Open::new(&self.open, &self.shared.metrics);
                         let serve = serve(
                             stream,
@@ -110,24 +120,16 @@ impl Lane {
                             self.shared.draining.clone(),
                         );
                         serving.spawn(async move {
-                            let _guard = guard;
+                            let (_guard, _seat) = (guard, seat);
                             serve.await;
                         });
                     }
                 },
-                Some(ended) = serving.join_next() => report_panic(ended),
+                // A panic that nobody answered was told by its place already, and ends this connection alone.
+                Some(_ended) = serving.join_next() => {}
             }
         }
-        while let Some(ended) = serving.join_next().await {
-            report_panic(ended);
-        }
-    }
-}
-
-/// A panic ends the connection it happened on, and only that one.
-fn report_panic(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended {
-        tracing::error!(%error, "a connection ended in a panic");
+        while serving.join_next().await.is_some() {}
     }
 }
 
@@ -166,22 +168,22 @@ async fn serve(
     };
     // A small answer is one write: waiting for more of it only adds delay.
     let _best_effort = stream.set_nodelay(true);
+    let _best_effort = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES);
     let snapshot = data.snapshot();
     let verdicts = Verdicts::new();
-    let wire = Wire::new(stream, wire_limits(&snapshot.config.limits), verdicts.clone());
-    let Limits { header_count, header_max, target_max, .. } = snapshot.config.limits;
+    let limits = &snapshot.config.limits;
+    let metrics = Arc::clone(&snapshot.metrics);
+    let wire = Wire::new(stream, wire_limits(limits), verdicts.clone(), metrics);
+    let Limits { header_count, header_max, target_max, .. } = *limits;
     drop(snapshot);
     let service = service_fn(move |request| {
         let (verdict, in_flight) = verdicts.take();
-        let head = match verdict {
-            Verdict::Good => Ok(()),
-            Verdict::Refused { refusal, .. } => Err(refusal),
+        let (head, last) = match verdict {
+            Verdict::Good { last } => (Ok(()), last),
+            Verdict::Refused { refusal, .. } => (Err(refusal), true),
         };
         let answered = gateway::handle(Arc::clone(&data), address, head, request);
-        async move {
-            let kept = answered.await.map(|answer| Kept { answer, _in_flight: in_flight });
-            Ok::<_, Infallible>(kept)
-        }
+        kept(answered, in_flight, last)
     });
     let mut builder = http1::Builder::new();
     // The wire guard keeps the time and the limits; hyper's own would answer without our words.
@@ -198,32 +200,6 @@ async fn serve(
     report_end(connection.await);
 }
 
-/// An answer that tells the wire guard when its last byte has been handed over.
-struct Kept {
-    answer: Answer,
-    _in_flight: InFlight,
-}
-
-impl Body for Kept {
-    type Data = Bytes;
-    type Error = BodyFault;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
-        Pin::new(&mut self.get_mut().answer).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.answer.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.answer.size_hint()
-    }
-}
-
 /// How a connection ended matters only to who is looking for a fault.
 fn report_end(ended: Result<(), hyper::Error>) {
     if let Err(error) = ended {
@@ -238,6 +214,8 @@ fn wire_limits(limits: &Limits) -> WireLimits {
         header_count: limits.header_count,
         header_timeout: limits.header_timeout,
         keep_alive: limits.keep_alive,
+        requests_max: limits.requests_per_connection,
         write_idle: limits.body_idle,
+        write_rate_min: limits.body_rate_min,
     }
 }

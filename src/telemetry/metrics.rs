@@ -62,8 +62,6 @@ pub struct Metrics {
     limits: Box<[Counter]>,
     /// Connections open now.
     pub connections: Gauge,
-    /// Connections refused because `[limits] connections_max` was reached.
-    pub connections_refused: Counter,
 }
 
 impl Default for Metrics {
@@ -93,7 +91,6 @@ impl Metrics {
             limits_reached,
             limits,
             connections: Gauge::default(),
-            connections_refused: Counter::default(),
         };
         metrics.register();
         metrics
@@ -122,8 +119,6 @@ impl Metrics {
         registry.register("reload_refused", refused, self.reload_refused.clone());
         let reached = "How often each limit was reached, by its key in [limits]";
         registry.register("limits_reached", reached, self.limits_reached.clone());
-        let refused = "Connections refused at connections_max";
-        registry.register("connections_refused", refused, self.connections_refused.clone());
     }
 
     /// Everything, in the OpenMetrics text format.

@@ -1,10 +1,12 @@
 //! Logs, metrics and the clock: what every floor may use, and what knows nothing of any of them.
 //!
-//! `clock` is the one place that reads it, `metrics` all that is counted, `limit` the closed list of limits that can be reached.
+//! `clock` is the one place that reads it, `metrics` all that is counted, `limit` the closed list of limits that can be
+//! reached, `panics` stops a panic where it can still be answered.
 
 mod clock;
 mod limit;
 mod metrics;
+pub mod panics;
 
 use std::io::IsTerminal;
 

@@ -30,8 +30,12 @@ pub enum TokenFault {
     Malformed,
     /// More than one credential in one request (RFC 6750 §2).
     Duplicated,
-    /// The signature, the key, the algorithm, the issuer, the audience or a claim's type is wrong.
+    /// The key, the algorithm, the issuer, the audience or a claim's type is wrong.
     Invalid,
+    /// A key of ours was tried, and the signature is not its own: the one fault that costs cryptography.
+    Forged,
+    /// Not looked at: too many forged ones came from the same address.
+    Unchecked,
     /// `exp` is now or earlier.
     Expired,
     /// `nbf`, `iat` or `auth_time` is later than now.
@@ -79,7 +83,8 @@ pub enum Standing {
 /// Reads a token: steps 1 to 4.
 ///
 /// # Errors
-/// [`TokenFault::Malformed`] for the form, [`TokenFault::Invalid`] for the key, signature and claim types.
+/// [`TokenFault::Malformed`] for the form, [`TokenFault::Forged`] for the signature, [`TokenFault::Invalid`] for the
+/// key and claim types.
 pub fn read(token: &str, ring: &KeyRing) -> Result<SignedClaims, TokenFault> {
     // Nothing of a payload is parsed before its signature is good.
     let (payload, _) = read_raw(token, ring)?;
@@ -119,9 +124,13 @@ impl<'t> Parts<'t> {
 
     /// The key whose signature this is.
     fn key<'r>(&self, ring: &'r KeyRing) -> Result<&'r Key, TokenFault> {
-        let mut keys = candidates(&self.header, ring)?.into_iter();
+        let keys = candidates(&self.header, ring)?;
+        if keys.is_empty() {
+            return Err(TokenFault::Invalid);
+        }
+        let mut keys = keys.into_iter();
         keys.find(|key| key.verifies(self.message.as_bytes(), &self.signature))
-            .ok_or(TokenFault::Invalid)
+            .ok_or(TokenFault::Forged)
     }
 }
 

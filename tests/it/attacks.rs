@@ -4,12 +4,22 @@
 
 /// The operator's listener is not driven by a web page, nor reachable through the public one.
 mod admin;
+/// Backends whose answers are broken, forged or endless.
+mod backends;
 /// A clock that is set back, while the gateway runs and while it does not.
 mod clock;
 /// Every mistake of a configuration is told, nothing is open by default.
 mod configuration;
+/// Answers that come early, and what one client gets of another's.
+mod exchanges;
+/// Floods: forged tokens, logins, garbage.
+mod flood;
 /// Weak keys never load, `kid` is only a name, a signature has one form, rotation loses nobody.
 mod keys;
+/// Each limit of a connection and of a request head.
+mod limits;
+/// Each limit of a body, on its way in and on its way out.
+mod limits_bodies;
 /// Who exists is told to nobody, bodies have one reading, passwords are taken whole.
 mod login;
 /// What a logout ended is dead everywhere, and no page shows a token.
@@ -20,6 +30,8 @@ mod logs;
 mod redirects;
 /// Live reload: whole or not at all, without losing a request.
 mod reload;
+/// What is sent twice.
+mod retries;
 /// SIGTERM and SIGINT.
 mod shutdown;
 /// Kinds of tokens never stand in for each other, a bad token is never no token.
@@ -28,6 +40,8 @@ mod standing;
 mod state;
 /// What is verified: every check of a token that nobody honest would send.
 pub mod tokens;
+/// What one backend may take of the gateway's time and places.
+mod upstream_limits;
 /// Vectors that others test signatures and keys with.
 mod vectors;
 
@@ -57,5 +71,3 @@ mod oracle;
 mod others;
 /// Guesses at passwords: few are checked, by whatever door and spelling, and nobody is locked out by others.
 mod throttle;
-/// Time that tells nothing.
-mod timing;

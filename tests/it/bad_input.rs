@@ -95,63 +95,6 @@ fn a_state_directory_that_is_not_writable_is_named() {
 }
 
 #[test]
-fn a_body_over_the_limit_is_413_however_it_is_framed() {
-    let upstream = Upstream::echo();
-    let toml = "[limits]\nbody_max = \"1KiB\"\n[routes]\n\"/**\" = \"public\"\n\
-                \"/large\" = { policy = \"public\", body_max = \"4KiB\" }\n";
-    let gateway = Gateway::in_front_of(&upstream, toml);
-    let post = |path: &str, size: usize| gateway.client().post(path).body("x".repeat(size)).send();
-    post("/", 1024).expect(200);
-    post("/large", 4096).expect(200);
-    upstream.forget();
-    post("/", 1025).refused(413, "body-too-large");
-    post("/large", 4097).refused(413, "body-too-large");
-    assert_eq!(
-        upstream.count(),
-        0,
-        "a length that is too large is refused before anything is sent"
-    );
-    let chunk = format!("400\r\n{}\r\n", "x".repeat(1024));
-    let chunked = format!(
-        "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}{chunk}0\r\n\r\n"
-    );
-    let response = gateway.client().raw_one(&chunked);
-    assert_eq!((response.status, &*response.code()), (413, "body-too-large"));
-    for seen in upstream.requests() {
-        assert!(!seen.raw.ends_with(b"0\r\n\r\n"), "a cut body was ended as if it were whole");
-    }
-    post("/", 10).expect(200);
-}
-
-#[test]
-fn odd_requests_end_only_themselves() {
-    let upstream = Upstream::echo();
-    let gateway = Gateway::in_front_of(&upstream, OPEN);
-    let pid = gateway.pid();
-    for bytes in [
-        &b"\r\n\r\n\r\n"[..],
-        b"\0\0\0\0",
-        b"GET",
-        b"GET /\r\n\r\n",
-        b"GET / HTTP/9.9\r\nHost: x\r\n\r\n",
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-        b"GET / HTTP/1.1\nHost: x\n\n",
-        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n",
-        b"HTTP/1.1 200 OK\r\n\r\n",
-    ] {
-        let mut connection = gateway.client().connect();
-        connection.write(bytes);
-        connection.finish();
-        let answer = String::from_utf8_lossy(&connection.rest()).into_owned();
-        assert!(answer.is_empty() || answer.starts_with("HTTP/1."), "{bytes:?}: {answer}");
-    }
-    gateway.client().get("/").send().expect(200);
-    assert_eq!(gateway.pid(), pid);
-    assert!(!gateway.log().contains("panic"), "{}", gateway.log());
-}
-
-#[test]
 fn a_login_without_users_or_keys_that_sign_is_told_at_start() {
     let first = Gateway::in_front_of(&Upstream::echo(), OPEN);
     let key =

@@ -40,10 +40,6 @@ mod smuggling;
 
 /// What broke other gateways, and what must hold when the input is hostile.
 mod attacks;
-/// Backends whose answers end in two places, or that say more than they were asked.
-mod attacks_backend;
-/// Clients that take nothing of what they asked for.
-mod attacks_client;
 
 /// `Host` and the request id.
 mod forwarded;
@@ -54,7 +50,7 @@ mod minting;
 
 /// Login, refresh, reauth, logout, me, public keys.
 mod endpoints;
-/// Logins that stall nobody, tokens without a session.
+/// Tokens without a session.
 mod sessions;
 /// `users.toml` and `freshgate user`.
 mod users;

@@ -1,9 +1,6 @@
 //! Requests out and responses in: what passes unchanged, how connections are kept and reused, which backend is asked.
 
-use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use crate::harness::{Gateway, Step, Upstream};
+use crate::harness::{Gateway, Upstream};
 
 /// Everybody may ask for everything.
 const OPEN: &str = "[routes]\n\"/**\" = \"public\"\n";
@@ -91,89 +88,6 @@ fn idle_max_zero_opens_a_connection_for_every_request() {
         gateway.client().get("/").send_on(&mut connection).expect(200);
     }
     assert_eq!(upstream.last().connection, 5);
-}
-
-/// A backend that answers the first request of each connection and treats the second as told.
-fn once_each(second: impl Fn() -> io::Result<()> + Send + Sync + 'static) -> Upstream {
-    let last = AtomicUsize::new(0);
-    Upstream::custom(move |exchange| {
-        exchange.read_body()?;
-        let connection = exchange.request.connection;
-        if last.swap(connection, Ordering::SeqCst) == connection {
-            return second();
-        }
-        exchange.send(OK)
-    })
-}
-
-fn cut() -> io::Result<()> {
-    Err(io::Error::other("closed without an answer"))
-}
-
-#[test]
-fn a_get_that_met_a_closing_connection_is_sent_again() {
-    let upstream = once_each(cut);
-    let gateway = Gateway::in_front_of(&upstream, OPEN);
-    let mut connection = gateway.client().connect();
-    gateway.client().get("/1").send_on(&mut connection).expect(200);
-    gateway.client().get("/2").send_on(&mut connection).expect(200);
-    let seen: Vec<_> = upstream.requests().iter().map(|r| r.target().to_owned()).collect();
-    assert_eq!(seen, ["/1", "/2", "/2"]);
-}
-
-#[test]
-fn a_post_is_never_sent_twice() {
-    for body in ["", "pay 5"] {
-        let upstream = once_each(cut);
-        let gateway = Gateway::in_front_of(&upstream, OPEN);
-        let mut connection = gateway.client().connect();
-        gateway.client().get("/1").send_on(&mut connection).expect(200);
-        let pay = gateway.client().post("/pay").body(body).send_on(&mut connection);
-        pay.refused(502, "upstream-unreachable");
-        let seen = upstream.requests().iter().filter(|r| r.target() == "/pay").count();
-        assert_eq!(seen, 1, "body {body:?}");
-    }
-}
-
-#[test]
-fn a_get_with_a_body_is_never_sent_twice() {
-    let upstream = once_each(cut);
-    let gateway = Gateway::in_front_of(&upstream, OPEN);
-    let mut connection = gateway.client().connect();
-    gateway.client().get("/1").send_on(&mut connection).expect(200);
-    gateway
-        .client()
-        .get("/2")
-        .body("x")
-        .send_on(&mut connection)
-        .refused(502, "upstream-unreachable");
-    assert_eq!(upstream.count(), 2);
-}
-
-#[test]
-fn a_connection_that_the_backend_closed_while_idle_costs_no_request() {
-    let upstream = Upstream::raw([Step::send(OK), Step::Close]);
-    let gateway = Gateway::in_front_of(&upstream, OPEN);
-    let mut connection = gateway.client().connect();
-    for number in 1..=20 {
-        gateway.client().post(&format!("/{number}")).body("x").send_on(&mut connection);
-        // Each arrives at most once, whether the close was seen in time or not.
-        let target = format!("/{number}");
-        let copies = upstream.requests().iter().filter(|r| r.target() == target).count();
-        assert!(copies <= 1, "{copies} copies of {target}");
-    }
-    gateway.client().get("/end").send_on(&mut connection).expect(200);
-}
-
-#[test]
-fn bytes_after_a_whole_response_are_never_given_to_the_next_client() {
-    let upstream =
-        Upstream::answering(format!("{OK}HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged"));
-    let gateway = Gateway::in_front_of(&upstream, OPEN);
-    for _ in 0..20 {
-        let response = gateway.client().get("/").send();
-        assert!(response.status == 502 || response.text() == "ok", "{}", response.text());
-    }
 }
 
 #[test]

@@ -3,10 +3,12 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use freshgate::server::wire::{Verdict, Verdicts, Wire, WireLimits};
+use freshgate::telemetry::Metrics;
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::bytes::Bytes;
@@ -20,8 +22,12 @@ const LIMITS: WireLimits = WireLimits {
     header_count: 20,
     header_timeout: Duration::from_secs(10),
     keep_alive: Duration::from_secs(75),
+    requests_max: 100,
     write_idle: Duration::from_secs(30),
+    write_rate_min: 0,
 };
+/// Nobody reads them.
+static METRICS: LazyLock<Arc<Metrics>> = LazyLock::new(|| Arc::new(Metrics::new()));
 const BOUNDS: Bounds = Bounds { target: 100, fields: 20, section: 1000 };
 /// What stands in for a head that is refused begins with one of these, and says that it was.
 const SUBSTITUTES: [&[u8]; 2] = [
@@ -89,7 +95,12 @@ pub struct Passed {
 /// Sends `bytes` through a guard; each head is answered as soon as it is out.
 pub fn through(bytes: &[u8], sent: usize, read: usize) -> Passed {
     let verdicts = Verdicts::new();
-    let mut wire = Wire::new(Sender { left: bytes, step: sent }, LIMITS, verdicts.clone());
+    let mut wire = Wire::new(
+        Sender { left: bytes, step: sent },
+        LIMITS,
+        verdicts.clone(),
+        Arc::clone(&METRICS),
+    );
     let mut passed = Passed::default();
     let mut at = 0;
     let mut buffer = vec![0; read];
@@ -108,7 +119,7 @@ pub fn through(bytes: &[u8], sent: usize, read: usize) -> Passed {
         while let Ok(one @ Request { body: Ok(body), .. }) = request(&passed.out[at..], &BOUNDS) {
             let (verdict, in_flight) = verdicts.take();
             drop(in_flight);
-            if verdict == Verdict::Good {
+            if verdict == (Verdict::Good { last: false }) {
                 passed.good.push(one);
             } else {
                 assert_eq!(passed.refused, None, "refused twice: {}", bytes.escape_ascii());
@@ -144,7 +155,7 @@ pub fn hold_for(sent: &[u8], passed: &Passed) {
             assert!(passed.waiting && next.is_err(), "a good request was refused: {}", shown());
             assert_eq!(rest.starts_with(b"HEAD "), head_method, "{}", shown());
         }
-        Some(Verdict::Good) => unreachable!("only refusals are kept there"),
+        Some(Verdict::Good { .. }) => unreachable!("only refusals are kept there"),
         // Whoever is good was passed on, with all that came of its body until that broke.
         None => match next {
             Ok(one) => {

@@ -35,10 +35,10 @@ section! {
         /// cut.
         body_idle: Duration = "30s",
         /// The fewest bytes a second that a client must send of a request body, or take of an answer that waits for it, on average over each
-        /// `body_idle`; then its connection is cut. `"0B"` asks for no rate.
+        /// `body_idle` of waiting for it; then its connection is cut. `"0B"` asks for no rate.
         body_rate_min: Size = "500B",
         /// Most client connections at once; more are told 503 and closed, and counted. Each needs a file descriptor, and
-        /// a second one towards the backend: see `ulimit -n`.
+        /// a second one towards the backend: see `ulimit -n`. Where there are not enough, fewer are taken.
         connections_max: usize = 10000,
         /// Most of them from one address (of IPv6, from one /64 network). `trusted_proxies` are not counted: they bring many clients.
         connections_per_address: usize = 2000,
@@ -51,11 +51,11 @@ section! {
         /// How long a backend may pause inside an answer; then its connection and the client's are cut. An upstream can set its own `timeout_idle`.
         response_idle: Duration = "60s",
         /// Most requests that one upstream may have at once, over all data threads: a backend that hangs fills its own places, and no
-        /// other's. An upstream can set its own `requests_max`.
+        /// other's. A place is kept until the answer has ended. An upstream can set its own `requests_max`.
         upstream_requests: usize = 1000,
         /// Most requests that wait for a place at one upstream; more are told 503 at once. An upstream can set its own `queue_max`.
         upstream_queue: usize = 1000,
-        /// How long a request waits for a place; then it is told 503.
+        /// How long a request waits for a place at an upstream; then it is told 503.
         upstream_queue_timeout: Duration = "5s",
         /// Most tokens a second with a bad signature that each data thread checks for one address (of IPv6, one /64 network). Beyond it a
         /// token that is not known to be good is told 503, unchecked: a flood of forged tokens costs a bounded part of a core.

@@ -80,8 +80,8 @@ section! {
         host: String = "keep",
         /// How long a connection to the backend may take to open; after that the client gets a 504.
         timeout_connect: Duration = "5s",
-        /// How long the backend may take to begin its answer; after that the client gets a 504. A route can set its own
-        /// `timeout`.
+        /// How long the head of the backend's answer may take to come, from the last piece of the request on; after that the client
+        /// gets a 504. A route can set its own `timeout`.
         timeout_first_byte: Duration = "60s",
         /// Instead of `response_idle` of `[limits]`.
         timeout_idle: Duration,

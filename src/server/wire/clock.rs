@@ -1,5 +1,4 @@
-//! The timer of what a connection reads: for the next head, for the rest of a head, for the end; and of what it
-//! writes: for a client that takes nothing.
+//! The timer of what a connection reads: for the next head, for the rest of a head, for the end.
 //!
 //! It is armed only when there is nothing to read, and moved to a later time only when it fires too
 //! early: a busy connection touches the timer wheel once in a while, not once per request.
@@ -103,30 +102,5 @@ impl Clock {
             sleep.as_mut().reset(due);
         }
         Poll::Pending
-    }
-}
-
-/// How long a client has taken nothing of what is being written. Without it a client that asks for something
-/// large and never reads holds its connection, one to the backend and both buffers for ever (slowhttptest -X).
-#[derive(Debug, Default)]
-pub(super) struct Stall {
-    stalled: bool,
-    sleep: Option<Pin<Box<Sleep>>>,
-}
-
-impl Stall {
-    /// Something was taken, or there is nothing to take.
-    pub(super) fn over(&mut self) {
-        self.stalled = false;
-    }
-
-    /// Nothing can be written now; ready when that has been so for this long.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, limit: Duration) -> Poll<()> {
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + limit)));
-        if !self.stalled {
-            self.stalled = true;
-            sleep.as_mut().reset(Instant::now() + limit);
-        }
-        sleep.as_mut().poll(cx)
     }
 }

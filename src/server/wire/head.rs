@@ -9,6 +9,7 @@ use std::mem::MaybeUninit;
 
 use super::WireLimits;
 use crate::policy::{Refusal, host};
+use crate::telemetry::Limit;
 
 /// Header fields in one head at most, whatever `header_count` says.
 pub const HEADER_COUNT_MAX: usize = 256;
@@ -41,6 +42,33 @@ pub(super) struct Head {
     pub upgrade: bool,
 }
 
+/// Why a head is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct HeadFault {
+    /// What the client is told.
+    pub refusal: Refusal,
+    /// The limit that it reached, if it is one.
+    pub limit: Option<Limit>,
+}
+
+impl HeadFault {
+    const HEADER_MAX: HeadFault = HeadFault::over(Refusal::HeaderTooLarge, Limit::HeaderMax);
+    const HEADER_COUNT: HeadFault = HeadFault::over(Refusal::HeaderTooLarge, Limit::HeaderCount);
+    const TARGET_MAX: HeadFault = HeadFault::over(Refusal::TargetTooLong, Limit::TargetMax);
+    /// Its end took too long.
+    pub const TIMEOUT: HeadFault = HeadFault::over(Refusal::RequestTimeout, Limit::HeaderTimeout);
+
+    const fn over(refusal: Refusal, limit: Limit) -> HeadFault {
+        HeadFault { refusal, limit: Some(limit) }
+    }
+}
+
+impl From<Refusal> for HeadFault {
+    fn from(refusal: Refusal) -> HeadFault {
+        HeadFault { refusal, limit: None }
+    }
+}
+
 /// What a scan has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
@@ -65,13 +93,13 @@ impl Scan {
     ///
     /// # Errors
     /// Bare LF, or more bytes than the limits allow.
-    pub(super) fn look(&mut self, bytes: &[u8], limits: &WireLimits) -> Result<Found, Refusal> {
+    pub(super) fn look(&mut self, bytes: &[u8], limits: &WireLimits) -> Result<Found, HeadFault> {
         while let Some(found) = memchr::memchr(b'\n', &bytes[self.at..]) {
             let end = self.at + found;
             // RFC 9112 §2.2 lets a recipient take a bare LF for a line end; two that differ in it
             // disagree on where the head ends, so we do not.
             if end == self.line || bytes[end - 1] != b'\r' {
-                return Err(Refusal::BadHeader);
+                return Err(Refusal::BadHeader.into());
             }
             let empty = end - 1 == self.line;
             let first = self.line == 0;
@@ -84,10 +112,10 @@ impl Scan {
                 self.fields = end + 1;
             }
             if self.fields > limits.target_max + REQUEST_LINE_FRAME {
-                return Err(Refusal::TargetTooLong);
+                return Err(HeadFault::TARGET_MAX);
             }
             if end + 1 - self.fields > limits.header_max {
-                return Err(Refusal::HeaderTooLarge);
+                return Err(HeadFault::HEADER_MAX);
             }
             if empty {
                 return Ok(Found::Head(end + 1));
@@ -95,10 +123,10 @@ impl Scan {
         }
         self.at = bytes.len();
         if self.fields == 0 && bytes.len() > limits.target_max + REQUEST_LINE_FRAME {
-            return Err(Refusal::TargetTooLong);
+            return Err(HeadFault::TARGET_MAX);
         }
         if self.fields > 0 && bytes.len() - self.fields > limits.header_max {
-            return Err(Refusal::HeaderTooLarge);
+            return Err(HeadFault::HEADER_MAX);
         }
         Ok(Found::More)
     }
@@ -107,25 +135,28 @@ impl Scan {
 /// Judges one whole head, whose lines all end in CRLF.
 ///
 /// # Errors
-/// The [`Refusal`] that the client is told.
-pub(super) fn check(bytes: &[u8], limits: &WireLimits) -> Result<Head, Refusal> {
+/// [`HeadFault`].
+pub(super) fn check(bytes: &[u8], limits: &WireLimits) -> Result<Head, HeadFault> {
     let mut fields = [const { MaybeUninit::uninit() }; HEADER_COUNT_MAX];
     let mut request = httparse::Request::new(&mut []);
     let parsed = request.parse_with_uninit_headers(bytes, &mut fields);
     match parsed {
         Ok(httparse::Status::Complete(length)) if length == bytes.len() => {}
-        Err(httparse::Error::TooManyHeaders) => return Err(Refusal::HeaderTooLarge),
-        _ => return Err(why_unreadable(bytes)),
+        Err(httparse::Error::TooManyHeaders) => return Err(HeadFault::HEADER_COUNT),
+        _ => return Err(why_unreadable(bytes).into()),
     }
     let (Some(method), Some(target), Some(version)) =
         (request.method, request.path, request.version)
     else {
-        return Err(Refusal::BadTarget);
+        return Err(Refusal::BadTarget.into());
     };
+    if target.len() > limits.target_max {
+        return Err(HeadFault::TARGET_MAX);
+    }
     check_method(method.as_bytes())?;
-    let authority = check_target(target, limits)?;
+    let authority = check_target(target)?;
     if request.headers.len() > limits.header_count {
-        return Err(Refusal::HeaderTooLarge);
+        return Err(HeadFault::HEADER_COUNT);
     }
     let head = check_fields(request.headers, version == 1)?;
     if let Some(authority) = authority {
@@ -168,10 +199,7 @@ pub fn check_method(method: &[u8]) -> Result<(), Refusal> {
 /// Origin-form (RFC 9112 §3.2.1), or absolute-form whose authority is given for [`check_authority`]; without fragment
 /// (CVE-2026-41059) and in ASCII. Nor what hyper refuses to parse, which it would answer by itself: without our words,
 /// and without a line in the access log.
-fn check_target<'a>(target: &'a str, limits: &WireLimits) -> Result<Option<&'a str>, Refusal> {
-    if target.len() > limits.target_max {
-        return Err(Refusal::TargetTooLong);
-    }
+fn check_target(target: &str) -> Result<Option<&str>, Refusal> {
     let bytes = target.as_bytes();
     let query = memchr::memchr(b'?', bytes).unwrap_or(bytes.len());
     let is_text = bytes.iter().enumerate().all(|(at, byte)| match byte {

@@ -10,7 +10,6 @@
 //! [`LINGER_TIME`] and [`LINGER_BYTES_MAX`], since closing with unread bytes resets the connection and may
 //! take the answer with it (RFC 9112 §9.6). hyper calls it; the server has nothing to add.
 
-mod chunked;
 mod clock;
 mod head;
 mod stream;
@@ -18,15 +17,18 @@ mod verdict;
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::policy::Refusal;
-use chunked::Chunked;
-use clock::{Clock, Stall};
-use head::{Found, Framing, Scan};
+use crate::proxy::chunked::Chunked;
+use crate::proxy::pace::Pace;
+use crate::telemetry::{Limit, Metrics};
+use clock::Clock;
+use head::{Found, Framing, HeadFault, Scan};
 pub use head::{HEADER_COUNT_MAX, check_method};
 pub use verdict::{InFlight, Verdict, Verdicts};
 
@@ -54,8 +56,12 @@ pub struct WireLimits {
     pub header_timeout: Duration,
     /// From the end of an answer, or from the start, to the first byte of the next head.
     pub keep_alive: Duration,
+    /// Requests on the connection; the last is told to close it.
+    pub requests_max: usize,
     /// How long the client may take nothing of an answer that is being written.
     pub write_idle: Duration,
+    /// Bytes a second that it must take of one, on average over `write_idle`; 0 asks for none.
+    pub write_rate_min: u64,
 }
 
 /// A connection under guard. Wrap the stream in this, and this in `hyper_util::rt::TokioIo`.
@@ -71,7 +77,11 @@ pub struct Wire<S> {
     /// The one empty line that may stand before a head has been seen.
     blank_skipped: bool,
     clock: Clock,
-    stall: Stall,
+    /// How fast the client takes what is written. Without it one that asks for something large and never reads holds
+    /// its connection, one to the backend and both buffers for ever (slowhttptest -X).
+    taking: Pace,
+    requests: usize,
+    metrics: Arc<Metrics>,
     /// Bytes `start..cleared` may be handed to hyper, `cleared..end` have not been judged.
     buffer: Vec<u8>,
     start: usize,
@@ -100,7 +110,13 @@ enum Phase {
 
 impl<S> Wire<S> {
     /// Puts a fresh connection under guard; the handler of its requests gets a clone of `verdicts`.
-    pub fn new(stream: S, limits: WireLimits, verdicts: Verdicts) -> Wire<S> {
+    /// Every limit that is reached is counted in `metrics`.
+    pub fn new(
+        stream: S,
+        limits: WireLimits,
+        verdicts: Verdicts,
+        metrics: Arc<Metrics>,
+    ) -> Wire<S> {
         Wire {
             stream,
             limits,
@@ -110,7 +126,9 @@ impl<S> Wire<S> {
             scan: Scan::default(),
             blank_skipped: false,
             clock: Clock::default(),
-            stall: Stall::default(),
+            taking: Pace::new(limits.write_idle, limits.write_rate_min),
+            requests: 0,
+            metrics,
             buffer: Vec::new(),
             start: 0,
             cleared: 0,
@@ -142,14 +160,14 @@ impl<S> Wire<S> {
                     self.scan = Scan::default();
                     continue;
                 }
-                Ok(Found::Blank) => Err(Refusal::BadTarget),
+                Ok(Found::Blank) => Err(Refusal::BadTarget.into()),
                 Ok(Found::Head(length)) => {
                     head::check(&bytes[..length], &self.limits).map(|head| (head, length))
                 }
-                Err(refusal) => Err(refusal),
+                Err(fault) => Err(fault),
             };
             match judged {
-                Err(refusal) => self.refuse(refusal),
+                Err(fault) => self.refuse(fault),
                 Ok((head, length)) => {
                     self.cleared = self.start + length;
                     self.scan = Scan::default();
@@ -161,7 +179,12 @@ impl<S> Wire<S> {
                         Framing::Length(length) => Phase::Length(length),
                         Framing::Chunked => Phase::Chunked(Chunked::new()),
                     };
-                    self.verdicts.push(Verdict::Good);
+                    self.requests += 1;
+                    let last = self.requests >= self.limits.requests_max;
+                    if self.requests == self.limits.requests_max {
+                        self.metrics.limit_reached(Limit::RequestsPerConnection);
+                    }
+                    self.verdicts.push(Verdict::Good { last });
                 }
             }
             return true;
@@ -169,7 +192,8 @@ impl<S> Wire<S> {
     }
 
     /// Puts the substitute in the place of what came; nothing more is taken.
-    fn refuse(&mut self, refusal: Refusal) {
+    fn refuse(&mut self, HeadFault { refusal, limit }: HeadFault) {
+        limit.into_iter().for_each(|limit| self.metrics.limit_reached(limit));
         let head_method = self.buffer[self.start..self.end].starts_with(b"HEAD ");
         let substitute = if head_method { SUBSTITUTE_HEAD } else { SUBSTITUTE };
         self.buffer.clear();
@@ -254,12 +278,13 @@ impl<S: AsyncRead + Unpin> Wire<S> {
                 Poll::Pending => {
                     if self.end > self.start {
                         ready!(self.clock.poll_head(cx, self.limits.header_timeout));
-                        self.refuse(Refusal::RequestTimeout);
+                        self.refuse(HeadFault::TIMEOUT);
                         return Poll::Ready(Ok(true));
                     }
                     self.release();
                     let busy = self.verdicts.is_busy();
                     ready!(self.clock.poll_idle(cx, self.limits.keep_alive, busy));
+                    self.metrics.limit_reached(Limit::KeepAlive);
                     self.phase = Phase::Quiet;
                     return Poll::Ready(Ok(false));
                 }
@@ -290,26 +315,6 @@ impl<S: AsyncRead + Unpin> Wire<S> {
             out.set_filled(before + used);
         }
         Poll::Ready(Ok(()))
-    }
-
-    /// Reads and drops what the client still sends, until it ends or the limits are reached.
-    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        (self.start, self.cleared, self.end) = (0, 0, 0);
-        self.buffer.resize(self.buffer.len().max(BUFFER_BYTES), 0);
-        while !self.ended && self.lingered < LINGER_BYTES_MAX {
-            let mut part = ReadBuf::new(&mut self.buffer);
-            match Pin::new(&mut self.stream).poll_read(cx, &mut part) {
-                Poll::Ready(Ok(())) if !part.filled().is_empty() => {
-                    self.lingered += part.filled().len();
-                }
-                Poll::Ready(_) => self.ended = true,
-                Poll::Pending => {
-                    ready!(self.clock.poll_linger(cx, LINGER_TIME));
-                    self.ended = true;
-                }
-            }
-        }
-        Poll::Ready(())
     }
 }
 

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Phase, Wire};
+use super::{BUFFER_BYTES, LINGER_BYTES_MAX, LINGER_TIME, Phase, Wire};
 
 impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
     fn poll_read(
@@ -51,18 +51,19 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
 }
 
 impl<S> Wire<S> {
-    /// What a write came to, unless the client has taken nothing for too long.
-    fn unless_stalled(
+    /// What a write came to, unless the client takes too little.
+    fn unless_late(
         &mut self,
         cx: &mut Context<'_>,
         written: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        if written.is_ready() {
-            self.stall.over();
-            return written;
+        if let Poll::Ready(written) = written {
+            self.taking.moved(written.as_ref().map_or(0, |count| *count));
+            return Poll::Ready(written);
         }
-        ready!(self.stall.poll(cx, self.limits.write_idle));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")))
+        let late = ready!(self.taking.poll(cx));
+        self.metrics.limit_reached(late.limit());
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes too little")))
     }
 }
 
@@ -75,7 +76,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
         let wire = self.get_mut();
         wire.clock.answer_goes_on();
         let written = Pin::new(&mut wire.stream).poll_write(cx, bytes);
-        wire.unless_stalled(cx, written)
+        wire.unless_late(cx, written)
     }
 
     fn poll_write_vectored(
@@ -86,7 +87,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
         let wire = self.get_mut();
         wire.clock.answer_goes_on();
         let written = Pin::new(&mut wire.stream).poll_write_vectored(cx, slices);
-        wire.unless_stalled(cx, written)
+        wire.unless_late(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -100,11 +101,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let wire = self.get_mut();
         ready!(Pin::new(&mut wire.stream).poll_shutdown(cx))?;
+        let was_last = wire.requests >= wire.limits.requests_max;
         let owes_nothing = matches!(wire.phase, Phase::Tunnel | Phase::Quiet)
-            || (matches!(wire.phase, Phase::Head) && wire.start == wire.end);
+            || (matches!(wire.phase, Phase::Head) && wire.start == wire.end && !was_last);
         if !owes_nothing {
             ready!(wire.poll_linger(cx));
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> Wire<S> {
+    /// Reads and drops what the client still sends, until it ends or the limits are reached.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        (self.start, self.cleared, self.end) = (0, 0, 0);
+        self.buffer.resize(self.buffer.len().max(BUFFER_BYTES), 0);
+        while !self.ended && self.lingered < LINGER_BYTES_MAX {
+            let mut part = ReadBuf::new(&mut self.buffer);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut part) {
+                Poll::Ready(Ok(())) if !part.filled().is_empty() => {
+                    self.lingered += part.filled().len();
+                }
+                Poll::Ready(_) => self.ended = true,
+                Poll::Pending => {
+                    ready!(self.clock.poll_linger(cx, LINGER_TIME));
+                    self.ended = true;
+                }
+            }
+        }
+        Poll::Ready(())
     }
 }

@@ -19,7 +19,9 @@ const LIMITS: WireLimits = WireLimits {
     header_count: 20,
     header_timeout: Duration::from_secs(10),
     keep_alive: Duration::from_secs(75),
+    requests_max: 100,
     write_idle: Duration::from_secs(30),
+    write_rate_min: 0,
 };
 
 /// What the handler was given: method, path, body, or why the body could not be read.
@@ -69,7 +71,7 @@ fn serve(delay: Duration, half_close: bool) -> (DuplexStream, Seen) {
     let kept = Arc::clone(&seen);
     tokio::spawn(async move {
         let verdicts = Verdicts::new();
-        let wire = Wire::new(server, LIMITS, verdicts.clone());
+        let wire = Wire::new(server, LIMITS, verdicts.clone(), Arc::default());
         let service =
             service_fn(move |request| answer(request, verdicts.clone(), Arc::clone(&kept), delay));
         let _ = hyper::server::conn::http1::Builder::new()
@@ -404,7 +406,7 @@ async fn what_follows_an_upgrade_waits_for_its_answer() {
     for tunnel in [true, false] {
         let (mut client, server) = tokio::io::duplex(4096);
         let verdicts = Verdicts::new();
-        let mut wire = Wire::new(server, LIMITS, verdicts.clone());
+        let mut wire = Wire::new(server, LIMITS, verdicts.clone(), Arc::default());
         client.write_all(&[&head[..], next].concat()).await.expect("written");
         read_all(&mut wire, head).await;
         let mut one = [0; 1];
@@ -414,7 +416,7 @@ async fn what_follows_an_upgrade_waits_for_its_answer() {
             () = tokio::task::yield_now() => {}
         }
         let (verdict, in_flight) = verdicts.take();
-        assert_eq!(verdict, Verdict::Good);
+        assert_eq!(verdict, Verdict::Good { last: false });
         if tunnel {
             verdicts.tunnel();
             client.write_all(b"\x00\n\x81any bytes").await.expect("written");
@@ -422,7 +424,7 @@ async fn what_follows_an_upgrade_waits_for_its_answer() {
         } else {
             drop(in_flight);
             read_all(&mut wire, next).await;
-            assert_eq!(verdicts.take().0, Verdict::Good);
+            assert_eq!(verdicts.take().0, Verdict::Good { last: false });
         }
     }
 }
@@ -432,7 +434,7 @@ async fn an_idle_connection_holds_no_big_buffer() {
     let (mut client, server) = tokio::io::duplex(64 * 1024);
     let verdicts = Verdicts::new();
     let limits = WireLimits { header_max: 20_000, ..LIMITS };
-    let mut wire = Wire::new(server, limits, verdicts.clone());
+    let mut wire = Wire::new(server, limits, verdicts.clone(), Arc::default());
     let head = format!("GET / HTTP/1.1\r\nhost: h\r\na: {}\r\n\r\n", "b".repeat(10_000));
     assert!(wire.is_idle());
     client.write_all(head.as_bytes()).await.expect("written");

@@ -13,7 +13,10 @@ use crate::policy::Refusal;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The request is as it came.
-    Good,
+    Good {
+        /// No other is taken on this connection: the answer must say so.
+        last: bool,
+    },
     /// The request is a substitute: answer with the refusal and do nothing else.
     Refused {
         /// What the client is told.
@@ -71,7 +74,7 @@ impl Verdicts {
     }
 
     /// Whether some request has not been answered in full.
-    pub(super) fn is_busy(&self) -> bool {
+    pub(in crate::server) fn is_busy(&self) -> bool {
         self.lock().in_flight > 0
     }
 

@@ -16,7 +16,7 @@ use super::database::{self, Database};
 use super::failures;
 use crate::store::throttle::tallies::Ids;
 use crate::store::{Revocations, Revoked, Session, StoreFault, Tallies};
-use crate::telemetry;
+use crate::telemetry::{self, panics};
 use crate::token::UnixTime;
 
 /// Most verbs in one transaction: bounds how long the first of them waits for the others.
@@ -89,7 +89,11 @@ impl Owner {
                 Ok(first) => {
                     let mut batch = vec![first];
                     batch.extend(self.verbs.try_iter().take(BATCH_MAX - 1));
-                    self.commit(batch);
+                    // This thread is everybody's: a panic ends one batch, whose callers hear that the store failed,
+                    // for their replies are dropped and nothing was committed.
+                    if let Err(panicked) = panics::catch(|| self.commit(batch)) {
+                        panicked.report("-");
+                    }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,

@@ -261,11 +261,12 @@ async fn failed_attempts_outlive_a_restart_without_a_name_in_the_file() {
 }
 
 #[tokio::test]
-async fn file_of_the_schema_before_is_raised() {
+async fn file_of_the_first_schema_is_raised() {
     let dir = filled().await;
     let path = dir.path().join("state.db");
     let sql = rusqlite::Connection::open(&path).unwrap();
-    sql.execute_batch("DROP TABLE failed_logins; DROP TABLE failed_logins_key;").unwrap();
+    let since = "DROP TABLE clock; DROP TABLE failed_logins; DROP TABLE failed_logins_key;";
+    sql.execute_batch(since).unwrap();
     sql.pragma_update(None, "user_version", 1).unwrap();
     drop(sql);
     let store = open(&dir).unwrap();

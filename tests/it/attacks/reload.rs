@@ -43,6 +43,7 @@ fn a_change_in_place_is_live_soon_also_on_an_open_connection() {
     gateway.client().get("/x").send_on(&mut old).refused(401, "token-missing");
 }
 
+// Holds: K5
 #[test]
 fn a_rename_over_the_file_is_live_soon() {
     let upstream = Upstream::echo();
@@ -52,6 +53,7 @@ fn a_rename_over_the_file_is_live_soon() {
     becomes(gateway.client(), 401);
 }
 
+// Holds: K5
 #[test]
 fn a_symbolic_link_that_is_swapped_is_live_soon() {
     let upstream = Upstream::echo();
@@ -124,6 +126,7 @@ fn a_bad_file_changes_nothing_and_is_told_once_counted_and_shown() {
     assert!(readyz(gateway.admin())["configuration"].get("refused").is_none());
 }
 
+// Holds: K5
 #[test]
 fn a_bad_file_that_is_saved_again_as_it_was_is_counted_once() {
     let upstream = Upstream::echo();
@@ -151,6 +154,7 @@ fn a_bad_file_that_is_saved_again_as_it_was_is_counted_once() {
     assert_eq!(refusals(), 2, "who asks is counted");
 }
 
+// Holds: K5
 #[test]
 fn a_file_that_is_still_being_written_does_not_serve_by_halves() {
     use std::io::Write;
@@ -177,6 +181,7 @@ fn a_file_that_is_still_being_written_does_not_serve_by_halves() {
     panic!("the whole file was never read");
 }
 
+// Holds: K5
 #[test]
 fn limits_that_are_tightened_hold_on_an_open_connection() {
     let upstream = Upstream::echo();
@@ -194,6 +199,7 @@ fn limits_that_are_tightened_hold_on_an_open_connection() {
     padded(gateway.client()).send_on(&mut two).refused(431, "header-too-large");
 }
 
+// Holds: K5
 #[test]
 fn what_cannot_change_while_running_is_refused_whole() {
     let upstream = Upstream::echo();
@@ -220,6 +226,7 @@ fn a_file_that_vanishes_or_becomes_a_directory_leaves_the_old_one_serving() {
     becomes(gateway.client(), 401);
 }
 
+// Holds: K5
 #[test]
 fn connections_to_an_upstream_that_did_not_change_are_kept() {
     let upstream = Upstream::echo();
@@ -234,6 +241,7 @@ fn connections_to_an_upstream_that_did_not_change_are_kept() {
     assert_eq!(upstream.last().connection, 1, "every request went over the first connection");
 }
 
+// Holds: K5
 #[test]
 fn a_request_in_flight_keeps_what_it_started_with() {
     use crate::harness::Step;

@@ -97,6 +97,7 @@ fn what_takes_longer_than_drain_is_cut() {
     assert!(connection.is_closed() || connection.rest().is_empty());
 }
 
+// Holds: K7
 #[test]
 fn without_anything_in_flight_it_ends_at_once() {
     let upstream = Upstream::echo();
@@ -126,6 +127,7 @@ fn readiness_ends_before_the_requests_in_flight_do() {
     assert_eq!(gateway.wait().code(), Some(0));
 }
 
+// Holds: K7
 #[test]
 fn the_next_gateway_can_have_the_port_and_the_state_at_once() {
     let upstream = Upstream::echo();

@@ -131,42 +131,6 @@ fn the_state_file_holds_no_token() {
     }
 }
 
-#[test]
-fn claims_of_a_user_are_asked_again_at_each_refresh() {
-    let upstream = Upstream::echo();
-    let gateway = Gateway::in_front_of(&upstream, SHUT);
-    let tokens = gateway.login_first();
-    gateway.cli(&["user", "remove", "admin"], "").succeeded();
-    gateway.user("admin", "another password", r#"{"roles":["changed"]}"#);
-    let roles = eventually("the new claims", || {
-        let answer = gateway.client().post("/auth/refresh").bearer(&tokens.refresh).send();
-        let said = (answer.status == 200).then(|| forge::payload(&Tokens::of(&answer).access));
-        said.filter(|said| said["roles"] == json!(["changed"]))
-    });
-    assert_eq!(roles["sub"], "admin");
-}
-
-#[test]
-fn a_user_who_is_removed_gets_no_more_tokens() {
-    let upstream = Upstream::echo();
-    let gateway = Gateway::in_front_of(&upstream, SHUT);
-    let password = gateway.first_password();
-    let tokens = gateway.login("admin", &password);
-    gateway.cli(&["user", "remove", "admin"], "").succeeded();
-    eventually("the removal", || {
-        let answer = gateway.client().post("/auth/refresh").bearer(&tokens.refresh).send();
-        (answer.status == 401).then_some(())
-    });
-    let body = json!({"username": "admin", "password": password});
-    gateway.client().post("/auth/login").json(&body).send().refused(401, "credentials-invalid");
-    let reauth = gateway
-        .client()
-        .post("/auth/reauth")
-        .bearer(&tokens.access)
-        .json(&json!({"password": password}));
-    reauth.send().expect(401);
-}
-
 // Holds: K8
 #[test]
 fn a_state_file_that_is_not_one_is_refused_and_left_alone() {

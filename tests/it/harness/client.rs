@@ -10,6 +10,8 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::ops::Deref;
 use std::time::Duration;
 
+use socket2::{Domain, SockRef, Socket, Type};
+
 use super::PATIENCE;
 use super::wire::{Message, Wire};
 
@@ -49,9 +51,17 @@ impl Client {
     pub fn connect(&self) -> Connection {
         let stream = TcpStream::connect(self.address)
             .unwrap_or_else(|e| panic!("cannot connect to {}: {e}", self.address));
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout above zero");
-        stream.set_nodelay(true).expect("a TCP socket");
-        Connection { wire: Wire::new(stream) }
+        Connection::over(stream)
+    }
+
+    /// As [`Client::connect`], from this address of loopback.
+    #[track_caller]
+    pub fn connect_from(&self, source: &str) -> Connection {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        let source = SocketAddr::new(source.parse().expect("an address"), 0);
+        socket.bind(&source.into()).expect("an address of loopback");
+        socket.connect(&self.address.into()).expect("connects");
+        Connection::over(socket.into())
     }
 
     /// Sends these bytes on one connection and returns every byte that comes back until the other side closes,
@@ -151,6 +161,17 @@ pub struct Connection {
 }
 
 impl Connection {
+    fn over(stream: TcpStream) -> Connection {
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout above zero");
+        stream.set_nodelay(true).expect("a TCP socket");
+        Connection { wire: Wire::new(stream) }
+    }
+
+    /// The kernel keeps about this many bytes for us that we have not read.
+    pub fn receive_buffer(&mut self, bytes: usize) {
+        SockRef::from(&self.wire.stream).set_recv_buffer_size(bytes).expect("a size");
+    }
+
     /// Sends bytes. An error is left for the read to find: a gateway may answer and close before it has read all.
     pub fn write(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.wire.stream.write_all(bytes.as_ref());

@@ -24,13 +24,14 @@ pub struct Setup {
     dir: TempDir,
     env: Vec<(String, String)>,
     args: Vec<String>,
+    descriptors: Option<u32>,
 }
 
 impl Setup {
     /// A directory with this `gateway.toml`, whose `listen` and `admin` are set to port 0 of loopback.
     pub fn new(toml: &str) -> Setup {
         let dir = tempfile::Builder::new().prefix("freshgate-it-").tempdir().expect("a directory");
-        let setup = Setup { dir, env: Vec::new(), args: vec!["run".into()] };
+        let setup = Setup { dir, env: Vec::new(), args: vec!["run".into()], descriptors: None };
         setup.write("gateway.toml", &on_free_ports(toml));
         setup
     }
@@ -56,6 +57,12 @@ impl Setup {
     /// Replaces the arguments, which are `run`.
     pub fn args(mut self, args: &[&str]) -> Setup {
         self.args = args.iter().map(|&arg| arg.into()).collect();
+        self
+    }
+
+    /// Runs it with `ulimit -n` of this many file descriptors.
+    pub fn descriptors(mut self, count: u32) -> Setup {
+        self.descriptors = Some(count);
         self
     }
 
@@ -111,7 +118,16 @@ impl Setup {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_freshgate"));
+        const PROGRAM: &str = env!("CARGO_BIN_EXE_freshgate");
+        let mut command = match self.descriptors {
+            None => Command::new(PROGRAM),
+            Some(count) => {
+                let mut shell = Command::new("sh");
+                let script = format!("ulimit -n {count}; exec \"$0\" \"$@\"");
+                shell.args(["-c", &script, PROGRAM]);
+                shell
+            }
+        };
         command.current_dir(self.dir()).envs(self.env.iter().cloned());
         command
     }
@@ -229,6 +245,20 @@ impl Gateway {
         eventually(&format!("a log line with {part:?}"), || {
             self.log().lines().find(|line| line.contains(part)).map(str::to_owned)
         })
+    }
+
+    /// The number of a series of the metrics; 0 when it is not there yet.
+    #[track_caller]
+    pub fn metric(&self, series: &str) -> u64 {
+        let metrics = self.admin().get("/metrics").send().expect(200).text();
+        let line = metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.map_or(0, |number| number.parse().expect("a whole number"))
+    }
+
+    /// How often this key of `[limits]` was reached.
+    #[track_caller]
+    pub fn reached(&self, key: &str) -> u64 {
+        self.metric(&format!("freshgate_limits_reached_total{{limit=\"{key}\"}}"))
     }
 
     /// The most memory it ever had resident, in KiB.

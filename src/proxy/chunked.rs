@@ -1,7 +1,7 @@
 //! Where a chunked body ends, and whether every byte of its framing is exact (RFC 9112 §7.1).
 //!
-//! Follows the bytes and never changes or keeps them. Called by the wire guard alone, so that no
-//! two readers of one body can differ: hex digits only, CRLF only, extensions and trailers bounded.
+//! Follows the bytes and never changes or keeps them. Called by the guards on both sides (`server/wire` and `guard`), so
+//! that no two readers of one body can differ: hex digits only, CRLF only, extensions and trailers bounded.
 
 /// Hexadecimal digits of one chunk size at most.
 const SIZE_DIGITS_MAX: u8 = 16;
@@ -12,11 +12,11 @@ const TRAILER_BYTES_MAX: usize = 8 * 1024;
 
 /// The framing of a chunked body is not exact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct BadChunk;
+pub struct BadChunk;
 
 /// How far a chunked body has come.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Chunked {
+pub struct Chunked {
     state: State,
     extension_bytes: usize,
     trailer_bytes: usize,
@@ -40,13 +40,13 @@ enum State {
 
 impl Chunked {
     /// A body of which nothing has come yet.
-    pub(super) fn new() -> Chunked {
+    pub fn new() -> Chunked {
         let state = State::Size { digits: 0, value: 0 };
         Chunked { state, extension_bytes: 0, trailer_bytes: 0 }
     }
 
     /// Whether the last byte has come.
-    pub(super) fn is_done(&self) -> bool {
+    pub fn is_done(&self) -> bool {
         self.state == State::Done
     }
 
@@ -54,7 +54,7 @@ impl Chunked {
     ///
     /// # Errors
     /// [`BadChunk`] at the first byte that is not exact.
-    pub(super) fn follow(&mut self, bytes: &[u8]) -> Result<usize, BadChunk> {
+    pub fn follow(&mut self, bytes: &[u8]) -> Result<usize, BadChunk> {
         let mut at = 0;
         while at < bytes.len() && self.state != State::Done {
             if let State::Data { left } = self.state {

@@ -1,0 +1,257 @@
+//! What the guard takes, what it refuses, and where each answer ends: fed whole and byte by byte.
+
+use super::follow::Follow;
+use super::*;
+
+const LIMITS: AnswerLimits =
+    AnswerLimits { header_max: 400, header_count: 3, informational_max: 2 };
+
+/// How many bytes are good, the fault after them, and whether the answer has ended.
+type Outcome = (usize, Option<Fault>, bool);
+
+fn at_once(bytes: &[u8], head_only: bool) -> Outcome {
+    let mut follow = Follow::new(head_only);
+    let step = follow.take(bytes, &LIMITS);
+    (step.good, step.fault, follow.is_done())
+}
+
+/// As the guard brings it when each read gives one byte.
+fn bit_by_bit(bytes: &[u8], head_only: bool) -> Outcome {
+    let mut follow = Follow::new(head_only);
+    let mut good = 0;
+    for end in 1..=bytes.len() {
+        let step = follow.take(&bytes[good..end], &LIMITS);
+        good += step.good;
+        if step.fault.is_some() {
+            return (good, step.fault, follow.is_done());
+        }
+    }
+    (good, None, follow.is_done())
+}
+
+#[track_caller]
+fn follow(text: &str, head_only: bool) -> Outcome {
+    let outcome = at_once(text.as_bytes(), head_only);
+    assert_eq!(bit_by_bit(text.as_bytes(), head_only), outcome, "{text:?}");
+    outcome
+}
+
+#[test]
+fn an_answer_ends_where_it_says() {
+    for (answer, head_only) in [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", false),
+        ("HTTP/1.0 404 \r\ncontent-length:0002 \r\n\r\nok", false),
+        ("HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n", false),
+        (
+            "HTTP/1.1 599 x\r\nTRANSFER-ENCODING: Chunked\r\n\r\n2;x\r\nok\r\n0\r\nA: b\r\n\r\n",
+            false,
+        ),
+        ("HTTP/1.1 204 None\r\nContent-Length: 2\r\n\r\n", false),
+        ("HTTP/1.1 304 Same\r\nTransfer-Encoding: chunked\r\n\r\n", false),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", true),
+        ("HTTP/1.1 200 OK\r\n\r\n", true),
+        (
+            "HTTP/1.1 103 Early\r\nLink: </a>\r\n\r\nHTTP/1.1 100 \r\n\r\nHTTP/1.1 204 None\r\n\r\n",
+            false,
+        ),
+    ] {
+        assert_eq!(follow(answer, head_only), (answer.len(), None, true), "{answer:?}");
+        let more = format!("{answer}H");
+        let unasked = (answer.len(), Some(Fault::Unasked), true);
+        assert_eq!(follow(&more, head_only), unasked, "{answer:?}");
+    }
+    let open = "HTTP/1.1 200 OK\r\n\r\nuntil the end\r\n\r\nHTTP/1.1 200 OK\r\n\r\n";
+    assert_eq!(follow(open, false), (open.len(), None, false));
+}
+
+#[test]
+fn a_head_that_can_be_read_in_two_ways_is_refused() {
+    for (answer, fault) in [
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+            Fault::Framing,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n",
+            Fault::Framing,
+        ),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n", Fault::Framing),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\n", Fault::Framing),
+        ("HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\n", Fault::Framing),
+        ("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", Fault::Framing),
+        ("HTTP/1.1 200 OK\r\nContent-Length: +1\r\n\r\n", Fault::Framing),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 0x1\r\n\r\n", Fault::Framing),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 9223372036854775808\r\n\r\n", Fault::Framing),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n", Fault::Framing),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, chunked\r\n\r\n", Fault::Framing),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n\r\n", Fault::Framing),
+        ("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", Fault::Framing),
+        ("HTTP/1.1 103 Early\r\nContent-Length: 5\r\n\r\n", Fault::Framing),
+        ("HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n", Fault::Switched),
+        ("HTTP/1.1 200 OK\nContent-Length: 5\n\n", Fault::Line),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 5\n\r\n", Fault::Line),
+        ("HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n", Fault::Line),
+        ("HTTP/1.1 200 OK\r\n\tA: b\r\n\r\n", Fault::Line),
+        ("HTTP/1.1 200 OK\r\nA: b\r\n\n", Fault::Line),
+        ("HTTP/2.0 200 OK\r\n\r\n", Fault::StatusLine),
+        ("HTTP/1.2 200 OK\r\n\r\n", Fault::StatusLine),
+        ("HTTP/1.1  200 OK\r\n\r\n", Fault::StatusLine),
+        ("HTTP/1.1 20 OK\r\n\r\n", Fault::StatusLine),
+        ("HTTP/1.1 2000 OK\r\n\r\n", Fault::StatusLine),
+        ("HTTP/1.1 000 OK\r\n\r\n", Fault::StatusLine),
+        ("HTTP/1.1 099 OK\r\n\r\n", Fault::StatusLine),
+        ("HTTP/1.1 999 OK\r\n\r\n", Fault::StatusLine),
+        ("HTTP/1.1 \u{661}00 OK\r\n\r\n", Fault::StatusLine),
+        ("http/1.1 200 OK\r\n\r\n", Fault::StatusLine),
+        ("\r\nHTTP/1.1 200 OK\r\n\r\n", Fault::StatusLine),
+        ("<html>", Fault::StatusLine),
+    ] {
+        let outcome = follow(answer, false);
+        assert_eq!(outcome, (0, Some(fault), false), "{answer:?}");
+    }
+}
+
+#[test]
+fn what_is_too_much_is_refused_before_it_has_all_come() {
+    let field = format!("A: {}", "x".repeat(400));
+    assert_eq!(follow(&format!("HTTP/1.1 200 OK\r\n{field}"), false).1, Some(Fault::HeaderMax));
+    let many = "HTTP/1.1 200 OK\r\nA:\r\nB:\r\nC:\r\nD:\r\n";
+    assert_eq!(follow(many, false).1, Some(Fault::HeaderCount));
+    let early = "HTTP/1.1 103 Early\r\n\r\n";
+    assert_eq!(follow(&early.repeat(2), false), (2 * early.len(), None, false));
+    assert_eq!(follow(&early.repeat(3), false).1, Some(Fault::InformationalMax));
+    // The heads of 1xx answers count as one with the real one.
+    let long = format!("HTTP/1.1 103 Early\r\nA: {}\r\n\r\n", "x".repeat(180));
+    assert_eq!(follow(&long, false).1, None);
+    assert_eq!(follow(&long.repeat(2), false).1, Some(Fault::HeaderMax));
+}
+
+#[test]
+fn chunks_that_are_not_exact_are_refused() {
+    for chunks in ["-1\r\n", "g\r\n", "5\nhello", "fffffffffffffffff\r\n", "1\r\nab\r\n", "\r\n"] {
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let outcome = at_once(format!("{head}{chunks}").as_bytes(), false);
+        assert_eq!((outcome.0, outcome.1), (head.len(), Some(Fault::Chunk)), "{chunks:?}");
+    }
+}
+
+#[test]
+fn a_fault_is_told_by_its_number() {
+    for number in 0..=u8::MAX {
+        let fault = Fault::numbered(number);
+        assert_eq!(fault.map_or(0, |fault| fault as u8), if fault.is_some() { number } else { 0 });
+        assert_eq!(fault.is_some(), (1..=9).contains(&number));
+    }
+}
+
+/// A connection under guard, and the backend's end of it.
+async fn pair() -> (Arc<Link>, Guard, TcpStream) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let (ours, theirs) = tokio::join!(TcpStream::connect(address), listener.accept());
+    let link = Link::new(ours.expect("connects"));
+    let guard = Guard::new(Arc::clone(&link), LIMITS);
+    (link, guard, theirs.expect("accepted").0)
+}
+
+fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(test);
+}
+
+#[test]
+fn an_answer_in_pieces_of_any_size_arrives_as_it_was_sent() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let answer =
+        "HTTP/1.1 103 Early\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 300\r\n\r\n";
+    let answer = format!("{answer}{}", "body ".repeat(60));
+    run(async {
+        for size in [1, 2, 7, 30, 60, 64, 1000] {
+            let (link, mut guard, mut backend) = pair().await;
+            for _ in 0..2 {
+                link.ask(false);
+                guard.write_all(b"GET").await.expect("sent");
+                assert!(!link.is_answered());
+                for piece in answer.as_bytes().chunks(size) {
+                    backend.write_all(piece).await.expect("sent");
+                    tokio::task::yield_now().await;
+                }
+                let mut got = vec![0; answer.len()];
+                guard.read_exact(&mut got).await.expect("the answer");
+                assert_eq!(String::from_utf8_lossy(&got), answer);
+                assert!(link.is_answered() && link.is_done() && link.is_quiet());
+            }
+        }
+    });
+}
+
+#[test]
+fn bytes_before_a_request_was_sent_are_a_fault_and_not_its_answer() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    run(async {
+        let (link, mut guard, mut backend) = pair().await;
+        assert!(link.is_quiet());
+        backend.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.expect("sent");
+        while link.is_quiet() {
+            tokio::task::yield_now().await;
+        }
+        link.ask(false);
+        assert!(guard.read(&mut [0; 100]).await.is_err());
+        assert_eq!(link.fault(), Some(Fault::Unasked));
+        assert!(!link.is_answered() && !link.is_done());
+    });
+}
+
+#[test]
+fn a_backend_that_has_closed_is_not_quiet() {
+    run(async {
+        let (link, _guard, backend) = pair().await;
+        drop(backend);
+        while link.is_quiet() {
+            tokio::task::yield_now().await;
+        }
+    });
+}
+
+/// Pieces of answers, good and bad.
+const PIECES: [&str; 22] = [
+    "HTTP/1.1 200 OK\r\n",
+    "HTTP/1.0 204 \r\n",
+    "HTTP/1.1 103 x\r\n",
+    "HTTP/1.1 ",
+    "Content-Length: 3\r\n",
+    "content-length: 0\r\n",
+    "Transfer-Encoding: chunked\r\n",
+    "A: b\r\n",
+    " c\r\n",
+    "\r\n",
+    "\r",
+    "\n",
+    "3\r\n",
+    "abc",
+    "0\r\n",
+    ":",
+    "\0",
+    "\u{e9}",
+    "HTTP/2",
+    "101",
+    "-1",
+    "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+];
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn the_size_of_reads_changes_nothing(
+        pieces in proptest::collection::vec(0..PIECES.len(), 0..14),
+        head_only in proptest::bool::ANY,
+    ) {
+        let text: String = pieces.into_iter().map(|piece| PIECES[piece]).collect();
+        let text = format!("HTTP/1.1 200 OK\r\n{text}");
+        let (whole, slow) = (at_once(text.as_bytes(), head_only), bit_by_bit(text.as_bytes(), head_only));
+        // Of a piece with bad chunks nothing is handed on, so how far it got may differ; what comes of it may not.
+        let outcome = |(_, fault, done): Outcome| (fault.is_some(), done);
+        proptest::prop_assert_eq!(outcome(whole), outcome(slow));
+    }
+}
