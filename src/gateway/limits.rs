@@ -26,11 +26,10 @@ pub(super) fn within(snapshot: &Snapshot, parts: &Parts) -> Result<(), Refusal> 
     Err(refusal)
 }
 
-/// Counts the limit behind a refusal of one of our endpoints; no other limit makes them say these.
+/// Counts the limit behind a refusal of one of our endpoints: the pause inside a body. Those of logins are counted where
+/// passwords are checked.
 pub(super) fn count_ours(refusal: Refusal, metrics: &Metrics) {
-    match refusal {
-        Refusal::Overloaded => metrics.limit_reached(Limit::LoginQueue),
-        Refusal::RequestTimeout => metrics.limit_reached(Limit::BodyIdle),
-        _ => {}
+    if refusal == Refusal::RequestTimeout {
+        metrics.limit_reached(Limit::BodyIdle);
     }
 }

@@ -151,7 +151,7 @@ fn assemble(
         .map(|route| metrics.route(&route.id, route.requirement.name(), &DECISIONS))
         .collect();
     let snapshot = Snapshot {
-        firewall: Firewall::new(&config.identity),
+        firewall: Firewall::new(&config),
         no_route: metrics.route("-", "-", &DECISIONS),
         credentials: users
             .as_ref()

@@ -42,6 +42,8 @@ pub enum TokenFault {
     NotYetValid,
     /// The token, its session or its subject was revoked.
     Revoked,
+    /// It came in a cookie, and the page of another site may have sent the request.
+    CrossSite,
 }
 
 /// `[tokens]`: what a token must say to be believed, and how long ours live.

@@ -45,6 +45,8 @@ mod attacks;
 mod forwarded;
 /// Keys as other programs write them.
 mod keys;
+/// Where a token may be.
+mod locations;
 /// What is minted, and with which keys.
 mod minting;
 

@@ -41,7 +41,7 @@ fn who_asks() -> Upstream {
 #[test]
 fn a_hundred_thousand_requests_of_many_users_over_one_pool_are_never_mixed_up() {
     let upstream = who_asks();
-    let routes = "[routes]\n\"/**\" = \"access-required\"\n\"/open/**\" = \"optional\"\n[limits]\nthreads = 1\n";
+    let routes = "[routes]\n\"/**\" = \"access-required\"\n\"/open/**\" = \"optional\"\n[limits]\nthreads = 1\nrequests_per_connection = 1000000\n";
     let gateway = Gateway::sharing(&upstream, routes);
     let users = ["ada", "bob", "eve", "nobody"];
     std::thread::scope(|scope| {

@@ -2,8 +2,6 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use serde_json::json;
-
 use crate::harness::{Gateway, Tokens, Upstream, eventually, forge};
 
 const SHUT: &str = "[routes]\n\"/refresh\" = \"refresh-only\"\n\"/**\" = \"access-required\"\n";
