@@ -1,7 +1,7 @@
 //! The bearer token of a request is found exactly where RFC 6750 §2.1 puts it, and where no token is found no backend
 //! finds one either.
 
-use freshgate::token::extract::{Presented, bearer, is_bearer};
+use freshgate::token::extract::{Accept, Cookies, Locations, Presented};
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 
 /// Each line is one `Authorization` field; what no field can hold is left out.
@@ -17,7 +17,8 @@ pub fn hold_for(values: &[HeaderValue]) {
     for value in values {
         headers.append(AUTHORIZATION, value.clone());
     }
-    let found = bearer(&headers);
+    let locations = Locations::default();
+    let found = locations.find(Accept::HEADER, Cookies::Either, &headers, None).presented;
     let [value] = values else {
         let wanted = if values.is_empty() { Presented::Nothing } else { Presented::Duplicated };
         return assert_eq!(found, wanted, "{values:?}");
@@ -35,6 +36,14 @@ pub fn hold_for(values: &[HeaderValue]) {
         }
         (Presented::Malformed | Presented::Duplicated, None) => {}
     }
+}
+
+/// Whether this value of `Authorization` is kept from backends.
+pub fn is_bearer(value: &[u8]) -> bool {
+    let value = HeaderValue::from_bytes(value).expect("it was a field's");
+    let mut headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);
+    Locations::default().strip_header(&mut headers);
+    headers.is_empty()
 }
 
 /// The one token, where the field is the scheme, white space and a `b64token`.

@@ -2,20 +2,23 @@
 //! once, and everything else as it came.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
 
-use freshgate::config::{HostRule, IdentityHeader};
+use freshgate::config::lower::lower;
+use freshgate::config::{Config, HostRule, IdentityHeader};
 use freshgate::policy::path::{CanonicalPath, PathRules};
 use freshgate::policy::pattern::Pattern;
 use freshgate::policy::route::{Action, Endpoint, Route};
 use freshgate::policy::{Permit, Requirement, decide, host};
+use freshgate::proxy::credentials::Kept;
 use freshgate::proxy::headers::{Client, Facts, Firewall};
-use freshgate::token::extract::is_bearer;
 use freshgate::token::{Claims, Standing, UnixTime};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 
 use super::bytes::Bytes;
+use super::credentials::is_bearer;
 
 /// What backends believe, besides the identity fields and `X-Forwarded-…`, in the spelling of CGI with `-` for `_`.
 const BELIEVED: [&str; 25] = [
@@ -77,6 +80,14 @@ const FIXED: [&str; 13] = [
 
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
 
+/// The configuration of every request.
+static CONFIG: LazyLock<Config> = LazyLock::new(|| {
+    let text = "upstream = \"builtin:whoami\"\n[routes]\n\"/**\" = \"optional\"\n[identity]\n\
+        X-User-Id = \"sub\"\nX-User-Roles = \"roles\"\nX-Team = \"team\"\n";
+    lower(text, None, Path::new("")).expect("no mistakes")
+});
+static FIREWALL: LazyLock<Firewall> = LazyLock::new(|| Firewall::new(&CONFIG));
+
 /// Choices, a line of JSON for the claims, then a field a line: `name: value`.
 pub fn hold(input: &[u8]) {
     let mut input = Bytes(input);
@@ -99,13 +110,6 @@ pub fn hold(input: &[u8]) {
 pub fn hold_for(choices: u8, claims: Map<String, Value>, fields: &[(HeaderName, HeaderValue)]) {
     let sent = guarded(fields);
     let on = |bit: u8| choices >> bit & 1 == 1;
-    let identity: Vec<IdentityHeader> =
-        [("x-user-id", "sub"), ("x-user-roles", "roles"), ("x-team", "team")]
-            .map(|(name, claim)| IdentityHeader {
-                name: HeaderName::from_static(name),
-                claim: claim.to_owned(),
-            })
-            .into();
     let client = Client {
         address: ADDRESS,
         origin: ADDRESS,
@@ -124,12 +128,12 @@ pub fn hold_for(choices: u8, claims: Map<String, Value>, fields: &[(HeaderName, 
         client: &client,
         host: &rule,
         authority: &authority,
-        forward_token: on(4),
+        kept: if on(4) { Kept::Header } else { Kept::Nothing },
     };
     let mut got = sent.clone();
-    Firewall::new(&identity).toward_backend(&mut got, &facts);
+    FIREWALL.toward_backend(&mut got, &facts);
 
-    let ours = ours(&sent, &facts, &identity);
+    let ours = ours(&sent, &facts, &CONFIG.identity);
     let named = named_by_connection(&sent);
     for name in got.keys() {
         let values: Vec<&HeaderValue> = got.get_all(name).iter().collect();
@@ -161,7 +165,7 @@ pub fn hold_for(choices: u8, claims: Map<String, Value>, fields: &[(HeaderName, 
     for (name, _) in &ours {
         assert!(got.contains_key(name.as_str()), "{name} is missing: {sent:?}");
     }
-    nothing_is_lost(&sent, &got, &named, facts.forward_token);
+    nothing_is_lost(&sent, &got, &named, on(4));
 }
 
 /// What the wire guard lets through: one `Host` at most, and a good one.
