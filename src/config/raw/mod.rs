@@ -273,7 +273,8 @@ section! {
         /// other backends on Windows read it as a slash.
         backslash: Spelling = "refuse",
         /// `;` in a segment. `"pass"` judges the path as if it and the rest of its segment were not there, and forwards them, for
-        /// Java applications that write `;jsessionid=`. Danger: a backend that does not cut them off gets a segment that no pattern saw.
+        /// Java applications that write `;jsessionid=`. `%3B` is refused all the same: it is a letter to some and a `;` to others.
+        /// Danger: a backend that does not cut them off gets a segment that no pattern saw.
         semicolon: Spelling = "refuse",
         /// `%25` before two hex digits: text escaped twice. `"pass"` forwards it unless it hides a slash, backslash, dot or control
         /// character, for wikis with a percent sign in titles. Danger: a backend that decodes twice sees another name.
