@@ -25,9 +25,9 @@ use crate::policy::route::{Action, Endpoint, Route};
 use crate::policy::{Permit, Refusal, host};
 use crate::proxy::headers::{Client, Firewall, REQUEST_ID};
 use crate::proxy::origin::origin;
-use crate::proxy::places::Places;
 use crate::proxy::pool::Pool;
 use crate::proxy::relay::ResponseBody;
+use crate::proxy::room::Room;
 use crate::proxy::{self, Way};
 use crate::store::{CredentialStore, StateStore, throttle};
 use crate::telemetry::{self, Metrics, RouteMeter, ThreadMeter, panics};
@@ -51,7 +51,7 @@ pub struct Snapshot {
     /// Sessions and revocations.
     pub state: Arc<dyn StateStore>,
     /// The places at each upstream, by its index: all data threads take theirs here.
-    pub places: Vec<Arc<Places>>,
+    pub places: Vec<Arc<Room>>,
     /// Counters, by route index.
     pub meters: Vec<RouteMeter>,
     /// Counters of requests that no route matched.
