@@ -11,7 +11,9 @@ use http::{HeaderName, HeaderValue};
 use proptest::prelude::*;
 use proptest::sample::select;
 use statements::spellings::spellings_of_admin;
-use statements::{configuration, credentials, firewall, jsons, paths, routes, tokens, wire};
+use statements::{
+    configuration, credentials, firewall, jsons, paths, places, routes, tokens, wire,
+};
 
 /// A text glued together of these.
 fn glued(pieces: &'static [&'static str], most: usize) -> impl Strategy<Value = String> {
@@ -41,6 +43,7 @@ fn what_the_fuzz_targets_start_from_holds() {
         Some((b'\n', values)) => credentials::hold(values),
         _ => firewall::hold(data),
     });
+    seeds("places", places::hold);
     seeds("wire", wire::hold);
     seeds("configuration", |data| configuration::hold(data, folder.path()));
 }
@@ -61,6 +64,33 @@ const PATHS: &[&str] = &[
     "/", "/", "/", "a", "admin", ".", "..", "%2e", "%2E", "%2f", "%2F", "\\", "%5c", ";", "%3b",
     "%25", "%", "2", "5", "e", "f", "%61", "%00", "%0a", "é", "%c3%a9", "%c0", "%af", "%ff", "#",
     "?", " ", "%23", "%3f", "|", "%7c", "~", "%7E", "x=1", "%252e", "%252F", "..;",
+];
+
+/// What cookies and queries with tokens are made of, and what looks like them.
+const PLACES: &[&str] = &[
+    "access_token",
+    "access_token=",
+    "refresh_token=",
+    "ACCESS_TOKEN=",
+    "access.token=",
+    "access token=",
+    "access%5Ftoken=",
+    "acc%65ss_token=",
+    "x.y.z",
+    "=",
+    ";",
+    "; ",
+    "&",
+    "+",
+    ",",
+    " ",
+    "\"",
+    "\n",
+    "%20",
+    "%00",
+    "a=b",
+    "\u{a0}",
+    "sid=7",
 ];
 
 const PATTERNS: &[&str] = &[
@@ -391,6 +421,13 @@ proptest! {
         let latin = |text: &String| text.chars().map(|sign| sign as u8).collect::<Vec<u8>>();
         let values = values.iter().filter_map(|text| HeaderValue::from_bytes(&latin(text)).ok());
         credentials::hold_for(&values.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_token_in_a_cookie_or_the_query_is_the_only_one_and_no_backend_finds_it(text in glued(PLACES, 9)) {
+        let latin: Vec<u8> = text.chars().map(|sign| sign as u8).collect();
+        places::hold_cookies(&latin);
+        places::hold_query(text.replace([' ', '\n', '"', '\u{a0}'], "").as_bytes());
     }
 
     #[test]

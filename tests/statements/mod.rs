@@ -12,6 +12,7 @@ pub mod heads;
 pub mod jsons;
 pub mod library;
 pub mod paths;
+pub mod places;
 pub mod readings;
 pub mod routes;
 pub mod spellings;

@@ -19,6 +19,10 @@ pub(super) fn find<'r>(headers: &'r HeaderMap, name: &str) -> Presented<'r> {
             let (own, value) = pair(piece);
             let exact = own.trim_ascii() == name.as_bytes() && piece.contains(&b'=');
             tally.add(exact.then(|| unquoted(value.trim_ascii())));
+            // Old parsers end a value at white space and find the next cookie behind it.
+            if folds_to(own, &folded) && is_like(value, &folded) {
+                tally.add(None);
+            }
         }
     }
     tally.presented()

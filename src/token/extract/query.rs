@@ -59,8 +59,10 @@ fn pieces(query: &str) -> impl Iterator<Item = (&str, &str)> {
 }
 
 fn is_like(name: &[u8], folded: &[u8]) -> bool {
-    // The fold of `+` and of a space are the same inside a name, but not around it.
-    let bare = name.iter().position(|&byte| byte != b'+').map_or(&[][..], |at| &name[at..]);
-    let end = bare.iter().rposition(|&byte| byte != b'+').map_or(0, |last| last + 1);
-    folds_to(&bare[..end], folded)
+    if name.len() < folded.len() {
+        return false;
+    }
+    let spaced: Vec<u8> =
+        name.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+    folds_to(&spaced, folded)
 }
