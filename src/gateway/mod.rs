@@ -25,9 +25,9 @@ use crate::policy::route::{Action, Endpoint, Route};
 use crate::policy::{Permit, Refusal, host};
 use crate::proxy::headers::{Client, Firewall, REQUEST_ID};
 use crate::proxy::origin::origin;
-use crate::proxy::places::Places;
 use crate::proxy::pool::Pool;
 use crate::proxy::relay::ResponseBody;
+use crate::proxy::room::Room;
 use crate::proxy::{self, Way};
 use crate::store::{CredentialStore, StateStore, throttle};
 use crate::telemetry::{self, Metrics, RouteMeter, ThreadMeter, panics};
@@ -51,7 +51,7 @@ pub struct Snapshot {
     /// Sessions and revocations.
     pub state: Arc<dyn StateStore>,
     /// The places at each upstream, by its index: all data threads take theirs here.
-    pub places: Vec<Arc<Places>>,
+    pub places: Vec<Arc<Room>>,
     /// Counters, by route index.
     pub meters: Vec<RouteMeter>,
     /// Counters of requests that no route matched.
@@ -236,7 +236,8 @@ impl Scene<'_> {
             Err(standing) => return standing,
         };
         let each_second = self.snapshot.config.limits.token_failures;
-        let budget = Budget { address: self.client.address, each_second };
+        // Behind a proxy of ours the client pays, and not all who come that way.
+        let budget = Budget { address: self.client.origin, each_second };
         let signed = match self.data.tokens.read(token, &self.snapshot.ring, budget) {
             Ok(signed) => signed,
             Err(fault) => return Standing::Unproven(fault),

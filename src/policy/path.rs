@@ -205,7 +205,8 @@ fn spell<'a>(raw: &'a [u8], rules: &PathRules) -> Result<CanonicalPath<'a>, Path
         if seen.is_empty() && rest.peek().is_some() {
             return Err(PathFault::EMPTY_SEGMENT);
         }
-        if has_dot_segment(seen) {
+        // Also behind the `;`, for readers who do not cut: `x;%2F..%2F..%2Fadmin`.
+        if has_dot_segment(seen) || (cut.is_some() && has_dot_segment(text)) {
             return Err(PathFault::DOT_SEGMENT);
         }
         if cut.is_some() && judged.is_none() {

@@ -46,7 +46,12 @@ impl Watch {
         // Overlong forms hide ASCII from all who check before they decode: refused whatever the rules.
         let overlong = matches!(
             (self.last, byte),
-            (0xC0 | 0xC1, 0x80..=0xBF) | (0xE0, 0x80..=0x9F) | (0xF0, 0x80..=0x8F)
+            (0xC0 | 0xC1, 0x80..=0xBF)
+                | (0xE0, 0x80..=0x9F)
+                | (0xF0, 0x80..=0x8F)
+                // Five and six octets, as decoders older than RFC 3629 read them (RFC 2279).
+                | (0xF8, 0x80..=0x87)
+                | (0xFC, 0x80..=0x83)
         );
         self.last = byte;
         if overlong {

@@ -15,9 +15,9 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
 use super::UpstreamError;
 use super::body::{BodyWatch, RequestBody};
 use super::guard::Fault;
-use super::places::Place;
 use super::pool::{Pool, Sender};
 use super::relay::ResponseBody;
+use super::room::Stay;
 
 /// How long the rest of a request's body may take once its answer has ended.
 const EARLY_LINGER: Duration = Duration::from_secs(1);
@@ -47,14 +47,14 @@ impl Exchange<'_> {
         &self,
         parts: Parts,
         body: RequestBody,
-        place: Place,
+        stay: Stay,
     ) -> Result<Response<ResponseBody>, UpstreamError> {
         let shared = !binds_connection(&parts.headers);
         let mut request = Request::from_parts(parts, body);
         while let Some(mut sender) = self.pool.reuse() {
             let again = repeatable(&request);
             match self.send(&mut sender, request).await {
-                Ok(response) => return Ok(self.relay(response, sender, place, shared)),
+                Ok(response) => return Ok(self.relay(response, sender, stay, shared)),
                 Err(Unanswered { unsent: Some(same), .. }) => request = *same,
                 Err(Unanswered { error, silent, .. }) => {
                     request = again.filter(|_| silent).ok_or(error)?;
@@ -64,7 +64,7 @@ impl Exchange<'_> {
         }
         let mut sender = self.pool.connect().await?;
         match self.send(&mut sender, request).await {
-            Ok(response) => Ok(self.relay(response, sender, place, shared)),
+            Ok(response) => Ok(self.relay(response, sender, stay, shared)),
             Err(unanswered) => Err(unanswered.error),
         }
     }
@@ -100,12 +100,12 @@ impl Exchange<'_> {
         &self,
         response: Response<hyper::body::Incoming>,
         sender: Sender,
-        place: Place,
+        stay: Stay,
         shared: bool,
     ) -> Response<ResponseBody> {
         let idle = self.pool.upstream().timeout_idle;
         let (pool, watch) = (Arc::clone(self.pool), Arc::clone(self.watch));
-        let held = Held { sender, pool, watch, shared, _place: place };
+        let held = Held { sender, pool, watch, shared, _stay: stay };
         response.map(|body| ResponseBody::streamed(body, idle, held))
     }
 }
@@ -118,7 +118,7 @@ pub(super) struct Held {
     watch: Arc<BodyWatch>,
     /// Others may have the connection next.
     shared: bool,
-    _place: Place,
+    _stay: Stay,
 }
 
 impl Held {

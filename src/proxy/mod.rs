@@ -1,7 +1,7 @@
 //! The way to a backend and back: one request out for each permit, streamed both ways, every wait bounded.
 //!
 //! [`forward`] cannot be called without a [`Permit`]. `headers` is the firewall, `location` hides where a backend is, `target`
-//! says what is asked, `places` bounds what an upstream has at once, `exchange` sends, `pool` and `upstream` hold connections,
+//! says what is asked, `room` and `places` bound what an upstream has at once, `exchange` sends, `pool` and `upstream` hold connections,
 //! `guard` reads what comes over them, `body`, `relay` and `pace` count and time what streams through, `whoami` is the backend
 //! inside the binary.
 
@@ -17,6 +17,7 @@ pub mod pace;
 pub mod places;
 pub mod pool;
 pub mod relay;
+pub mod room;
 mod target;
 pub mod upstream;
 pub mod whoami;
@@ -38,9 +39,10 @@ use exchange::Exchange;
 use guard::Fault;
 use headers::{Client, Facts, Firewall, Hops};
 use pace::Pace;
-use places::{NoPlace, Place};
+use places::NoPlace;
 use pool::Pool;
 use relay::ResponseBody;
+use room::Stay;
 pub use target::{backend_uri, origin_form};
 
 /// Why no answer came back; the refusal is for the client, the text for the log.
@@ -139,14 +141,11 @@ pub struct Way<'a> {
 
 impl Way<'_> {
     /// A place at the upstream, now or after a wait.
-    async fn place(&self) -> Result<Place, UpstreamError> {
-        let places = self.pool.places();
-        if let Some(place) = places.try_take() {
-            return Ok(place);
-        }
-        self.metrics.limit_reached(Limit::UpstreamRequests);
-        let waited = places.wait(self.limits.upstream_queue_timeout).await;
-        waited.map_err(UpstreamError::NoPlace)
+    async fn stay(&self) -> Result<Stay, UpstreamError> {
+        let waits = || self.metrics.limit_reached(Limit::UpstreamRequests);
+        let patience = self.limits.upstream_queue_timeout;
+        let entered = self.pool.room().enter(self.client.origin, patience, waits).await;
+        entered.map_err(UpstreamError::NoPlace)
     }
 }
 
@@ -184,10 +183,10 @@ pub async fn forward(
         (Hops::End, _) => last_hop(),
         (_, Target::Whoami) => whoami::answer(parts, body, way.firewall).await?,
         (_, Target::Http { .. }) => {
-            let place = way.place().await?;
+            let stay = way.stay().await?;
             let first_byte = plan.timeout.unwrap_or(way.pool.upstream().timeout_first_byte);
             let exchange = Exchange { pool: way.pool, first_byte, watch: &watch };
-            exchange.run(parts, body, place).await?
+            exchange.run(parts, body, stay).await?
         }
     };
     way.firewall.toward_client(response.headers_mut(), way.client, way.pool.authority());

@@ -16,7 +16,7 @@ use tokio::task::AbortHandle;
 
 use super::body::RequestBody;
 use super::guard::{AnswerLimits, Fault, Guard, Link};
-use super::places::Places;
+use super::room::Room;
 use super::{UpstreamError, upstream};
 use crate::config::{Limits, Upstream};
 
@@ -78,7 +78,7 @@ pub struct Pool {
     upstream: Upstream,
     authority: HeaderValue,
     limits: AnswerLimits,
-    places: Arc<Places>,
+    room: Arc<Room>,
     idle: Mutex<Vec<Idle>>,
 }
 
@@ -89,18 +89,18 @@ struct Idle {
 }
 
 impl Pool {
-    /// An empty pool. The places are those of all data threads.
-    pub fn new(upstream: Upstream, limits: &Limits, places: Arc<Places>) -> Arc<Pool> {
+    /// An empty pool. The room is that of all data threads.
+    pub fn new(upstream: Upstream, limits: &Limits, room: Arc<Room>) -> Arc<Pool> {
         let authority = upstream::authority(&upstream.target);
         let limits = answer_limits(limits);
-        Arc::new(Pool { upstream, authority, limits, places, idle: Mutex::default() })
+        Arc::new(Pool { upstream, authority, limits, room, idle: Mutex::default() })
     }
 
-    /// Whether it serves for this upstream, these limits and these places too.
-    pub fn fits(&self, upstream: &Upstream, limits: &Limits, places: &Arc<Places>) -> bool {
+    /// Whether it serves for this upstream, these limits and this room too.
+    pub fn fits(&self, upstream: &Upstream, limits: &Limits, room: &Arc<Room>) -> bool {
         self.upstream == *upstream
             && self.limits == answer_limits(limits)
-            && Arc::ptr_eq(&self.places, places)
+            && Arc::ptr_eq(&self.room, room)
     }
 
     /// The upstream it leads to.
@@ -113,9 +113,9 @@ impl Pool {
         &self.authority
     }
 
-    /// The places at the upstream.
-    pub fn places(&self) -> &Arc<Places> {
-        &self.places
+    /// The room at the upstream.
+    pub fn room(&self) -> &Arc<Room> {
+        &self.room
     }
 
     /// The connection used last that is still good: the others may then grow old and close.
@@ -220,9 +220,9 @@ mod tests {
                 stream
             });
             let limits = AnswerLimits { header_max: 8192, header_count: 9, informational_max: 9 };
-            let (upstream, places) = (upstream(port), Places::new(8, 8));
+            let (upstream, room) = (upstream(port), Room::new(8, 8));
             let (authority, idle) = (HeaderValue::from_static("x"), Mutex::default());
-            let pool = Pool { upstream, authority, limits, places, idle };
+            let pool = Pool { upstream, authority, limits, room, idle };
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.expect("a runtime").block_on(async {
                 let mut sender = pool.connect().await.expect("connects");

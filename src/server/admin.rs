@@ -16,7 +16,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
 
 use super::accept::ACCEPT_PAUSE;
 use super::reload::Reload;
@@ -27,6 +28,12 @@ use crate::token::UnixTime;
 
 /// How long an operator's tool may take to send its request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long one of its connections may last: longer than any answer takes, so that nobody keeps one by not reading.
+const CONNECTION_MAX: Duration = Duration::from_secs(60);
+
+/// Connections at once; more are closed unanswered. They have descriptors that the public listener needs.
+const CONNECTIONS_MAX: usize = 256;
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -44,11 +51,16 @@ pub struct Admin {
 impl Admin {
     /// Serves until the runtime ends.
     pub async fn run(self, listener: TcpListener) {
+        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => {
+                    let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
                     let admin = self.clone();
-                    tokio::spawn(async move { admin.serve(stream).await });
+                    tokio::spawn(async move {
+                        let _late = timeout(CONNECTION_MAX, admin.serve(stream)).await;
+                        drop(place);
+                    });
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the admin listener could not accept");
@@ -59,9 +71,16 @@ impl Admin {
     }
 
     async fn serve(self, stream: tokio::net::TcpStream) {
-        let service = service_fn(|request| {
+        let local = stream.local_addr().is_ok_and(|address| address.ip().is_loopback());
+        let service = service_fn(|request: Request<Incoming>| {
             let admin = self.clone();
-            async move { Ok::<_, Infallible>(admin.answer(&request).await) }
+            async move {
+                let rebound = local && request.headers().contains_key(HOST);
+                Ok::<_, Infallible>(match rebound && !is_by_address(request.headers()) {
+                    true => forbidden(),
+                    false => admin.answer(&request).await,
+                })
+            }
         });
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -96,8 +115,7 @@ impl Admin {
 
     async fn reload(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         if !is_operator(request.headers()) {
-            let error = "not from a web page, and by address or as localhost";
-            return json_reply(StatusCode::FORBIDDEN, &json!({"error": error}));
+            return forbidden();
         }
         match self.reload.ask_and_wait().await {
             Ok(hash) => {
@@ -133,14 +151,23 @@ impl Admin {
     }
 }
 
-/// A browser says where it comes from; a page that reached us by a name of its own (DNS rebinding) says that
-/// name in `Host` (Caddy CVE-2026-27589).
+/// A browser says where it comes from (Caddy CVE-2026-27589).
 fn is_operator(headers: &HeaderMap) -> bool {
     let from_a_page = headers.contains_key(ORIGIN) || headers.contains_key("sec-fetch-site");
+    !from_a_page && is_by_address(headers)
+}
+
+/// Whether `Host` is an address or `localhost`: a page that reached us by a name of its own (DNS rebinding) says that
+/// name. Where we listen on this machine alone nobody else has reason to.
+fn is_by_address(headers: &HeaderMap) -> bool {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let by_address = host.parse::<SocketAddr>().is_ok() || host.parse::<IpAddr>().is_ok();
-    let local = host.split(':').next() == Some("localhost");
-    !from_a_page && (by_address || local)
+    by_address || host.split(':').next() == Some("localhost")
+}
+
+fn forbidden() -> Response<Full<Bytes>> {
+    let error = "not from a web page, and by address or as localhost";
+    json_reply(StatusCode::FORBIDDEN, &json!({"error": error}))
 }
 
 fn json_reply(status: StatusCode, value: &Value) -> Response<Full<Bytes>> {

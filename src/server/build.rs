@@ -8,7 +8,7 @@ use crate::gateway::Snapshot;
 use crate::gateway::answer::PASS;
 use crate::policy::Refusal;
 use crate::proxy::headers::Firewall;
-use crate::proxy::places::Places;
+use crate::proxy::room::Room;
 use crate::store::embedded::Embedded;
 use crate::store::file::{UsersFile, edit};
 use crate::store::watch::Watch;
@@ -101,7 +101,7 @@ pub fn next(
 }
 
 /// The places at each upstream: those it has already, where it is the same place under the same name.
-fn places(config: &Config, previous: Option<&Snapshot>) -> Vec<Arc<Places>> {
+fn places(config: &Config, previous: Option<&Snapshot>) -> Vec<Arc<Room>> {
     let of = |one: &Upstream| {
         let previous = previous?;
         let same = |old: &Upstream| old.name == one.name && old.target == one.target;
@@ -111,7 +111,7 @@ fn places(config: &Config, previous: Option<&Snapshot>) -> Vec<Arc<Places>> {
         Some(kept)
     };
     let all = config.upstreams.iter();
-    all.map(|one| of(one).unwrap_or_else(|| Places::new(one.requests_max, one.queue_max))).collect()
+    all.map(|one| of(one).unwrap_or_else(|| Room::new(one.requests_max, one.queue_max))).collect()
 }
 
 /// The first key that differs and is read at the start only.

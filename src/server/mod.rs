@@ -46,7 +46,7 @@ const CLOSE_MAX: Duration = Duration::from_secs(1);
 /// [`StartFault`] when it cannot start. Once it serves, it ends only by a signal, and then cleanly.
 pub fn run(config: Config) -> Result<(), StartFault> {
     let json = config.log.format.map(|format| format == LogFormat::Json);
-    telemetry::start_logging(json, &config.log.level).map_err(StartFault)?;
+    let _log = telemetry::start_logging(json, &config.log.level).map_err(StartFault)?;
     telemetry::panics::tell_panics_by_place();
     let listener = bind("listen", config.listen)?;
     let admin_listener = config.admin.map(|address| bind("admin", address)).transpose()?;

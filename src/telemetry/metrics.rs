@@ -119,6 +119,8 @@ impl Metrics {
         registry.register("reload_refused", refused, self.reload_refused.clone());
         let reached = "How often each limit was reached, by its key in [limits]";
         registry.register("limits_reached", reached, self.limits_reached.clone());
+        let lost = "Lines of the log that nobody took: its disk is full, or its reader too slow";
+        registry.register("log_lines_lost", lost, super::log::lost().clone());
     }
 
     /// Everything, in the OpenMetrics text format.

@@ -21,7 +21,7 @@ use super::bytes::Bytes;
 use super::credentials::is_bearer;
 
 /// What backends believe, besides the identity fields and `X-Forwarded-…`, in the spelling of CGI with `-` for `_`.
-const BELIEVED: [&str; 25] = [
+const BELIEVED: [&str; 41] = [
     "forwarded",
     "via",
     "x-request-id",
@@ -47,6 +47,22 @@ const BELIEVED: [&str; 25] = [
     "proxy",
     "remote-user",
     "x-remote-user",
+    "redirect-remote-user",
+    "x-true-client-ip",
+    "x-originating-ip",
+    "x-azure-clientip",
+    "x-envoy-external-address",
+    "x-original-forwarded-for",
+    "proxy-client-ip",
+    "wl-proxy-client-ip",
+    "http-client-ip",
+    "http-x-forwarded-for",
+    "x-scheme",
+    "x-url-scheme",
+    "front-end-https",
+    "x-middleware-subrequest",
+    "x-sendfile-type",
+    "x-accel-mapping",
 ];
 /// What belongs to one connection (RFC 9110 §7.6.1).
 const HOP_BY_HOP: [&str; 10] = [

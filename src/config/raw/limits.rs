@@ -51,7 +51,7 @@ section! {
         /// How long a backend may pause inside an answer; then its connection and the client's are cut. An upstream can set its own `timeout_idle`.
         response_idle: Duration = "60s",
         /// Most requests that one upstream may have at once, over all data threads: a backend that hangs fills its own places, and no
-        /// other's. A place is kept until the answer has ended. An upstream can set its own `requests_max`.
+        /// other's. A place is kept until the answer has ended. One place of sixteen is for addresses that have few: no client alone takes all. An upstream can set its own `requests_max`.
         upstream_requests: usize = 1000,
         /// Most requests that wait for a place at one upstream; more are told 503 at once. An upstream can set its own `queue_max`.
         upstream_queue: usize = 1000,

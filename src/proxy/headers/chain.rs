@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::Client;
+use crate::policy::host::canonical;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -35,7 +36,9 @@ impl Chain {
         let proto = said(&X_FORWARDED_PROTO)
             .filter(|proto| proto == "http" || proto == "https")
             .unwrap_or(HeaderValue::from_static("http"));
-        let host = said(&X_FORWARDED_HOST).or_else(|| headers.get(header::HOST).cloned());
+        let is_host = |host: &HeaderValue| host.to_str().is_ok_and(|text| canonical(text).is_ok());
+        let host =
+            said(&X_FORWARDED_HOST).filter(is_host).or_else(|| headers.get(header::HOST).cloned());
         let node = match client.address {
             IpAddr::V4(address) => address.to_string(),
             IpAddr::V6(address) => format!("\"[{address}]\""),
@@ -43,7 +46,8 @@ impl Chain {
         // The host was parsed before: it holds no quote, no `;` and no comma (Heimdall CVE-2026-57209).
         let own_host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
         let host_pair = own_host.map(|host| format!(";host=\"{host}\"")).unwrap_or_default();
-        let before = said_all(&header::FORWARDED);
+        let before = Some(said_all(&header::FORWARDED)).filter(|before| has_closed_quotes(before));
+        let before = before.unwrap_or_default();
         Chain {
             addresses: format!("{}{}", said_all(&X_FORWARDED_FOR), client.address),
             proto,
@@ -65,4 +69,19 @@ impl Chain {
             headers.insert(X_FORWARDED_HOST, host);
         }
     }
+}
+
+/// Whether every quoted string ends (RFC 9110 §5.6.4). A proxy may pass on what its client wrote: an open quote would
+/// swallow what we add behind it.
+fn has_closed_quotes(list: &str) -> bool {
+    let (mut quoted, mut escaped) = (false, false);
+    for sign in list.chars() {
+        match sign {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            _ => {}
+        }
+    }
+    !quoted
 }

@@ -3,7 +3,7 @@
 //! Decides nothing; the firewall does.
 
 /// Folded names that a client may never set: backends believe them. Besides these, all `x-forwarded-…`.
-pub(super) const RESERVED: [&str; 25] = [
+pub(super) const RESERVED: [&str; 41] = [
     "forwarded",
     "via",
     "x-request-id",
@@ -18,6 +18,20 @@ pub(super) const RESERVED: [&str; 25] = [
     "cf-connecting-ip",
     "fastly-client-ip",
     "x-remote-addr",
+    "x-true-client-ip",
+    "x-originating-ip",
+    "x-azure-clientip",
+    "x-envoy-external-address",
+    "x-original-forwarded-for",
+    // And Java ones these: with the prefix that only CGI has.
+    "proxy-client-ip",
+    "wl-proxy-client-ip",
+    "http-client-ip",
+    "http-x-forwarded-for",
+    // The scheme, to those who look behind a proxy for it.
+    "x-scheme",
+    "x-url-scheme",
+    "front-end-https",
     "x-host",
     "x-http-host-override",
     // Some frameworks take the path or the method from these (oauth2-proxy CVE-2026-40575).
@@ -33,6 +47,12 @@ pub(super) const RESERVED: [&str; 25] = [
     // CGI programs read the first as the user that the server authenticated.
     "remote-user",
     "x-remote-user",
+    "redirect-remote-user",
+    // Next.js takes it for its own, and asks nobody for a permit then (CVE-2025-29927).
+    "x-middleware-subrequest",
+    // Rack answers with a path or a mapping of the client's choice (CVE-2025-61780).
+    "x-sendfile-type",
+    "x-accel-mapping",
 ];
 
 /// Names whose meaning is fixed: a spelling with another sign than `-` is dropped, since a backend that

@@ -23,7 +23,15 @@ pub(super) fn fold(name: &[u8]) -> Vec<u8> {
 /// Whether a name, as sent, folds to this fold.
 pub(super) fn folds_to(name: &[u8], folded: &[u8]) -> bool {
     // No spelling is shorter.
-    name.len() >= folded.len() && fold(name) == folded
+    name.len() >= folded.len() && (fold(name) == folded || fold(stem(name)) == folded)
+}
+
+/// What PHP takes for the name: it ends at a NUL, and what stands in brackets behind it is a key of a list.
+fn stem(name: &[u8]) -> &[u8] {
+    let bracket = name.iter().position(|&byte| byte == b'[');
+    let escape = |three: &[u8]| three == b"%00" || three.eq_ignore_ascii_case(b"%5b");
+    let escape = name.windows(3).position(escape);
+    &name[..bracket.into_iter().chain(escape).min().unwrap_or(name.len())]
 }
 
 /// What was found under a name so far.

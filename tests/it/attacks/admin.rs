@@ -1,6 +1,6 @@
 //! The operator's listener: not driven by a web page, not reachable through the public one.
 
-use crate::harness::{Gateway, Setup, Upstream};
+use crate::harness::{Gateway, Setup, Upstream, eventually};
 
 const SHUT: &str = "[routes]\n\"/open/**\" = \"public\"\n\"/shut/{id}\" = \"access-required\"\n\"/deny\" = \"deny\"\n";
 
@@ -107,4 +107,43 @@ fn the_public_listener_never_answers_for_the_admin_one() {
         }
     }
     assert_eq!(upstream.count(), 0);
+}
+
+// Holds: CVE-2026-27589
+// Reading is worth something too: metrics name the routes, and readiness shows what is wrong with the configuration.
+#[test]
+fn a_page_that_had_its_name_point_here_reads_nothing() {
+    let gateway = Gateway::start("upstream = \"builtin:whoami\"\n[routes]\n\"/x\" = \"public\"\n");
+    let admin = gateway.admin();
+    for page in ["/metrics", "/readyz", "/healthz", "/none"] {
+        for host in ["evil.example", "localhost.evil.example:8081", "127.0.0.1.evil.example", ""] {
+            assert_eq!(admin.get(page).header("Host", host).send().status, 403, "{page} {host}");
+        }
+        for host in ["localhost", "localhost:8081", "127.0.0.1:8081", "[::1]:8081"] {
+            assert_ne!(admin.get(page).header("Host", host).send().status, 403, "{page} {host}");
+        }
+    }
+    // A prober of HTTP/1.0 says no host; a browser always does.
+    assert_eq!(admin.raw_one("GET /healthz HTTP/1.0\r\n\r\n").status, 200);
+}
+
+// Holds: D10
+#[test]
+fn connections_to_the_admin_listener_are_bounded_and_others_are_served_again_when_they_go() {
+    const MORE_THAN_MAY: usize = 300;
+    let gateway = Gateway::start("upstream = \"builtin:whoami\"\n[routes]\n\"/x\" = \"public\"\n");
+    let admin = gateway.admin();
+    let mut open: Vec<_> = (0..MORE_THAN_MAY).map(|_| admin.connect()).collect();
+    eventually("those beyond the bound to be closed", || {
+        let dir = format!("/proc/{}/fd", gateway.pid());
+        (std::fs::read_dir(dir).expect("a process that runs").count() < MORE_THAN_MAY).then_some(())
+    });
+    assert!(open.last_mut().expect("one").is_closed());
+    gateway.client().get("/x").send().expect(200);
+    drop(open);
+    eventually("a place", || {
+        let mut connection = admin.connect();
+        connection.write("GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        connection.rest().starts_with(b"HTTP/1.1 200").then_some(())
+    });
 }

@@ -178,3 +178,33 @@ fn every_field_of_the_chain_is_ours_in_every_spelling() {
         }
     }
 }
+
+// Holds: F5, CVE-2026-57209
+// Many a proxy passes `Forwarded` and `X-Forwarded-Host` on as its client wrote them.
+#[test]
+fn behind_a_listed_proxy_an_open_quote_swallows_nothing_and_no_host_injects() {
+    let upstream = Upstream::echo();
+    let toml = "trusted_proxies = [\"127.0.0.0/8\"]\n[routes]\n\"/**\" = \"public\"\n";
+    let gateway = Gateway::in_front_of(&upstream, toml);
+    let ours = "for=127.0.0.1;host=\"x\";proto=http";
+    for (theirs, before) in [
+        ("for=\"192.0.2.1", ""),
+        ("for=192.0.2.1;by=\"", ""),
+        ("for=\"a\\\"", ""),
+        ("for=\"[2001:db8::1]\";by=\"a\\\"b\"", "for=\"[2001:db8::1]\";by=\"a\\\"b\", "),
+        ("for=192.0.2.1", "for=192.0.2.1, "),
+    ] {
+        let request = gateway.client().get("/").header("Host", "x").header("Forwarded", theirs);
+        request.send().expect(200);
+        let seen = upstream.last();
+        assert_eq!(seen.header("forwarded"), Some(&*format!("{before}{ours}")), "{theirs}");
+    }
+    for host in ["evil\"", "a, b", "a/b", "u@a", "", "a b"] {
+        let request = gateway.client().get("/").header("Host", "x");
+        request.header("X-Forwarded-Host", host).send().expect(200);
+        assert_eq!(upstream.last().header("x-forwarded-host"), Some("x"), "{host:?}");
+    }
+    let request = gateway.client().get("/").header("X-Forwarded-Host", "app.example:8443");
+    request.send().expect(200);
+    assert_eq!(upstream.last().header("x-forwarded-host"), Some("app.example:8443"));
+}

@@ -242,3 +242,25 @@ fn odd_requests_end_only_themselves() {
     assert_eq!(gateway.pid(), pid);
     assert!(!gateway.log().contains("panic"), "{}", gateway.log());
 }
+
+// Holds: T14, F5
+// Behind a proxy of ours all come from one address: the budget is the client's whom the proxy names, or one forger
+// would keep everybody out whose token is not known yet.
+#[test]
+fn behind_a_listed_proxy_the_forger_pays_and_not_its_neighbours() {
+    let upstream = Upstream::echo();
+    let toml = format!(
+        "trusted_proxies = [\"127.0.0.0/8\"]\n[limits]\nthreads = 1\ntoken_failures = 1\n{ROUTES}"
+    );
+    let gateway = Gateway::sharing(&upstream, &toml);
+    let ask = |from: &str, token: &str| {
+        let request = gateway.client().get("/").header("X-Forwarded-For", from);
+        request.bearer(token).send().status
+    };
+    // What stands before the address that the proxy wrote is the forger's own invention, and buys no new budget.
+    let forger = |number: usize| format!("198.51.100.{number}, 203.0.113.9");
+    let told = (0..50).filter(|&number| ask(&forger(number), &forged(number)) == 503).count();
+    assert!(told >= 30, "{told}");
+    eventually("no budget", || (ask(&forger(0), &forged(1000)) == 503).then_some(()));
+    assert_eq!(ask("192.0.2.7", &forge::stale("bob")), 200);
+}

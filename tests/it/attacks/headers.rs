@@ -184,6 +184,14 @@ fn fields_that_steer_backends_are_removed() {
         "Remote-User",
         "REMOTE_USER",
         "Proxy",
+        "X-Middleware-Subrequest",
+        "X-Sendfile-Type",
+        "X-Accel-Mapping",
+        "HTTP_X_FORWARDED_FOR",
+        "WL-Proxy-Client-IP",
+        "X-Original-Forwarded-For",
+        "X-Url-Scheme",
+        "Redirect-Remote-User",
     ] {
         gateway.client().get("/public").header(name, "/admin").send().expect(200);
         let seen = upstream.last();
@@ -425,4 +433,33 @@ fn connection_cannot_take_away_what_frames_or_routes_a_request() {
     assert_eq!(seen.text(), "GET / HTTP/1.1\r\n\r\n");
     assert!(seen.has("host") && !seen.has("x-gone"));
     assert_eq!(upstream.count(), 1);
+}
+
+// Holds: F6
+// PHP ends a name at a NUL, and takes brackets behind it for a key of a list: `access_token[]` is `access_token` there.
+#[test]
+fn neither_a_list_nor_a_nul_carries_a_token_past_us() {
+    let upstream = Upstream::echo();
+    let toml = "[tokens]\naccept = [\"header\", \"cookie\", \"query\"]\n[routes]\n\"/open\" = \"public\"\n\"/shut\" = \"access-required\"\n";
+    let gateway = Gateway::sharing(&upstream, toml);
+    let good = forge::stale("ada");
+    for odd in [
+        "access_token[]",
+        "access_token[0]",
+        "access_token%5b%5D",
+        "access_token%00x",
+        "Access.Token%5B",
+    ] {
+        gateway.client().get(&format!("/open?a=b&{odd}=canary&c")).send().expect(200);
+        let seen = upstream.last();
+        assert_eq!(seen.target(), "/open?a=b&c", "{odd}");
+        let cookie = format!("a=b; {odd}=canary; refresh_token[x]=canary; c=d");
+        gateway.client().get("/open").header("Cookie", &cookie).send().expect(200);
+        let raw = String::from_utf8_lossy(&upstream.last().raw).into_owned();
+        assert!(!raw.contains("canary") && raw.contains("a=b; c=d"), "{raw}");
+        // Beside the one that is judged it is a second one.
+        let two = gateway.client().get(&format!("/shut?access_token={good}&{odd}=canary"));
+        assert_eq!(two.send().status, 400, "{odd}");
+    }
+    gateway.client().get(&format!("/shut?access_token={good}")).send().expect(200);
 }

@@ -208,3 +208,30 @@ fn no_subject_and_no_path_forges_a_line_of_text() {
     let found = raw.iter().find(|sign| log.contains(**sign));
     assert!(found.is_none(), "{found:?} in {log}");
 }
+
+// Holds: U5, D11
+// A full disk under the log, or a reader of it that hangs: an answer that waited for its line, or a panic about it,
+// would end the gateway for everybody.
+#[test]
+fn a_log_that_is_full_or_not_read_neither_stops_nor_ends_the_gateway() {
+    let toml =
+        "upstream = \"builtin:whoami\"\n[log]\naccess = true\n[routes]\n\"/**\" = \"public\"\n";
+    // A pipe holds 64 KiB: less than these lines.
+    let long = format!("/{}", "x".repeat(2000));
+    for log in ["2>/dev/full", "2<>unread"] {
+        let setup = Setup::new(toml).log_to(log);
+        let pipe = std::process::Command::new("mkfifo").arg(setup.dir().join("unread")).status();
+        assert!(pipe.expect("mkfifo").success());
+        let mut gateway = setup.start();
+        let mut connection = gateway.client().connect();
+        for _ in 0..100 {
+            gateway.client().get(&long).send_on(&mut connection).expect(200);
+        }
+        if log == "2>/dev/full" {
+            eventually("lost lines in the metrics", || {
+                (gateway.metric("freshgate_log_lines_lost_total") >= 100).then_some(())
+            });
+        }
+        assert_eq!(gateway.terminate().code(), Some(0), "{log}");
+    }
+}

@@ -340,3 +340,32 @@ fn places_survive_a_reload_and_their_number_can_change() {
         came.then_some(())
     });
 }
+
+// Holds: D4, D9
+// A thousand connections that upload slowly are fast enough for every limit of bodies, and each has a place at the
+// backend meanwhile: without places that are kept for others, one client would keep everybody out.
+#[test]
+fn one_address_that_uploads_slowly_leaves_places_for_all_others() {
+    let upstream = Upstream::echo();
+    let gateway = app(&upstream, "requests_max = 32\nqueue_max = 32", "");
+    let open = |from: &str| {
+        let mut connection = gateway.client().connect_from(from);
+        connection.write("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\nslowly");
+        connection
+    };
+    let slow: Vec<_> = (0..100).map(|_| open("127.0.0.9")).collect();
+    eventually("every place and the queue to be full", || {
+        (reached(&gateway, "upstream_queue") >= 40).then_some(())
+    });
+    for other in ["127.0.0.2", "127.0.0.3"] {
+        let mut connection = gateway.client().connect_from(other);
+        for _ in 0..20 {
+            connection.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+            connection.response().expect(200);
+        }
+    }
+    drop(slow);
+    eventually("the places to be free", || {
+        (gateway.client().get("/").send().status == 200).then_some(())
+    });
+}

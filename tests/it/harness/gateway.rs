@@ -24,14 +24,15 @@ pub struct Setup {
     dir: TempDir,
     env: Vec<(String, String)>,
     args: Vec<String>,
-    descriptors: Option<u32>,
+    /// What the shell does before it becomes the gateway, or on the way.
+    shell: Option<String>,
 }
 
 impl Setup {
     /// A directory with this `gateway.toml`, whose `listen` and `admin` are set to port 0 of loopback.
     pub fn new(toml: &str) -> Setup {
         let dir = tempfile::Builder::new().prefix("freshgate-it-").tempdir().expect("a directory");
-        let setup = Setup { dir, env: Vec::new(), args: vec!["run".into()], descriptors: None };
+        let setup = Setup { dir, env: Vec::new(), args: vec!["run".into()], shell: None };
         setup.write("gateway.toml", &on_free_ports(toml));
         setup
     }
@@ -62,7 +63,13 @@ impl Setup {
 
     /// Runs it with `ulimit -n` of this many file descriptors.
     pub fn descriptors(mut self, count: u32) -> Setup {
-        self.descriptors = Some(count);
+        self.shell = Some(format!("ulimit -n {count}; exec \"$0\" \"$@\""));
+        self
+    }
+
+    /// Runs it with its log going elsewhere, as the shell spells it: `2>/dev/full`.
+    pub fn log_to(mut self, redirection: &str) -> Setup {
+        self.shell = Some(format!("exec \"$0\" \"$@\" {redirection}"));
         self
     }
 
@@ -119,15 +126,11 @@ impl Setup {
 
     fn command(&self) -> Command {
         const PROGRAM: &str = env!("CARGO_BIN_EXE_freshgate");
-        let mut command = match self.descriptors {
+        let mut command = match &self.shell {
             None => Command::new(PROGRAM),
-            Some(count) => {
-                let mut shell = Command::new("sh");
-                let script = format!("ulimit -n {count}; exec \"$0\" \"$@\"");
-                shell.args(["-c", &script, PROGRAM]);
-                shell
-            }
+            Some(_) => Command::new("sh"),
         };
+        command.args(self.shell.iter().flat_map(|script| ["-c", script, PROGRAM]));
         command.current_dir(self.dir()).envs(self.env.iter().cloned());
         command
     }
