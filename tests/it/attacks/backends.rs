@@ -207,6 +207,30 @@ fn an_answer_that_breaks_off_in_the_middle_is_never_taken_for_a_whole_one() {
     }
 }
 
+// Holds: H21, D7
+// To its client an answer of HTTP/1.0 is one of ours (RFC 9112 §2.3): as it came, its end would be the end of the
+// connection, and where the backend hangs or is cut nobody could tell.
+#[test]
+fn an_answer_of_http_1_0_is_ours_to_its_client_and_is_whole_only_when_it_ended() {
+    let upstream = Upstream::custom(|exchange| {
+        exchange.send("HTTP/1.0 200 OK\r\n\r\nhalf")?;
+        if exchange.request.target() == "/hangs" {
+            exchange.wire.rest();
+        }
+        Err(io::Error::other("an answer of HTTP/1.0 ends with its connection"))
+    });
+    let toml = format!("{OPEN}response_idle = \"200ms\"\n");
+    let gateway = Gateway::in_front_of(&upstream, &toml);
+    let (message, whole) = ask(&gateway, "GET /hangs HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert!(message.start.starts_with("HTTP/1.1 200 ") && !whole, "{}", message.start);
+    assert_eq!(gateway.reached("response_idle"), 1);
+    let mut connection = gateway.client().connect();
+    for _ in 0..3 {
+        let answer = gateway.client().get("/ends").send_on(&mut connection).expect(200);
+        assert_eq!(answer.text(), "half");
+    }
+}
+
 // Holds: H22, CVE-2026-71324, CVE-2026-88007, CVE-2026-73548
 #[test]
 fn bytes_after_an_answer_never_reach_another_client() {
