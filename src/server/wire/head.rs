@@ -8,11 +8,10 @@
 use std::mem::MaybeUninit;
 
 use super::WireLimits;
+use crate::config::HEADER_COUNT_MAX;
 use crate::policy::{Refusal, host};
 use crate::telemetry::Limit;
 
-/// Header fields in one head at most, whatever `header_count` says.
-pub const HEADER_COUNT_MAX: usize = 256;
 /// Bytes in a method at most; the longest registered one has 17 (`UPDATEREDIRECTREF`).
 const METHOD_BYTES_MAX: usize = 32;
 /// What a request line holds besides its target: method, two spaces, version and line end.
@@ -114,7 +113,7 @@ impl Scan {
             if self.fields > limits.target_max + REQUEST_LINE_FRAME {
                 return Err(HeadFault::TARGET_MAX);
             }
-            if end + 1 - self.fields > limits.header_max {
+            if end + 1 > limits.header_max {
                 return Err(HeadFault::HEADER_MAX);
             }
             if empty {
@@ -125,7 +124,7 @@ impl Scan {
         if self.fields == 0 && bytes.len() > limits.target_max + REQUEST_LINE_FRAME {
             return Err(HeadFault::TARGET_MAX);
         }
-        if self.fields > 0 && bytes.len() - self.fields > limits.header_max {
+        if self.fields > 0 && bytes.len() > limits.header_max {
             return Err(HeadFault::HEADER_MAX);
         }
         Ok(Found::More)
