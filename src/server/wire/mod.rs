@@ -138,6 +138,11 @@ impl<S> Wire<S> {
         }
     }
 
+    /// What it guards.
+    pub(in crate::server) fn stream(&self) -> &S {
+        &self.stream
+    }
+
     /// Whether no request is under way and no byte of one has come.
     #[cfg(test)]
     fn is_idle(&self) -> bool {

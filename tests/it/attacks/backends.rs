@@ -1,7 +1,8 @@
 //! What a backend may not do to the next client: what is no clear answer is 502, what breaks off in the middle is cut, bytes
 //! that nobody asked for go down with their connection (RFC 9112 §6.3, CWE-444).
 
-use std::io;
+use std::io::{self, Read as _, Write as _};
+use std::net::TcpStream;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -224,6 +225,11 @@ fn an_answer_of_http_1_0_is_ours_to_its_client_and_is_whole_only_when_it_ended()
     let (message, whole) = ask(&gateway, "GET /hangs HTTP/1.1\r\nHost: x\r\n\r\n");
     assert!(message.start.starts_with("HTTP/1.1 200 ") && !whole, "{}", message.start);
     assert_eq!(gateway.reached("response_idle"), 1);
+    // A client of HTTP/1.0 itself knows no other end than that of the connection: it is reset.
+    let mut old = TcpStream::connect(gateway.client().address).expect("connects");
+    old.write_all(b"GET /hangs HTTP/1.0\r\n\r\n").expect("sent");
+    let end = old.read_to_end(&mut Vec::new());
+    assert_eq!(end.map_err(|error| error.kind()), Err(io::ErrorKind::ConnectionReset));
     let mut connection = gateway.client().connect();
     for _ in 0..3 {
         let answer = gateway.client().get("/ends").send_on(&mut connection).expect(200);
