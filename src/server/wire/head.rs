@@ -18,6 +18,9 @@ const METHOD_BYTES_MAX: usize = 32;
 const REQUEST_LINE_FRAME: usize = METHOD_BYTES_MAX + " ".len() + " HTTP/1.1\r\n".len();
 /// How an absolute-form target begins; we speak no other scheme on this listener.
 const SCHEME: &str = "http://";
+/// What hyper reads of a target and of a field name at most: beyond it would answer by itself, uncounted.
+const LIBRARY_TARGET_MAX: usize = u16::MAX as usize - 1;
+const LIBRARY_NAME_MAX: usize = u16::MAX as usize;
 /// A body longer than this is no body but an attempt to overflow somebody's signed counter.
 const LENGTH_MAX: u64 = i64::MAX as u64;
 
@@ -149,13 +152,17 @@ pub(super) fn check(bytes: &[u8], limits: &WireLimits) -> Result<Head, HeadFault
     else {
         return Err(Refusal::BadTarget.into());
     };
-    if target.len() > limits.target_max {
+    if target.len() > limits.target_max.min(LIBRARY_TARGET_MAX) {
         return Err(HeadFault::TARGET_MAX);
     }
     check_method(method.as_bytes())?;
     let authority = check_target(target)?;
     if request.headers.len() > limits.header_count {
         return Err(HeadFault::HEADER_COUNT);
+    }
+    let is_long = |field: &httparse::Header<'_>| field.name.len() > LIBRARY_NAME_MAX;
+    if bytes.len() > LIBRARY_NAME_MAX && request.headers.iter().any(is_long) {
+        return Err(HeadFault::HEADER_MAX);
     }
     let head = check_fields(request.headers, version == 1)?;
     if let Some(authority) = authority {
