@@ -23,6 +23,8 @@ const LIBRARY_TARGET_MAX: usize = u16::MAX as usize - 1;
 const LIBRARY_NAME_MAX: usize = u16::MAX as usize;
 /// A body longer than this is no body but an attempt to overflow somebody's signed counter.
 const LENGTH_MAX: u64 = i64::MAX as u64;
+/// Digits of [`LENGTH_MAX`]; more, zeros in front included, overflow the buffer of some reader behind us.
+const LENGTH_DIGITS_MAX: usize = 19;
 
 /// How the body of a request is delimited (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -299,7 +301,7 @@ fn is_spelling_of(name: &str, wanted: &str) -> bool {
 
 /// Digits alone: no sign, no list, no overflow (RFC 9110 §8.6, RUSTSEC-2021-0078).
 fn parse_length(value: &[u8]) -> Result<u64, Refusal> {
-    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+    if !(1..=LENGTH_DIGITS_MAX).contains(&value.len()) || !value.iter().all(u8::is_ascii_digit) {
         return Err(Refusal::BadHeader);
     }
     let digits = std::str::from_utf8(value).map_err(|_| Refusal::BadHeader)?;

@@ -82,6 +82,7 @@ fn an_answer_that_says_twice_where_it_ends_is_502() {
         ("Content-Length: 0x5", "hello"),
         ("Content-Length:", "hello"),
         ("Content-Length: 18446744073709551621", "hello"),
+        ("Content-Length: 00000000000000000005", "hello"),
         ("Content-Length : 5", "hello"),
         ("Content-Length\0: 5", "hello"),
     ];
