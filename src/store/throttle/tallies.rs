@@ -55,6 +55,8 @@ pub struct Tallies {
 struct Books {
     tallies: [Book; 3],
     known: HashMap<Id, UnixTime, RandomState>,
+    /// The latest moment at which an attempt began.
+    latest: UnixTime,
 }
 
 type Book = HashMap<Id, Entry, RandomState>;
@@ -87,7 +89,9 @@ impl Tallies {
         Tallies { key: hmac::Key::new(hmac::HMAC_SHA256, key), books: Mutex::default() }
     }
 
-    /// Begins an attempt, which is counted from now on.
+    /// Begins an attempt, which is counted from now on. `now` is when its request began, and a client may have taken
+    /// its time since: an attempt is never judged earlier than one before it, for then a wait would look too long
+    /// to be true.
     ///
     /// # Errors
     /// [`Throttled`]: how long to wait; nothing was counted.
@@ -100,6 +104,8 @@ impl Tallies {
     ) -> Result<UnderWay<'_>, Throttled> {
         let ids = self.ids(account, address);
         let mut books = self.books();
+        let now = books.latest.max(now);
+        books.latest = now;
         let known = books.known.get(ids.of(Kind::Pair)).is_some_and(|until| *until > now);
         let longest = judged_by(known)
             .iter()
