@@ -232,7 +232,7 @@ impl Scene<'_> {
             Err(standing) => return standing,
         };
         let each_second = self.snapshot.config.limits.token_failures;
-        let budget = Budget { address: self.client.address, each_second };
+        let budget = Budget { address: self.client.origin, each_second };
         let signed = match self.data.tokens.read(token, &self.snapshot.ring, budget) {
             Ok(signed) => signed,
             Err(fault) => return Standing::Unproven(fault),

@@ -77,6 +77,31 @@ fn an_address_has_a_budget_of_forged_tokens_and_beyond_it_only_known_ones_pass()
 }
 
 // Holds: T14
+// One forger behind a proxy of ours must not shut out everybody else behind it.
+#[test]
+fn a_forger_behind_a_proxy_spends_the_budget_of_one_address() {
+    let upstream = Upstream::echo();
+    let proxied =
+        "trusted_proxies = [\"127.0.0.0/8\"]\n[limits]\nthreads = 1\ntoken_failures = 1\n";
+    let gateway = Gateway::sharing(&upstream, &format!("{proxied}{ROUTES}"));
+    let mut connection = gateway.client().connect();
+    let mut ask = |from: &str, token: &str| {
+        connection.write(format!(
+            "GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {from}\r\nAuthorization: Bearer {token}\r\n\r\n"
+        ));
+        let response = connection.response();
+        (response.status, response.code())
+    };
+    for number in 0..50 {
+        ask("203.0.113.9", &forged(number));
+    }
+    eventually("the forger to be over its budget", || {
+        is_overloaded(&ask("203.0.113.9", &forged(1000))).then_some(())
+    });
+    assert_eq!(ask("203.0.113.10", &forge::stale("bob")).0, 200);
+}
+
+// Holds: T14
 #[test]
 fn a_token_that_is_refused_before_its_signature_costs_no_budget() {
     let upstream = Upstream::echo();
