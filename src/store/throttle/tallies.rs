@@ -13,7 +13,7 @@ use std::time::Duration;
 use aws_lc_rs::hmac;
 use foldhash::fast::RandomState;
 
-use super::tally::Tally;
+use super::tally::{Allowance, Tally};
 use super::{ADDRESS_KNOWN_FOR, Kind, Rules, Throttled};
 use crate::store::Account;
 use crate::token::UnixTime;
@@ -110,7 +110,7 @@ impl Tallies {
         let longest = judged_by(known)
             .iter()
             .filter_map(|&by| {
-                let retry_after = books.wait(by, &ids, rules, now)?;
+                let retry_after = books.wait(by, ids.of(by), rules.of(by, known), now)?;
                 Some(Throttled { retry_after, by })
             })
             .max_by_key(|throttled| throttled.retry_after);
@@ -252,7 +252,7 @@ impl UnderWay<'_> {
     fn count(&self, books: &mut Books) {
         for &kind in counted_in(self.known) {
             let entry = books.entry(kind, *self.ids.of(kind), self.now);
-            entry.tally = entry.tally.failed(self.rules.of(kind), self.now);
+            entry.tally = entry.tally.failed(self.rules.of(kind, self.known), self.now);
         }
     }
 }
@@ -268,9 +268,8 @@ impl Drop for UnderWay<'_> {
 impl Books {
     /// How long an attempt must wait for this counter. While failures are free, those under way may use them
     /// up; after that one attempt at a time is judged.
-    fn wait(&self, kind: Kind, ids: &Ids, rules: &Rules, now: UnixTime) -> Option<Duration> {
-        let entry = self.tallies[kind as usize].get(ids.of(kind))?;
-        let allowance = rules.of(kind);
+    fn wait(&self, kind: Kind, id: &Id, allowance: &Allowance, now: UnixTime) -> Option<Duration> {
+        let entry = self.tallies[kind as usize].get(id)?;
         let wait = entry.tally.wait(allowance, now);
         if !wait.is_zero() {
             return Some(wait);
