@@ -1,4 +1,4 @@
-//! Finding a route allocates nothing, whatever the size of the table: counted by the allocator of this binary,
+//! Finding a route allocates nothing, whatever the size of the table, and finding a token in the header neither: counted by the allocator of this binary,
 //! which is why these tests are a binary of their own. The one `unsafe` of the repository: an allocator cannot be
 //! written without, and this one only counts and hands on to the system's.
 
@@ -10,6 +10,9 @@ use freshgate::policy::Requirement;
 use freshgate::policy::path::{CanonicalPath, PathRules};
 use freshgate::policy::pattern::Pattern;
 use freshgate::policy::route::{Action, Endpoint, Route, RouteTable};
+use freshgate::token::extract::{Accept, Cookies, Location, Locations, Presented};
+use http::header::{AUTHORIZATION, COOKIE, HOST};
+use http::{HeaderMap, HeaderValue};
 
 thread_local! {
     /// Allocations of this thread: the test runner has others.
@@ -77,5 +80,27 @@ fn finding_a_route_allocates_nothing_at_any_size() {
             });
             assert_eq!(count, 0, "{method} {host}{raw} among {size}");
         }
+    }
+}
+
+#[test]
+fn finding_a_token_in_the_header_allocates_nothing() {
+    let names = Locations::default();
+    let everywhere = Accept::of([Location::Header, Location::Cookie, Location::Query]);
+    let mut headers = HeaderMap::new();
+    headers.insert(HOST, HeaderValue::from_static("app.test"));
+    headers.insert(COOKIE, HeaderValue::from_static("a=1; access_token=x"));
+    for (field, accept, found) in [
+        ("Bearer a.b.c", Accept::HEADER, Presented::Token("a.b.c")),
+        ("Bearer a.b.c", everywhere, Presented::Token("a.b.c")),
+        ("Basic YTpi", Accept::HEADER, Presented::Nothing),
+        ("Bearer a, Bearer b", Accept::HEADER, Presented::Duplicated),
+    ] {
+        headers.insert(AUTHORIZATION, HeaderValue::from_static(field));
+        let count = allocations(|| {
+            let query = Some("access_token=x");
+            assert_eq!(names.find(accept, Cookies::Access, &headers, query).presented, found);
+        });
+        assert_eq!(count, 0, "{field}");
     }
 }

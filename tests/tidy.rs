@@ -50,7 +50,9 @@ fn files(below: &str, ending: &str) -> Vec<(PathBuf, String)> {
         for entry in fs::read_dir(&folder).into_iter().flatten() {
             let path = entry.expect("a readable folder").path();
             if path.is_dir() {
-                folders.push(path);
+                // What a build by hand left in tests/fuzz is not ours.
+                let is_built = path.file_name().is_some_and(|name| name == "target");
+                folders.extend((!is_built).then_some(path));
             } else if path.to_string_lossy().ends_with(ending) {
                 let text = fs::read_to_string(&path).expect("UTF-8 text");
                 found.push((path.strip_prefix(root).expect("below the root").to_owned(), text));
@@ -59,6 +61,11 @@ fn files(below: &str, ending: &str) -> Vec<(PathBuf, String)> {
     }
     assert!(!found.is_empty(), "no *{ending} below {below}: is this the whole repository?");
     found
+}
+
+/// The product, and what is kept as tidy as it: the statements of its properties and the fuzz targets.
+fn code() -> impl Iterator<Item = (PathBuf, String)> {
+    ["src", "tests/statements", "tests/fuzz"].into_iter().flat_map(|folder| files(folder, ".rs"))
 }
 
 fn is_test(path: &Path) -> bool {
@@ -152,7 +159,7 @@ fn an_import_in_braces_is_seen() {
 #[test]
 fn files_and_functions_stay_small() {
     let mut mistakes = Vec::new();
-    for (path, text) in files("src", ".rs").into_iter().filter(|(path, _)| !is_test(path)) {
+    for (path, text) in code().filter(|(path, _)| !is_test(path)) {
         let lines: Vec<&str> = text.lines().collect();
         if lines.len() > FILE_LINES_MAX {
             mistakes.push(format!(
@@ -200,7 +207,7 @@ fn functions(lines: &[&str]) -> Vec<(usize, usize)> {
 #[test]
 fn every_file_says_what_it_is() {
     let mut mistakes = Vec::new();
-    for (path, text) in files("src", ".rs") {
+    for (path, text) in code() {
         let notes = text.lines().take_while(|line| line.starts_with("//!")).count();
         if notes == 0 {
             mistakes.push(format!(
@@ -285,7 +292,9 @@ fn no_test_is_switched_off() {
 fn docs_link_to_what_is_there() {
     let mut mistakes = Vec::new();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let pages = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"].map(PathBuf::from);
+    let pages =
+        ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "SECURITY.md", "tests/fuzz/README.md"]
+            .map(PathBuf::from);
     let docs = files("docs", ".md").into_iter().map(|(path, _)| path);
     for page in pages.into_iter().chain(docs) {
         let text = fs::read_to_string(root.join(&page)).expect("a page");
@@ -297,6 +306,75 @@ fn docs_link_to_what_is_there() {
                 mistakes
                     .push(format!("{}: links to `{target}`, which is not there", page.display()));
             }
+        }
+    }
+    report(&mistakes);
+}
+
+#[test]
+fn the_compiler_refuses_unsafe_code() {
+    for root in ["src/lib.rs", "src/main.rs", "tests/fuzz/src/lib.rs"] {
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(root));
+        let said = text.expect("a root").lines().any(|line| line == "#![forbid(unsafe_code)]");
+        assert!(said, "{root}: write `#![forbid(unsafe_code)]` at its top");
+    }
+}
+
+#[test]
+fn every_build_takes_the_committed_versions() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut mistakes = Vec::new();
+    for script in ["tests/run", "tests/fuzz/run", "tests/container/run", ".ci/run", "Dockerfile"] {
+        let text = fs::read_to_string(root.join(script)).expect("a script");
+        // A line that goes on counts with the next.
+        let text = text.replace("\\\n", " ");
+        for line in text.lines().filter(|line| !line.trim_start().starts_with('#')) {
+            let verbs = ["build", "test", "clippy", "install", "run", "check", "fetch"];
+            let builds = verbs.iter().any(|verb| line.contains(&format!("cargo {verb} ")));
+            if builds && !line.contains("--locked") {
+                mistakes.push(format!("{script}: `{}`: add --locked", line.trim()));
+            }
+        }
+    }
+    for lock in ["Cargo.lock", "tests/fuzz/Cargo.lock"] {
+        if !root.join(lock).exists() {
+            mistakes.push(format!("{lock} is not there: commit it"));
+        }
+    }
+    report(&mistakes);
+}
+
+#[test]
+fn every_fuzz_target_has_seeds_and_is_explained() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz");
+    let page = fs::read_to_string(root.join("README.md")).expect("the page about fuzzing");
+    let mut mistakes = Vec::new();
+    for (path, _) in files("tests/fuzz/targets", ".rs") {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        for wanted in [format!("seeds/{name}"), format!("dictionaries/{name}")] {
+            if !root.join(&wanted).exists() {
+                mistakes.push(format!("tests/fuzz/{wanted}: what the target starts from"));
+            }
+        }
+        if !page.contains(&format!("| `{name}` |")) {
+            mistakes.push(format!("tests/fuzz/README.md: a line for `{name}` in the table"));
+        }
+    }
+    report(&mistakes);
+}
+
+#[test]
+fn the_fuzz_targets_take_the_versions_of_the_product() {
+    let versions = |text: &str| -> Vec<String> {
+        let blocks = text.split("[[package]]").skip(1);
+        blocks.map(|block| block.lines().skip(1).take(2).collect::<Vec<_>>().join(" ")).collect()
+    };
+    let product = versions(include_str!("../Cargo.lock"));
+    let mut mistakes = Vec::new();
+    for one in versions(include_str!("fuzz/Cargo.lock")) {
+        let own = ["freshgate-fuzz", "libfuzzer-sys", "arbitrary"];
+        if !own.iter().any(|name| one.contains(&format!("\"{name}\""))) && !product.contains(&one) {
+            mistakes.push(format!("tests/fuzz/Cargo.lock: {one}: run tests/fuzz/run --lock"));
         }
     }
     report(&mistakes);

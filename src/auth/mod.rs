@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body::Body;
 use serde_json::{Map, Value, json};
 
@@ -79,7 +79,7 @@ pub async fn answer<B: Body<Data = Bytes>>(
         Endpoint::Refresh => session::refresh(claims()?, context, now).await,
         Endpoint::Logout => session::logout(claims()?, context, now).await,
         Endpoint::Me => Ok(me(claims()?, now)),
-        Endpoint::Jwks => Ok(public_keys(context.ring)),
+        Endpoint::Jwks => Ok(public_keys(context.ring, &parts.headers, now)),
     }
 }
 
@@ -96,12 +96,36 @@ fn me(claims: &Claims, now: UnixTime) -> Response<Bytes> {
     }))
 }
 
-/// The only answer that may be kept by others.
-fn public_keys(ring: &KeyRing) -> Response<Bytes> {
-    let mut response = json_text(jwks::document(ring));
-    let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+/// The only answer that may be kept by others, for as long as a rotation waits for them.
+fn public_keys(ring: &KeyRing, asked: &HeaderMap, now: UnixTime) -> Response<Bytes> {
+    let document = jwks::document(ring, now);
+    let tag = jwks::entity_tag(&document);
+    let mut response = if is_known(asked, &tag) {
+        let mut response = Response::new(Bytes::new());
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        response
+    } else {
+        json_text(document)
+    };
+    let fields = [
+        (header::CACHE_CONTROL, format!("public, max-age={}", jwks::MAX_AGE.as_secs())),
+        (header::ETAG, tag),
+    ];
+    for (name, value) in fields {
+        let value = HeaderValue::try_from(value).expect("digits and base64url");
+        response.headers_mut().insert(name, value);
+    }
     response
+}
+
+/// Whether `If-None-Match` names this tag; weak ones compare as strong (RFC 9110 §13.1.2).
+fn is_known(asked: &HeaderMap, tag: &str) -> bool {
+    let fields = asked.get_all(header::IF_NONE_MATCH).iter();
+    let mut tags = fields.filter_map(|field| field.to_str().ok()).flat_map(|list| list.split(','));
+    tags.any(|one| {
+        let one = one.trim();
+        one == "*" || one.strip_prefix("W/").unwrap_or(one) == tag
+    })
 }
 
 fn private_json(body: &Value) -> Response<Bytes> {

@@ -12,11 +12,9 @@ use crate::policy::route::{Action, Route};
 use crate::policy::{Requirement, decide};
 use crate::store::embedded::Embedded;
 use crate::store::file::{UsersFile, edit};
-use crate::store::keyfile;
 use crate::store::password::{Hash, Pool};
 use crate::store::throttle::tally::Allowance;
 use crate::store::{Answer, Revocations, Revoked, Session, Tallies, UnderWay};
-use crate::token::keys::Key;
 use crate::token::mint::Mint;
 use crate::token::{Secret, Standing, TokenKind, verify};
 
@@ -47,7 +45,6 @@ impl World {
         let hash = Hash::of(&Secret::new("password")).unwrap();
         let claims = json!({"roles": ["reader"]});
         edit::add(&users, "alice", &hash, claims.as_object().unwrap()).unwrap();
-        let key = Key::parse(&keyfile::load_or_create(dir.path()).unwrap()).unwrap();
         let rules = TokenRules {
             issuer: Some("here".into()),
             audience: None,
@@ -56,7 +53,7 @@ impl World {
             leeway: Duration::ZERO,
         };
         World {
-            ring: KeyRing::new(vec![key]),
+            ring: crate::store::keys::load_or_create(dir.path(), NOW).unwrap(),
             rules,
             users: UsersFile::open(&users, Pool::start(100).unwrap()).unwrap(),
             state: Box::new(Embedded::open_at(dir.path(), || NOW).unwrap()),

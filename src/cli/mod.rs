@@ -6,6 +6,7 @@ pub mod diff;
 pub mod explain;
 pub mod health;
 pub mod init;
+pub mod key;
 pub mod manage;
 pub mod schema;
 pub mod suggest;
@@ -21,6 +22,7 @@ use crate::config::diagnostic::Diagnostics;
 use crate::gateway::selftest;
 use crate::token::UnixTime;
 use crate::{server, telemetry};
+use key::KeyCommand;
 use manage::UserCommand;
 use token::TokenCommand;
 
@@ -59,6 +61,13 @@ enum Command {
         config: ConfigArg,
         #[command(subcommand)]
         command: UserCommand,
+    },
+    /// Make, list, rotate and retire the keys that sign and verify.
+    Key {
+        #[command(flatten)]
+        config: ConfigArg,
+        #[command(subcommand)]
+        command: KeyCommand,
     },
     /// Mint and inspect tokens with the keys of the configuration.
     Token {
@@ -124,6 +133,7 @@ pub fn main() -> ExitCode {
         Command::User { config, command } => {
             config.load_users().and_then(|users| manage::run_user(command, &users))
         }
+        Command::Key { config, command } => key::run(command, &config),
         Command::Token { config, command } => token::run(command, &config),
         Command::Health(health) => health.run(),
     };

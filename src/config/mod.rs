@@ -35,6 +35,7 @@ pub use self::selftest::FileTest;
 use crate::policy::path::PathRules;
 use crate::policy::route::{Action, Route, RouteTable};
 use crate::token::Secret;
+use crate::token::extract::Locations;
 use crate::token::keys::{Algorithm, KeySpec};
 use crate::token::verify::TokenRules;
 
@@ -60,6 +61,8 @@ pub struct Config {
     pub paths: PathRules,
     /// What tokens must say and how long ours live.
     pub tokens: TokenRules,
+    /// Where tokens are looked for, and by which names.
+    pub locations: Locations,
     /// `[[tokens.key]]`, in the order of the file; empty means: use the key made on first run.
     pub keys: Vec<KeySpec>,
     /// `[login]`; `None` when `enabled = false`.

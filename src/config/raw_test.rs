@@ -37,7 +37,7 @@ section! {
 
 section! {
     /// Who asks: `as = { sub = "u1", fresh = false, claims = { roles = ["admin"] } }` in a `[[test]]`. It stands for a good token
-    /// that says this; `as = {}` is a fresh access token of somebody.
+    /// that says this, where the route looks first; `as = {}` is a fresh access token of somebody.
     pub struct RawAs {
         /// The user.
         sub: String = "someone",

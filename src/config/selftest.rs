@@ -22,6 +22,8 @@ pub struct FileTest {
     pub host: String,
     /// The path part of the target, as it would be sent.
     pub path: String,
+    /// The query part, as it would be sent; it never decides the route.
+    pub query: Option<String>,
     /// `headers`.
     pub headers: HeaderMap,
     /// Who asks; `None` for nobody in particular.

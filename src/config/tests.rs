@@ -14,6 +14,7 @@ use super::{Config, DEFAULT, HostRule, Target, UsersSource, limits_page, raw, re
 use crate::policy::Requirement;
 use crate::policy::route::{Action, Endpoint, Forward, RewritePart, RewriteSegment, Route};
 use crate::policy::rules::Wanted;
+use crate::token::extract::{Accept, Location, Locations};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -236,6 +237,7 @@ fn the_long_form_says_everything() {
         policy = "fresh-required"
         max_age = "1h 30m"
         methods = ["POST", "PUT"]
+        accept = ["cookie", "header"]
         claims = { roles = ["admin", 7, true], tenant = "{tenant}", odd = "{not a name}" }
         rewrite = "/v2/x{tenant}é/**"
         timeout = "2s"
@@ -249,6 +251,8 @@ fn the_long_form_says_everything() {
     assert_eq!(route.requirement, Requirement::Fresh { max_age });
     assert_eq!(route.pattern.methods, ["POST", "PUT"]);
     assert!(route.preflight);
+    assert_eq!(route.accept, Some(Accept::of([Location::Cookie, Location::Header])));
+    assert_eq!(config.locations, Locations::default(), "the defaults of the file and of the code");
     assert_eq!(route.claims[0].wanted.len(), 3);
     assert_eq!(route.claims[1].wanted, [Wanted::Capture(1)]);
     assert_eq!(route.claims[2].wanted, [Wanted::Value("{not a name}".into())]);

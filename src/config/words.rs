@@ -5,7 +5,7 @@ use toml::de::DeValue;
 
 use super::diagnostic::{Diagnostics, Span};
 use super::macros::words;
-use super::read::FromToml;
+use super::read::{FromToml, Spanned};
 use crate::token::keys::Algorithm;
 
 words! {
@@ -126,6 +126,38 @@ words! {
         Access = "access",
         /// A refresh token.
         Refresh = "refresh",
+    }
+}
+
+words! {
+    /// Where a token may be.
+    pub enum Place {
+        /// A header field.
+        Header = "header",
+        /// A cookie.
+        Cookie = "cookie",
+        /// A query parameter.
+        Query = "query",
+    }
+}
+
+/// Places of a token, in order. With one that cannot be read there is no list, so that the rest is not taken for it.
+#[derive(Clone, Debug)]
+pub struct Places(pub Vec<Spanned<Place>>);
+
+impl FromToml for Places {
+    fn type_name() -> String {
+        Vec::<Spanned<Place>>::type_name()
+    }
+
+    fn schema() -> serde_json::Value {
+        Vec::<Spanned<Place>>::schema()
+    }
+
+    fn read(value: &DeValue<'_>, span: &Span, at: &str, out: &mut Diagnostics) -> Option<Places> {
+        let read = Vec::<Spanned<Place>>::read(value, span, at, out)?;
+        let all = value.as_array().is_some_and(|array| array.len() == read.len());
+        all.then_some(Places(read))
     }
 }
 

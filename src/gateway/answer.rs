@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderMap, HeaderValue};
 use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use serde_json::json;
@@ -218,6 +218,16 @@ pub fn refuse(refusal: Refusal, request_id: &HeaderValue) -> Response<ResponseBo
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+/// The answer to a request whose URL holds a token: nobody keeps it, and no page that it is tells others the URL
+/// (RFC 6750 §2.3, RFC 9111 §5.2.2, RFC 9213 §2.2).
+pub fn keep_private(headers: &mut HeaderMap) {
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    for targeted in ["cdn-cache-control", "surrogate-control"] {
+        headers.remove(targeted);
+    }
 }
 
 fn challenge_value(challenge: Challenge, sentence: &str) -> Option<HeaderValue> {

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
 use http::{HeaderMap, Method};
 
+use crate::config::Config;
 use crate::policy::path::{CanonicalPath, PathFault, PathRules};
 use crate::policy::route::{Route, RouteTable};
-use crate::policy::{self, Permit, Refusal, Requirement};
-use crate::token::extract::{self, Presented};
+use crate::policy::{self, Permit, Refusal, Requirement, origin};
+use crate::token::extract::{Cookies, Location, Locations, Presented};
 use crate::token::{Standing, TokenFault, UnixTime, VerifiedToken};
 
 /// The part of the configuration that judges.
@@ -19,6 +20,32 @@ pub struct View<'c> {
     pub routes: &'c RouteTable,
     /// What `[paths]` lets pass.
     pub paths: &'c PathRules,
+    /// Where tokens are looked for.
+    pub locations: &'c Locations,
+}
+
+impl<'c> View<'c> {
+    /// Of this configuration.
+    pub fn of(config: &'c Config) -> View<'c> {
+        View { routes: &config.routes, paths: &config.paths, locations: &config.locations }
+    }
+
+    /// Puts a token where the route of this request looks first: for tests and questions that say who asks, and not
+    /// how.
+    pub fn present(
+        self,
+        (method, host, path): (&str, &str, &str),
+        token: &str,
+        headers: &mut HeaderMap,
+        query: &mut Option<String>,
+    ) {
+        let path = CanonicalPath::parse(path, self.paths).ok();
+        let route = path.and_then(|path| self.routes.find(method, host, &path));
+        let first = route.and_then(|route| route.accepts(self.locations).iter().next());
+        let cookies = route.map_or(Cookies::Access, |route| route.requirement.cookies());
+        let place = (first.unwrap_or(Location::Header), cookies);
+        self.locations.place(place, token, headers, query);
+    }
 }
 
 /// What is asked, borrowed from the request.
@@ -30,6 +57,8 @@ pub struct Asked<'p, 'r> {
     pub host: &'r str,
     /// The path part of the target, as sent.
     pub path: &'p str,
+    /// The query of the target, as sent. It never decides the route.
+    pub query: Option<&'r str>,
     /// The header section, as sent.
     pub headers: &'r HeaderMap,
 }
@@ -63,7 +92,7 @@ pub fn judge<'p>(
     let Some(route) = view.routes.find(asked.method, asked.host, &path) else {
         return refused(Ok(path), Refusal::NoRoute);
     };
-    let (proved, decision) = match stand(route, asked, prove) {
+    let (proved, decision) = match stand(route, view.locations, asked, prove) {
         Ok(standing) => {
             let proved = standing.clone().into_token();
             (proved, policy::decide(route, &path, standing, now))
@@ -80,17 +109,28 @@ fn refused(path: Result<CanonicalPath<'_>, PathFault>, refusal: Refusal) -> Judg
 /// Who asks; or, where that is not the question, the decision itself.
 fn stand(
     route: &Arc<Route>,
+    locations: &Locations,
     asked: &Asked<'_, '_>,
     prove: impl FnOnce(Presented<'_>) -> Standing,
 ) -> Result<Standing, Result<Permit, Refusal>> {
     if route.preflight && is_preflight(asked) {
         return Err(policy::decide_preflight(route));
     }
-    match (route.requirement, extract::bearer(asked.headers)) {
-        // Never looked at, but a backend behind a public route must not have to choose between two either.
-        (Requirement::Public, Presented::Duplicated) => Err(Err(TokenFault::Duplicated.into())),
-        (Requirement::Public | Requirement::Deny, _) => Ok(Standing::Anonymous),
-        (_, presented) => Ok(prove(presented)),
+    let (accept, cookies) = (route.accepts(locations), route.requirement.cookies());
+    let found = locations.find(accept, cookies, asked.headers, asked.query);
+    match (route.requirement, found.presented, found.location) {
+        // Never looked at, but a backend behind a public route must not have to choose between two either. Cookies are
+        // not the client's own doing, and are removed: two of them must not shut the way to the login.
+        (Requirement::Public, Presented::Duplicated, Some(Location::Header)) => {
+            Err(Err(TokenFault::Duplicated.into()))
+        }
+        (Requirement::Public | Requirement::Deny, ..) => Ok(Standing::Anonymous),
+        (_, _, Some(Location::Cookie))
+            if !origin::is_own(asked.method, asked.host, asked.headers) =>
+        {
+            Ok(Standing::Unproven(TokenFault::CrossSite))
+        }
+        (_, presented, _) => Ok(prove(presented)),
     }
 }
 

@@ -136,6 +136,7 @@ pub async fn handle(
         // The wire guard put another head in the place of the bad one: what stands there was not asked.
         "-".clone_into(&mut line.method);
     }
+    let in_query = snapshot.firewall.credentials.in_query(parts.uri.query());
     let mut record = Record::open(&data, &snapshot, line);
     let scene = Scene { data: &data, snapshot: &snapshot, client: &client, now };
     // 2.–8.
@@ -144,10 +145,13 @@ pub async fn handle(
         Err(refusal) => Err(refusal),
     };
     // 9. One place turns any refusal into a response and writes the access line.
-    let response = outcome.unwrap_or_else(|refusal| {
+    let mut response = outcome.unwrap_or_else(|refusal| {
         record.decision = refusal.code();
         answer::refuse(refusal, &client.request_id)
     });
+    if in_query {
+        answer::keep_private(response.headers_mut());
+    }
     record.follow(response)
 }
 
@@ -187,10 +191,10 @@ impl Scene<'_> {
             method: parts.method.as_str(),
             host: &asked_host,
             path: target.path(),
+            query: target.query(),
             headers: &parts.headers,
         };
-        let config = &self.snapshot.config;
-        let view = View { routes: &config.routes, paths: &config.paths };
+        let view = View::of(&self.snapshot.config);
         let judged = judge(view, &asked, |presented| self.prove(presented), self.now);
         record.route = judged.route;
         let path = judged.path.map_err(|_| Refusal::BadPath)?;

@@ -4,8 +4,7 @@
 
 use std::sync::Arc;
 
-use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
 
 use super::judge::{Asked, Judged, View, judge};
 use crate::config::diagnostic::{Diagnostics, Span};
@@ -81,8 +80,11 @@ const TOKEN: &str = "token.of.the-test";
 
 fn run_one(config: &Config, test: &FileTest, now: UnixTime) -> Option<Failure> {
     let mut headers: HeaderMap = test.headers.clone();
+    let mut query = test.query.clone();
+    let view = View::of(config);
     if test.caller.is_some() {
-        headers.append(AUTHORIZATION, HeaderValue::from_static("Bearer token.of.the-test"));
+        let asked = (&*test.method, &*test.host, &*test.path);
+        view.present(asked, TOKEN, &mut headers, &mut query);
     }
     let prove = |presented: Presented<'_>| match (presented.token(), &test.caller) {
         (Err(standing), _) => standing,
@@ -93,13 +95,13 @@ fn run_one(config: &Config, test: &FileTest, now: UnixTime) -> Option<Failure> {
         // A token written into the test is nobody's: there are no keys here.
         (Ok(_), _) => Standing::Unproven(TokenFault::Invalid),
     };
-    let asked =
-        Asked { method: &test.method, host: &test.host, path: &test.path, headers: &headers };
-    let view = View { routes: &config.routes, paths: &config.paths };
+    let query = query.as_deref();
+    let (method, host, path) = (&*test.method, &*test.host, &*test.path);
+    let asked = Asked { method, host, path, query, headers: &headers };
     let judged = judge(view, &asked, prove, now);
     let fail = |about: &'static str, expected: String, actual: String, place: &Span| {
         let route = judged.route.as_ref().map(|route| (route.id.clone(), route.index));
-        let (request, place) = (test.request.clone(), place.clone());
+        let (request, place) = (without_token(config, &test.request), place.clone());
         Some(Failure { request, about, expected, actual, route, place })
     };
     let decision = match &judged.decision {
@@ -127,6 +129,15 @@ fn run_one(config: &Config, test: &FileTest, now: UnixTime) -> Option<Failure> {
         }
     }
     None
+}
+
+/// The request as written, but for a token in its query.
+fn without_token(config: &Config, request: &str) -> String {
+    let Some((before, query)) = request.split_once('?') else { return request.to_owned() };
+    match config.locations.strip_query(query) {
+        Some(query) => format!("{before}?{query}"),
+        None => before.to_owned(),
+    }
 }
 
 /// The path that the backend gets; `None` when it gets nothing.

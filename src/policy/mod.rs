@@ -4,6 +4,7 @@
 //! a [`Permit`], and nothing is forwarded, answered or told to a backend without one.
 
 pub mod host;
+pub mod origin;
 pub mod path;
 pub mod pattern;
 pub mod refusal;
@@ -18,6 +19,7 @@ pub mod witness;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::token::extract::Cookies;
 use crate::token::{Claims, Standing, TokenFault, UnixTime, VerifiedToken};
 use path::CanonicalPath;
 pub use refusal::{Challenge, Refusal};
@@ -56,6 +58,19 @@ impl Requirement {
             Requirement::Refresh => "refresh-only",
             Requirement::AnyToken => "any-token",
             Requirement::Deny => "deny",
+        }
+    }
+
+    /// Which cookie can hold what it asks for.
+    pub fn cookies(self) -> Cookies {
+        match self {
+            Requirement::Refresh => Cookies::Refresh,
+            Requirement::AnyToken => Cookies::Either,
+            Requirement::Public
+            | Requirement::Optional
+            | Requirement::Access
+            | Requirement::Fresh { .. }
+            | Requirement::Deny => Cookies::Access,
         }
     }
 }

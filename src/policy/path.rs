@@ -26,7 +26,7 @@ pub struct PathRules {
     pub pass_encoded_slash: bool,
     /// `backslash = "pass"`: `\` and `%5C` are an ordinary character, sent as `%5C`.
     pub pass_backslash: bool,
-    /// `semicolon = "pass"`: `;…` is judged as if cut off, and forwarded.
+    /// `semicolon = "pass"`: `;…` is judged as if cut off, and forwarded; `%3B` is still refused.
     pub pass_semicolon: bool,
     /// `double_encoding = "pass"`: `%25XX` passes unless it decodes to a separator, dot or control.
     pub pass_double_encoding: bool,
@@ -271,9 +271,9 @@ fn needs_escape(byte: u8, escaped: bool, rules: &PathRules) -> Result<bool, Path
         0x00..=0x1F | 0x7F => Err(PathFault::CONTROL),
         b'/' if !rules.pass_encoded_slash => Err(PathFault::ENCODED_SLASH),
         b'\\' if !rules.pass_backslash => Err(PathFault::BACKSLASH),
-        b';' if !rules.pass_semicolon => Err(PathFault::SEMICOLON),
-        // A servlet container reads `;` and `%3B` differently, so each keeps its own spelling.
-        b';' => Ok(escaped),
+        // Whoever cuts parameters off before decoding reads `%3B` as a letter, others as `;`: it never passes.
+        b';' if escaped || !rules.pass_semicolon => Err(PathFault::SEMICOLON),
+        b';' => Ok(false),
         b'#' if !escaped => Err(PathFault::FRAGMENT),
         b'?' if !escaped => Err(PathFault::QUERY),
         _ => Ok(!PLAIN[usize::from(byte)]),

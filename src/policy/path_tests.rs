@@ -1,11 +1,8 @@
-//! One spelling per path, each refusal with its reason, each knob, and five other readers of what passes.
+//! One spelling per path, each refusal with its reason, each knob. What other readers make of it: tests/statements.
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::policy::Requirement;
-use crate::policy::pattern::Pattern;
-use crate::policy::route::{Action, Endpoint, Route, RouteTable};
 
 const STRICT: PathRules = PathRules {
     resolve_dot_segments: false,
@@ -158,7 +155,6 @@ fn parameters_are_forwarded_and_not_judged_where_they_pass() {
     for (raw, sent, judged) in [
         ("/admin;a=b/x", "/admin;a=b/x", "/admin/x"),
         ("/a;x;y/b;z", "/a;x;y/b;z", "/a/b"),
-        ("/a%3bx/", "/a%3Bx/", "/a/"),
         ("/%61;%62", "/a;b", "/a"),
         ("/a/;x", "/a/;x", "/a/"),
         ("/a/b", "/a/b", "/a/b"),
@@ -167,8 +163,12 @@ fn parameters_are_forwarded_and_not_judged_where_they_pass() {
         assert_eq!((path.as_str(), path.judged()), (sent, judged), "{raw}");
         becomes(raw, &rules, sent);
     }
-    for raw in ["/a/..;x/b", "/a/.;/b", "/%2e%2e;/b", "/..%3Bx"] {
+    for raw in ["/a/..;x/b", "/a/.;/b", "/%2e%2e;/b"] {
         refused(raw, &rules, PathFault::DOT_SEGMENT);
+    }
+    // A servlet container reads `b;x`, which is not `b`: a public `/a/b` would open it.
+    for raw in ["/a/b%3Bx", "/a/b;x%3b", "/..%3Bx"] {
+        refused(raw, &rules, PathFault::SEMICOLON);
     }
     refused("/;x/admin", &rules, PathFault::EMPTY_SEGMENT);
     let resolve = PathRules { resolve_dot_segments: true, ..rules };
@@ -209,63 +209,6 @@ fn escapes_that_are_no_utf8_pass_where_asked_but_never_overlong_ones() {
     }
 }
 
-/// How another server may read a path; `None` when it would refuse it.
-type Reading = fn(&str) -> Option<Vec<Vec<u8>>>;
-
-const READINGS: [(&str, Reading); 5] = [
-    ("RFC 3986: dots removed, then decoded", |text| Some(decoded(&without_dots(&split(text))))),
-    ("decoded, slashes merged, dots removed", |text| {
-        let text = decode(text.as_bytes());
-        let merged = text.split(|byte| *byte == b'/').filter(|one| !one.is_empty());
-        Some(without_dots(&merged.map(<[u8]>::to_vec).collect::<Vec<_>>()))
-    }),
-    ("servlet: parameters cut, decoded, dots removed", |text| {
-        let cut = split(text).into_iter().map(|one| {
-            one.split(|byte| *byte == b';').next().map(<[u8]>::to_vec).unwrap_or_default()
-        });
-        Some(without_dots(&decoded(&cut.filter(|one| !one.is_empty()).collect::<Vec<_>>())))
-    }),
-    ("backslash is a slash", |text| {
-        let text = decode(text.as_bytes());
-        let parts = text.split(|byte| matches!(byte, b'/' | b'\\')).filter(|one| !one.is_empty());
-        Some(without_dots(&parts.map(<[u8]>::to_vec).collect::<Vec<_>>()))
-    }),
-    ("decoded twice", |text| {
-        let twice = decode(&decode(text.as_bytes()));
-        let end = twice.iter().position(|byte| *byte == 0).unwrap_or(twice.len());
-        let parts = twice[..end].split(|byte| *byte == b'/').filter(|one| !one.is_empty());
-        Some(without_dots(&parts.map(<[u8]>::to_vec).collect::<Vec<_>>()))
-    }),
-];
-
-fn decode(text: &[u8]) -> Vec<u8> {
-    percent_encoding::percent_decode(text).collect()
-}
-
-fn split(text: &str) -> Vec<Vec<u8>> {
-    text.as_bytes()
-        .split(|byte| *byte == b'/')
-        .filter(|one| !one.is_empty())
-        .map(<[u8]>::to_vec)
-        .collect()
-}
-
-fn decoded(parts: &[Vec<u8>]) -> Vec<Vec<u8>> {
-    parts.iter().map(|one| decode(one)).collect()
-}
-
-fn without_dots(parts: &[Vec<u8>]) -> Vec<Vec<u8>> {
-    let mut kept: Vec<Vec<u8>> = Vec::new();
-    for part in parts {
-        match part.as_slice() {
-            b"." => {}
-            b".." => drop(kept.pop()),
-            _ => kept.push(part.clone()),
-        }
-    }
-    kept
-}
-
 fn some_rules() -> impl Strategy<Value = PathRules> {
     prop::array::uniform7(any::<bool>()).prop_map(|on| PathRules {
         resolve_dot_segments: on[0],
@@ -292,115 +235,10 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(3000))]
 
     #[test]
-    fn parsing_twice_changes_nothing(raw in a_nasty_path(), rules in some_rules()) {
+    fn what_is_canonical_is_not_copied(raw in a_nasty_path(), rules in some_rules()) {
         if let Ok(path) = CanonicalPath::parse(&raw, &rules) {
             let again = CanonicalPath::parse(path.as_str(), &rules).expect("canonical");
-            prop_assert_eq!(&again, &path);
             prop_assert!(matches!(again.text, Cow::Borrowed(_)));
-            prop_assert!(path.as_str().bytes().all(|byte| byte.is_ascii_graphic()));
-            prop_assert!(!path.judged().contains(';') && !path.judged().contains("//"));
         }
     }
-
-    #[test]
-    fn no_bytes_make_it_panic(raw in prop::collection::vec(any::<u8>(), 0..64), rules in some_rules()) {
-        let _ = CanonicalPath::parse_bytes(&raw, &rules);
-        let mut raw = raw;
-        raw.insert(0, b'/');
-        let _ = CanonicalPath::parse_bytes(&raw, &rules);
-    }
-
-    #[test]
-    fn all_readers_agree_on_what_passes(raw in a_nasty_path()) {
-        if let Ok(path) = CanonicalPath::parse(&raw, &STRICT) {
-            let ours = decoded(&split(path.as_str()));
-            for (name, reading) in READINGS {
-                let theirs = reading(path.as_str());
-                prop_assert_eq!(theirs.as_ref(), Some(&ours), "{}: {}", name, path.as_str());
-            }
-        }
-    }
-}
-
-/// Spellings that some server reads as `/admin` or something below it.
-fn spellings_of_admin() -> Vec<String> {
-    let dots = [
-        "..",
-        "%2e%2e",
-        ".%2E",
-        "%2e.",
-        "%252e%252e",
-        "%c0%ae%c0%ae",
-        "..;",
-        "..;x=1",
-        "%2e%2e;",
-        "..%3b",
-    ];
-    let slashes = [
-        "/", "%2f", "%2F", "\\", "%5c", "%5C", "%252f", "%c0%af", "//", "/./", "/%2e/", ";/",
-        ";x=1/",
-    ];
-    let names = [
-        "admin",
-        "%61dmin",
-        "adm%69n",
-        "%61%64%6d%69%6e",
-        "%2561dmin",
-        "admin;x",
-        "admin;",
-        "admin%3bx",
-    ];
-    let ends = ["", "/", "/x", "//", "/.", "%00", "%2f", ";", "%20", "#", "?"];
-    let mut all = Vec::new();
-    for name in names {
-        for dot in dots {
-            for slash in slashes {
-                all.push(format!("/public/{dot}{slash}{name}"));
-                all.push(format!("/public{slash}{dot}{slash}{name}"));
-            }
-        }
-        for slash in slashes {
-            for end in ends {
-                all.push(format!("/{name}{end}"));
-                all.push(format!("{slash}{name}{end}"));
-                all.push(format!("/{slash}{name}{end}"));
-            }
-        }
-    }
-    all
-}
-
-#[test]
-fn no_spelling_reaches_admin_beside_its_policy() {
-    let pattern = Pattern::parse("/admin/**").expect("a pattern");
-    let route = Route::new("/admin/**", pattern, Requirement::Deny, Action::Endpoint(Endpoint::Me));
-    let table = RouteTable::build(vec![route]).expect("no ties");
-    // Knobs one by one: those that hand a reading over to the backend are named with the reader for whom
-    // they are meant, and are dangerous for others (as their documentation says).
-    let knobs: [(PathRules, &[usize]); 7] = [
-        (STRICT, &[0, 1, 2, 3, 4]),
-        (PathRules { resolve_dot_segments: true, ..STRICT }, &[0, 1, 2, 3, 4]),
-        (PathRules { merge_slashes: true, ..STRICT }, &[0, 1, 2, 3, 4]),
-        (PathRules { pass_semicolon: true, ..STRICT }, &[2]),
-        (PathRules { pass_double_encoding: true, ..STRICT }, &[0, 1, 2, 3]),
-        (PathRules { pass_encoded_slash: true, ..STRICT }, &[0, 2]),
-        (PathRules { pass_backslash: true, ..STRICT }, &[0, 1, 2, 4]),
-    ];
-    let spellings = spellings_of_admin();
-    assert!(spellings.len() >= 470, "{}", spellings.len());
-    let mut passed = 0;
-    for (rules, readers) in knobs {
-        for raw in &spellings {
-            let Ok(path) = CanonicalPath::parse(raw, &rules) else { continue };
-            passed += 1;
-            for (name, reading) in readers.iter().map(|at| READINGS[*at]) {
-                let theirs = reading(path.as_str()).unwrap_or_default();
-                if theirs.first().is_some_and(|first| first == b"admin") {
-                    let ours = table.find("GET", "", &path);
-                    assert!(ours.is_some(), "{raw} as {}: {name}, {rules:?}", path.as_str());
-                }
-            }
-        }
-    }
-    assert!(passed > 0);
 }

@@ -53,6 +53,8 @@ pub enum Refusal {
     },
     /// A claim rule of the route failed.
     ClaimsRefused,
+    /// The token is in a cookie, the method changes things, and nothing says that a page of ours sent the request.
+    CrossSite,
     /// The user name or the password is wrong; which of them is never told.
     CredentialsInvalid,
     /// Too many failed attempts; try again after this long.
@@ -87,7 +89,7 @@ pub enum Challenge {
 
 impl Refusal {
     /// One of each, for lists of what can happen.
-    pub const ALL: [Refusal; 28] = [
+    pub const ALL: [Refusal; 29] = [
         Refusal::NoRoute,
         Refusal::Denied,
         Refusal::BadPath,
@@ -109,6 +111,7 @@ impl Refusal {
         Refusal::TokenWrongType,
         Refusal::TokenNotFresh { max_age: None },
         Refusal::ClaimsRefused,
+        Refusal::CrossSite,
         Refusal::CredentialsInvalid,
         Refusal::LoginThrottled { retry_after: Duration::ZERO },
         Refusal::UpstreamUnreachable,
@@ -155,6 +158,7 @@ impl Refusal {
             Refusal::TokenWrongType => (401, "token-wrong-type", INVALID, "This kind of token is not accepted here."),
             Refusal::TokenNotFresh { max_age } => (401, "token-not-fresh", StepUp(max_age), "Prove again that it is you."),
             Refusal::ClaimsRefused => (403, "claims-refused", Error("insufficient_scope"), "The token does not grant this."),
+            Refusal::CrossSite => (403, "cross-site", None, "The request may come from another site."),
             Refusal::CredentialsInvalid => (401, "credentials-invalid", Bare, "The user name or the password is wrong."),
             Refusal::LoginThrottled { .. } => (429, "login-throttled", None, "Too many attempts; wait before the next one."),
             Refusal::UpstreamUnreachable => (502, "upstream-unreachable", None, "The backend cannot be reached."),
@@ -186,6 +190,7 @@ impl From<TokenFault> for Refusal {
             TokenFault::Expired => Refusal::TokenExpired,
             TokenFault::NotYetValid => Refusal::TokenNotYetValid,
             TokenFault::Revoked => Refusal::TokenRevoked,
+            TokenFault::CrossSite => Refusal::CrossSite,
         }
     }
 }

@@ -7,6 +7,7 @@ use super::Requirement;
 use super::pattern::Pattern;
 use super::rules::ClaimRule;
 pub use super::table::{RouteTable, Tie};
+use crate::token::extract::{Accept, Locations};
 
 /// One line of `[routes]`, or one of our endpoints.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +22,8 @@ pub struct Route {
     pub requirement: Requirement,
     /// What the token must say besides.
     pub claims: Vec<ClaimRule>,
+    /// Where the token may be; `None`: as `[tokens]` says.
+    pub accept: Option<Accept>,
     /// A CORS preflight passes without a token.
     pub preflight: bool,
     /// `mode = "report"`: what would be refused is logged and counted, and passes.
@@ -30,6 +33,11 @@ pub struct Route {
 }
 
 impl Route {
+    /// Where its token may be, in a configuration with these locations.
+    pub fn accepts(&self, locations: &Locations) -> Accept {
+        self.accept.unwrap_or(locations.accept)
+    }
+
     /// A route without claim rules, preflight or report mode; its index is given by the table.
     pub fn new(
         id: impl Into<String>,
@@ -43,6 +51,7 @@ impl Route {
             pattern,
             requirement,
             claims: Vec::new(),
+            accept: None,
             preflight: false,
             report: false,
             action,

@@ -22,6 +22,7 @@ const FAULTS: [TokenFault; 6] = [
 
 fn route(requirement: Requirement) -> Arc<Route> {
     Arc::new(Route {
+        accept: None,
         id: "/x".to_owned(),
         index: 0,
         pattern: Pattern::parse("/x").expect("a pattern"),

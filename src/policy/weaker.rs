@@ -76,6 +76,13 @@ impl Passing {
         }
     }
 
+    /// The same for tokens in a place that the route does not look at: who presents one there is nobody in particular.
+    pub fn unseen(self) -> Passing {
+        let all = self.anonymous;
+        let fresh = all.then_some(u64::MAX);
+        Passing { anonymous: all, bad: all, refresh: all, stale: all, fresh, rules: Vec::new() }
+    }
+
     /// Whether somebody passes here who does not pass there. Rules are compared claim by claim: where two
     /// sets of rules mean the same in different words, the answer is yes.
     pub fn beyond(&self, other: &Passing) -> bool {

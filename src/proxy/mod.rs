@@ -7,6 +7,7 @@
 
 pub mod body;
 pub(crate) mod chunked;
+pub mod credentials;
 mod exchange;
 pub mod guard;
 pub mod headers;
@@ -160,7 +161,9 @@ pub async fn forward(
     (mut parts, incoming): (Parts, Incoming),
     way: Way<'_>,
 ) -> Result<Response<ResponseBody>, UpstreamError> {
-    parts.uri = backend_uri(permit, plan, path, &parts.uri, way.paths)?;
+    let credentials = &way.firewall.credentials;
+    let kept = credentials.kept(permit, plan, &parts.headers, parts.uri.query());
+    parts.uri = backend_uri(permit, plan, path, &parts.uri, way.paths, credentials)?;
     parts.version = Version::HTTP_11;
     parts.extensions.clear();
     let facts = Facts {
@@ -168,7 +171,7 @@ pub async fn forward(
         client: way.client,
         host: &way.pool.upstream().host,
         authority: way.pool.authority(),
-        forward_token: plan.forward_token,
+        kept,
     };
     way.firewall.toward_backend(&mut parts.headers, &facts);
     let hops = headers::count_hop(&parts.method, &mut parts.headers);

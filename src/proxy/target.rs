@@ -8,6 +8,7 @@ use http::Uri;
 use http::uri::PathAndQuery;
 
 use super::UpstreamError;
+use super::credentials::Credentials;
 use crate::policy::Permit;
 use crate::policy::path::{CanonicalPath, PathRules};
 use crate::policy::route::Forward;
@@ -22,6 +23,7 @@ pub fn backend_uri(
     path: &CanonicalPath<'_>,
     asked: &Uri,
     rules: &PathRules,
+    credentials: &Credentials,
 ) -> Result<Uri, UpstreamError> {
     let rewritten = match &plan.rewrite {
         None => None,
@@ -32,7 +34,8 @@ pub fn backend_uri(
         ),
     };
     let path = rewritten.as_ref().map_or(path.as_str(), CanonicalPath::as_str);
-    let query = asked.query().map(clean_query);
+    let query = asked.query().and_then(|query| credentials.strip_query(query));
+    let query = query.as_deref().map(clean_query);
     if asked.path() == path && asked.query() == query.as_deref() {
         return Ok(asked.clone());
     }

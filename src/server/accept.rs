@@ -36,10 +36,14 @@ pub(super) struct Acceptor {
     fit: Option<usize>,
 }
 
+/// The part of `connections_max` that may be missing without a warning.
+const SLACK_PART: usize = 20;
+
 impl Acceptor {
     pub(super) fn new(workers: Vec<Worker>, shared: Shared, fit: Option<usize>) -> Acceptor {
         let wanted = shared.world.load().config.limits.connections_max;
-        if let Some(fit) = fit.filter(|fit| *fit < wanted) {
+        // A few fewer are no matter, and no word at every start.
+        if let Some(fit) = fit.filter(|fit| *fit < wanted - wanted / SLACK_PART) {
             tracing::warn!(
                 connections_max = wanted,
                 fit,

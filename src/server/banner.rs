@@ -86,8 +86,8 @@ fn try_next(config: &Config, listen: SocketAddr, first_user: Option<&FirstUser>)
     text
 }
 
-/// A path that a route with this requirement would get.
-fn example(config: &Config, wanted: impl Fn(Requirement) -> bool) -> Option<String> {
+/// A path that a route with such a requirement would get.
+pub fn example(config: &Config, wanted: impl Fn(Requirement) -> bool) -> Option<String> {
     let usable = |route: &Route| {
         let methods = &route.pattern.methods;
         wanted(route.requirement)

@@ -12,10 +12,10 @@ use crate::proxy::places::Places;
 use crate::store::embedded::Embedded;
 use crate::store::file::{UsersFile, edit};
 use crate::store::watch::Watch;
-use crate::store::{CredentialStore, StateStore, keyfile, password};
-use crate::telemetry::Metrics;
-use crate::token::Secret;
+use crate::store::{CredentialStore, StateStore, keys, password};
+use crate::telemetry::{self, Metrics};
 use crate::token::keys::{Key, KeyRing};
+use crate::token::{Secret, UnixTime};
 
 /// Why the gateway cannot start; the text is for the operator.
 #[derive(Debug)]
@@ -135,8 +135,9 @@ fn assemble(
     metrics: Arc<Metrics>,
     kept: Option<&Users>,
 ) -> Result<(Snapshot, Option<Users>), StartFault> {
-    let ring = key_ring(&config)?;
-    if config.login.is_some() && ring.signer().is_none() {
+    let now = UnixTime::of(telemetry::clock());
+    let ring = key_ring(&config, now)?;
+    if config.login.is_some() && ring.signer(now).is_none() {
         return Err(StartFault(
             "login is on, but no key can sign: add a [[tokens.key]] with `secret` or `private`, \
              or write `enabled = false` under [login]"
@@ -151,7 +152,7 @@ fn assemble(
         .map(|route| metrics.route(&route.id, route.requirement.name(), &DECISIONS))
         .collect();
     let snapshot = Snapshot {
-        firewall: Firewall::new(&config.identity),
+        firewall: Firewall::new(&config),
         no_route: metrics.route("-", "-", &DECISIONS),
         credentials: users
             .as_ref()
@@ -166,20 +167,17 @@ fn assemble(
     Ok((snapshot, users))
 }
 
-/// The keys of the configuration, or the one made on first run.
+/// The keys of the configuration in their order, or those of the key folder, which gets one where none can sign.
 ///
 /// # Errors
-/// [`StartFault`] when the key of the first run cannot be read or made.
-pub fn key_ring(config: &Config) -> Result<KeyRing, StartFault> {
-    let made;
-    let specs = if config.keys.is_empty() {
-        made = [keyfile::load_or_create(&config.state_dir)
-            .map_err(|fault| StartFault(fault.to_string()))?];
-        made.as_slice()
-    } else {
-        config.keys.as_slice()
-    };
-    let keys = specs
+/// [`StartFault`] when a key of the folder cannot be read, or none can be made.
+pub fn key_ring(config: &Config, now: UnixTime) -> Result<KeyRing, StartFault> {
+    if config.keys.is_empty() {
+        return keys::load_or_create(&config.state_dir, now)
+            .map_err(|fault| StartFault(fault.to_string()));
+    }
+    let keys = config
+        .keys
         .iter()
         .map(|spec| {
             Key::parse(spec).map_err(|fault| StartFault(format!("key `{}`: {fault}", spec.id)))

@@ -62,7 +62,7 @@ pub fn run(config: Config) -> Result<(), StartFault> {
     let shared = Shared { world: Arc::clone(&world), metrics, draining: draining.clone() };
     let descriptors = descriptors::raise();
     let acceptor = Acceptor::new(start_workers(&shared)?, shared, descriptors);
-    let (reload, watch) = Reload::start(&world, users)
+    let (reload, watches) = Reload::start(&world, users)
         .map_err(|error| StartFault(format!("cannot watch the configuration: {error}")))?;
     let control = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -91,7 +91,7 @@ pub fn run(config: Config) -> Result<(), StartFault> {
     let _everybody_left = drain.send(true);
     let Acceptor { workers, shared, .. } = acceptor;
     let finished = wait(workers, world.load().config.limits.drain);
-    drop((control, watch, shared));
+    drop((control, watches, shared));
     if finished {
         close(world);
     }

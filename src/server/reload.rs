@@ -1,8 +1,8 @@
 //! A new configuration, whole or not at all: read, checked, built aside, swapped in one step. A bad one leaves
 //! the old one serving, is logged once with its diagnostics, counted, and shown in `/readyz` and `/metrics`.
 //!
-//! One thread does it, so two reloads never meet. It is asked by the watch on the file, by SIGHUP and by
-//! `POST /reload` on the admin listener.
+//! One thread does it, so two reloads never meet. It is asked by the watches on the file and on the key folder, by
+//! SIGHUP and by `POST /reload` on the admin listener.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,16 +16,18 @@ use tokio::sync::oneshot;
 use super::build::{self, StartFault, Users};
 use crate::config::Config;
 use crate::gateway::{Snapshot, selftest};
+use crate::store::keys;
 use crate::store::watch::{Watch, watch};
 use crate::telemetry;
 use crate::token::UnixTime;
+use crate::token::keys::KeyRing;
 
 /// Who asks for a reload.
 #[derive(Debug)]
 pub enum Ask {
-    /// The file may have changed: nothing happens when its text is the one that serves.
+    /// The file or the key folder may have changed: nothing happens when what they say is what serves.
     File,
-    /// SIGHUP: also secrets and key files are read again.
+    /// SIGHUP: also the secrets and keys that the file names are read again.
     Signal,
     /// The admin listener, which tells the outcome.
     Admin(oneshot::Sender<Result<String, String>>),
@@ -51,53 +53,59 @@ pub struct Reload {
 }
 
 struct Reloader {
-    file: PathBuf,
+    /// `None` for the built-in example.
+    file: Option<PathBuf>,
     world: Arc<ArcSwap<Snapshot>>,
     users: Option<Users>,
     status: Arc<ArcSwap<Status>>,
+    /// The keys as they were told last.
+    keys: Keys,
     /// The world before: freed here and not by the data thread that happens to finish with it last.
     _before: Option<Arc<Snapshot>>,
 }
 
 impl Reload {
-    /// Starts the thread, and the watch on the file where there is one. The watch lives as long as it is kept.
+    /// Starts the thread, and the watches on the key folder and on the file where there is one. They live as long as
+    /// they are kept.
     ///
     /// # Errors
     /// When the system gives no thread.
     pub fn start(
         world: &Arc<ArcSwap<Snapshot>>,
         users: Option<Users>,
-    ) -> std::io::Result<(Reload, Option<Watch>)> {
+    ) -> std::io::Result<(Reload, Vec<Watch>)> {
         let (asks, queue) = channel();
         let serving = world.load();
         let now = UnixTime::of(telemetry::clock());
         let status = Status { hash: serving.config.hash.clone(), since: now, refused: None };
         serving.metrics.configuration(&status.hash);
         let reload = Reload { asks, status: Arc::new(ArcSwap::from_pointee(status)) };
-        let Some(file) = serving.config.file.clone() else {
-            // The built-in example: nothing to read again, and every ask is answered by a closed queue.
-            return Ok((reload, None));
-        };
+        let file = serving.config.file.clone();
+        let watched = file.iter().cloned().chain([keys::watched(&serving.config.state_dir)]);
         let reloader = Reloader {
             file: file.clone(),
             world: Arc::clone(world),
             users,
             status: Arc::clone(&reload.status),
+            keys: Keys::of(&serving.ring, now),
             _before: None,
         };
         thread::Builder::new().name("reload".into()).spawn(move || reloader.run(&queue))?;
-        let asks = reload.asks.clone();
-        let watch = watch(&file, move || {
-            // The thread lives as long as the process.
-            let _ended = asks.send(Ask::File);
-        })?;
-        Ok((reload, Some(watch)))
+        let watches = watched.map(|path| {
+            let asks = reload.asks.clone();
+            watch(&path, move || {
+                // The thread lives as long as the process.
+                let _ended = asks.send(Ask::File);
+            })
+        });
+        let watches = watches.collect::<std::io::Result<Vec<Watch>>>()?;
+        Ok((reload, watches))
     }
 
     /// Asks without waiting.
     pub fn ask(&self, ask: Ask) {
         if self.asks.send(ask).is_err() {
-            tracing::warn!("nothing to reload: the configuration is the built-in example");
+            tracing::error!("nothing is reloaded: the thread that does it has ended");
         }
     }
 
@@ -108,7 +116,7 @@ impl Reload {
     pub async fn ask_and_wait(&self) -> Result<String, String> {
         let (tell, told) = oneshot::channel();
         self.ask(Ask::Admin(tell));
-        told.await.unwrap_or_else(|_| Err("the configuration is the built-in example".to_owned()))
+        told.await.unwrap_or_else(|_| Err("the thread that reloads has ended".to_owned()))
     }
 }
 
@@ -116,6 +124,8 @@ impl Reloader {
     fn run(mut self, queue: &Receiver<Ask>) {
         while let Ok(ask) = queue.recv() {
             let only_if_changed = matches!(ask, Ask::File);
+            // Keys begin and end at their times, without a reload.
+            self.tell_keys();
             let outcome =
                 self.reload(only_if_changed).map_err(|fault| self.refuse(fault, only_if_changed));
             if let Ask::Admin(tell) = ask {
@@ -127,17 +137,21 @@ impl Reloader {
 
     fn reload(&mut self, only_if_changed: bool) -> Result<String, String> {
         let started = Instant::now();
-        let config = match Config::load(&self.file) {
-            Ok(config) => config,
-            Err(diagnostics) => return Err(diagnostics.render(false)),
+        let read = match &self.file {
+            Some(file) => Config::load(file),
+            None => Config::embedded(),
         };
+        let config = read.map_err(|diagnostics| diagnostics.render(false))?;
         let serving = self.world.load_full();
         let now = UnixTime::of(telemetry::clock());
         if let Err(diagnostics) = selftest::check(&config, now) {
             return Err(diagnostics.render(false));
         }
-        if only_if_changed && config.hash == serving.config.hash {
-            // A change that was undone: what was refused before is no longer in the file.
+        if only_if_changed
+            && config.hash == serving.config.hash
+            && same_keys(&config, &serving, now)?
+        {
+            // A change that was undone: what was refused before is no longer there.
             self.settle(&config.hash);
             return Ok(config.hash);
         }
@@ -162,6 +176,7 @@ impl Reloader {
             tracing::warn!(event = "configuration_warnings", "\n{warnings}");
         }
         self.world.store(Arc::new(snapshot));
+        self.tell_keys();
         self.users = users;
         self._before = Some(serving);
         let since = UnixTime::of(telemetry::clock());
@@ -195,6 +210,16 @@ impl Reloader {
         diagnostics
     }
 
+    /// Says once what the keys do from now on.
+    fn tell_keys(&mut self) {
+        let now = Keys::of(&self.world.load().ring, UnixTime::of(telemetry::clock()));
+        if now != self.keys {
+            let (signer, verify) = (&now.signer, &now.verify);
+            tracing::info!(event = "keys_changed", signer, verify, "the keys changed");
+            self.keys = now;
+        }
+    }
+
     fn settle(&self, hash: &str) {
         let status = self.status.load_full();
         if status.refused.is_some() {
@@ -202,5 +227,29 @@ impl Reloader {
             self.world.load().metrics.reloaded(true);
             self.status.store(Arc::new(Status { refused: None, ..Status::clone(&status) }));
         }
+    }
+}
+
+/// Whether the key folder says what serves. Keys that the file names are read again only when somebody asks.
+fn same_keys(config: &Config, serving: &Snapshot, now: UnixTime) -> Result<bool, String> {
+    if !config.keys.is_empty() {
+        return Ok(true);
+    }
+    let ring = build::key_ring(config, now).map_err(|StartFault(fault)| fault)?;
+    Ok(ring.fingerprint() == serving.ring.fingerprint())
+}
+
+/// What the keys do at a moment, by their ids.
+#[derive(PartialEq, Eq)]
+struct Keys {
+    signer: String,
+    verify: String,
+}
+
+impl Keys {
+    fn of(ring: &KeyRing, now: UnixTime) -> Keys {
+        let signer = ring.signer(now).map_or("-", |key| key.id()).to_owned();
+        let verify: Vec<&str> = ring.living(now).map(|key| key.id()).collect();
+        Keys { signer, verify: verify.join(" ") }
     }
 }

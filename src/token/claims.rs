@@ -130,7 +130,8 @@ impl Claims {
 /// The largest time we take: the year 9999. Above it arithmetic would be the attacker's.
 const TIME_MAX: f64 = 253_402_300_800.0;
 
-fn numeric_date(value: &Value) -> Option<UnixTime> {
+/// A NumericDate (RFC 7519 §2), rounded down to seconds; `None` for what is no time from 1970 to 9999.
+pub fn numeric_date(value: &Value) -> Option<UnixTime> {
     let seconds = value.as_f64()?;
     (0.0..TIME_MAX).contains(&seconds).then_some(UnixTime(seconds as u64))
 }

@@ -51,7 +51,7 @@ impl std::fmt::Debug for Minted {
 pub struct NoSigner;
 
 impl Mint<'_> {
-    /// Signs with the ring's signer.
+    /// Signs with the key that signs at `now`.
     ///
     /// # Errors
     /// [`NoSigner`] when every key can only verify.
@@ -61,7 +61,7 @@ impl Mint<'_> {
         rules: &TokenRules,
         now: UnixTime,
     ) -> Result<Minted, NoSigner> {
-        self.sign_with(ring.signer().ok_or(NoSigner)?, rules, now)
+        self.sign_with(ring.signer(now).ok_or(NoSigner)?, rules, now)
     }
 
     /// Signs with this key.

@@ -43,6 +43,15 @@ impl UnixTime {
     }
 }
 
+/// As RFC 3339 writes it in UTC: `2026-11-23T16:04:25Z`. The far end of time is shown as the year 9999.
+impl fmt::Display for UnixTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const LAST_SHOWN: u64 = 253_402_300_799;
+        let moment = UNIX_EPOCH + Duration::from_secs(self.0.min(LAST_SHOWN));
+        write!(f, "{}", humantime::format_rfc3339_seconds(moment))
+    }
+}
+
 /// Text or bytes that must never print: a password, a key, a token. Wiped when dropped.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<Vec<u8>>);

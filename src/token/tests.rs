@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 
-use super::keys::{Algorithm, Key, KeyMaterial, KeyRing, KeySpec};
+use super::keys::{Algorithm, Key, KeyMaterial, KeyRing, KeySpec, Life};
 use super::mint::Mint;
 use super::verify::{TOKEN_BYTES_MAX, TokenRules, read};
 use super::{Secret, Standing, TokenFault, TokenKind, UnixTime, jwks};
@@ -324,11 +324,48 @@ fn weak_and_wrong_keys_are_refused_when_loaded() {
 
 #[test]
 fn the_jwk_set_holds_public_halves_only() {
-    let text = jwks::document(&KeyRing::new(vec![hs256("h", SECRET), es256("e")]));
+    let text = jwks::document(&KeyRing::new(vec![hs256("h", SECRET), es256("e")]), NOW);
     let set: Value = serde_json::from_str(&text).expect("JSON");
     let keys = set["keys"].as_array().expect("a list");
     assert_eq!(keys.len(), 1);
     assert_eq!(keys[0]["kid"], "e");
     assert_eq!(keys[0]["use"], "sig");
     assert!(keys[0].get("d").is_none() && keys[0].get("k").is_none(), "{text}");
+}
+
+#[test]
+fn a_key_that_has_ended_verifies_and_signs_nothing() {
+    let life = |signs_from, retires_at| Life { signs_from: Some(signs_from), retires_at };
+    const MINUTE: Duration = Duration::from_secs(60);
+    const HOUR: Duration = Duration::from_secs(3600);
+    let end = NOW.plus(HOUR);
+    let old = hs256("old", &[7; 32]).living(life(UnixTime(0), Some(end)));
+    let ring = KeyRing::new(vec![old, hs256("new", SECRET).living(life(NOW.plus(MINUTE), None))]);
+    let signer = |now| ring.signer(now).map(Key::id);
+    assert_eq!((signer(NOW), signer(NOW.plus(MINUTE))), (Some("old"), Some("new")));
+    let none = Map::new();
+    let mint = Mint {
+        subject: "ada",
+        kind: TokenKind::Access,
+        fresh: true,
+        auth_time: None,
+        session: None,
+        claims: &none,
+        ttl: 10 * HOUR,
+    };
+    let token = mint.sign(&ring, &rules(), NOW).unwrap().token;
+    // Remembered while the key lived, as the threads' caches do.
+    let signed = read(&token, &ring).unwrap();
+    let good = |now| matches!(signed.standing(&rules(), now), Standing::Access(_));
+    assert!(good(NOW) && good(UnixTime(end.0 - 1)));
+    assert!(matches!(signed.standing(&rules(), end), Standing::Unproven(TokenFault::Invalid)));
+    assert_eq!(signer(end), Some("new"));
+    // Other times make another ring.
+    let same = |end| {
+        let old = hs256("old", &[7; 32]).living(life(UnixTime(0), end));
+        KeyRing::new(vec![old, hs256("new", SECRET).living(life(NOW.plus(MINUTE), None))])
+            .fingerprint()
+            == ring.fingerprint()
+    };
+    assert!(same(Some(end)) && !same(None) && !same(Some(NOW)));
 }

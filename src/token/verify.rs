@@ -5,7 +5,7 @@
 //! 3. `kid` picks the key; without one every key of the token's algorithm is tried. The algorithm is the
 //!    key's, and the token's must equal it (RFC 8725 §3.1). Then the signature.
 //! 4. The payload is parsed by the same rules, and its claims are typed. What comes out, [`SignedClaims`], may be remembered: it never changes.
-//! 5. [`SignedClaims::standing`]: issuer, audience and times, on every request anew.
+//! 5. [`SignedClaims::standing`]: the key's own end, issuer, audience and times, on every request anew.
 //!
 //! `jsonwebtoken` does the cryptography. Its own claim checks differ from ours in nine places (leeway 60 s,
 //! `nbf` off, `exp == now` good, missing `iss` good, unknown `crit` ignored, …), so none of them is used.
@@ -42,6 +42,8 @@ pub enum TokenFault {
     NotYetValid,
     /// The token, its session or its subject was revoked.
     Revoked,
+    /// It came in a cookie, and the page of another site may have sent the request.
+    CrossSite,
 }
 
 /// `[tokens]`: what a token must say to be believed, and how long ours live.
@@ -59,9 +61,20 @@ pub struct TokenRules {
     pub leeway: Duration,
 }
 
+impl TokenRules {
+    /// The longest life of a token that the gateway signs, from its mint to the moment when nobody takes it any more.
+    pub fn longest_life(&self) -> Duration {
+        self.access_ttl.max(self.refresh_ttl) + self.leeway
+    }
+}
+
 /// Claims under a good signature of a key of ours: *what the token says*, never a decision.
 #[derive(Clone, Debug)]
-pub struct SignedClaims(Arc<Claims>);
+pub struct SignedClaims {
+    claims: Arc<Claims>,
+    /// When the key that verified them ends.
+    key_retires_at: Option<UnixTime>,
+}
 
 /// Claims whose signature, issuer, audience and times were good at the `now` of this request.
 #[derive(Clone, Debug)]
@@ -87,9 +100,10 @@ pub enum Standing {
 /// key and claim types.
 pub fn read(token: &str, ring: &KeyRing) -> Result<SignedClaims, TokenFault> {
     // Nothing of a payload is parsed before its signature is good.
-    let (payload, _) = read_raw(token, ring)?;
+    let (payload, key) = read_raw(token, ring)?;
     let all = json::object(&payload).map_err(|_| TokenFault::Malformed)?;
-    Ok(SignedClaims(Arc::new(Claims::from_json(all)?)))
+    let key_retires_at = key.life().retires_at;
+    Ok(SignedClaims { claims: Arc::new(Claims::from_json(all)?), key_retires_at })
 }
 
 /// The payload under a good signature, whatever it is, and the key that checked it: steps 1 to 3.
@@ -137,13 +151,16 @@ impl<'t> Parts<'t> {
 impl SignedClaims {
     /// What the token says.
     pub fn claims(&self) -> &Claims {
-        &self.0
+        &self.claims
     }
 
-    /// Judges issuer, audience and times at `now`: step 5.
+    /// Judges issuer, audience and times at `now`: step 5. What a key said that has ended since is nobody's word.
     pub fn standing(&self, rules: &TokenRules, now: UnixTime) -> Standing {
-        match good_now(&self.0, rules, now) {
-            Ok(()) => Standing::of(VerifiedToken(Arc::clone(&self.0))),
+        if self.key_retires_at.is_some_and(|end| end <= now) {
+            return Standing::Unproven(TokenFault::Invalid);
+        }
+        match good_now(&self.claims, rules, now) {
+            Ok(()) => Standing::of(VerifiedToken(Arc::clone(&self.claims))),
             Err(fault) => Standing::Unproven(fault),
         }
     }

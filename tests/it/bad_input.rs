@@ -5,21 +5,10 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::harness::{Gateway, Output, Setup, Upstream};
+use crate::harness::{Gateway, Output, Setup, Upstream, says};
 
 const OPEN: &str = "[routes]\n\"/**\" = \"public\"\n";
 const WHOAMI: &str = "upstream = \"builtin:whoami\"\n[routes]\n\"/**\" = \"public\"\n";
-
-/// What `run` says when it refuses to start: status 1, everything on standard error, each part in it.
-#[track_caller]
-fn says(output: &Output, parts: &[&str]) {
-    assert_eq!(output.code, Some(1), "{output:?}");
-    assert!(output.stdout.is_empty(), "{}", output.stdout);
-    for part in parts {
-        assert!(output.stderr.contains(part), "no {part:?} in:\n{}", output.stderr);
-    }
-    assert!(!output.stderr.contains("panicked"), "{}", output.stderr);
-}
 
 #[test]
 fn broken_toml_is_shown_where_it_breaks() {

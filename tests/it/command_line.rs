@@ -287,7 +287,7 @@ fn token_inspect_shows_what_a_token_says_and_whether_it_is_good() {
 fn help_names_every_verb_and_an_unknown_one_is_told_apart() {
     let setup = setup("");
     let help = setup.cli(&["--help"], "").succeeded().stdout;
-    for verb in ["run", "check", "explain", "diff", "suggest", "user", "token"] {
+    for verb in ["run", "check", "explain", "diff", "suggest", "user", "key", "token"] {
         assert!(help.contains(verb), "{verb}: {help}");
         let own = setup.cli(&[verb, "--help"], "").succeeded().stdout;
         assert!(own.contains("Usage:") && own.len() > 100, "{own}");

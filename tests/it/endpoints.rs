@@ -191,3 +191,15 @@ fn endpoints_move_with_at_and_vanish_with_enabled_false() {
     off.client().post("/auth/login").json(&body).send().refused(404, "no-route");
     off.client().get("/public").send().expect(200);
 }
+
+#[test]
+fn a_minted_token_without_a_session_dies_alone() {
+    let upstream = Upstream::echo();
+    let gateway = started(&upstream, SHUT);
+    let (one, two) = (gateway.mint(&["--sub", "ada"]), gateway.mint(&["--sub", "ada"]));
+    gateway.client().post("/auth/logout").bearer(&one).send().expect(204);
+    assert_eq!(
+        (status(gateway.client(), "/x", &one), status(gateway.client(), "/x", &two)),
+        (401, 200)
+    );
+}

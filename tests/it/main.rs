@@ -35,8 +35,6 @@ mod policies;
 
 /// One canonical path, judged and forwarded.
 mod paths;
-/// Heads that are too long or too slow.
-mod smuggling;
 
 /// What broke other gateways, and what must hold when the input is hostile.
 mod attacks;
@@ -45,13 +43,15 @@ mod attacks;
 mod forwarded;
 /// Keys as other programs write them.
 mod keys;
+/// Where a token may be.
+mod locations;
 /// What is minted, and with which keys.
 mod minting;
+/// The key folder, and keys that follow one another.
+mod rotation;
 
 /// Login, refresh, reauth, logout, me, public keys.
 mod endpoints;
-/// Tokens without a session.
-mod sessions;
 /// `users.toml` and `freshgate user`.
 mod users;
 
@@ -72,6 +72,8 @@ mod visibility;
 
 /// Bad input gets a clear error and loses nothing.
 mod bad_input;
+/// What is said of a token.
+mod inspecting;
 /// What the README shows is true.
 mod readme;
 /// Report mode, and what the log and the counters say of it.

@@ -9,6 +9,7 @@ use crate::policy::Requirement;
 use crate::policy::pattern::{Pattern, Segment};
 use crate::policy::route::{Action, Forward, Rewrite, RewritePart, RewriteSegment, Route};
 use crate::policy::rules::Wanted;
+use crate::token::extract::Accept;
 
 /// Whether two routes of two configurations do the same with a request that both match.
 pub fn same((a, old): (&Config, &Route), (b, new): (&Config, &Route)) -> bool {
@@ -26,8 +27,14 @@ pub fn same((a, old): (&Config, &Route), (b, new): (&Config, &Route)) -> bool {
     action
         && old.requirement == new.requirement
         && old.claims == new.claims
+        && accepts(a, old) == accepts(b, new)
         && old.preflight == new.preflight
         && old.report == new.report
+}
+
+/// Where a route looks for tokens, if it says so itself: what `[tokens]` says is a setting, and told once.
+fn accepts(config: &Config, route: &Route) -> Option<Accept> {
+    route.accept.filter(|own| *own != config.locations.accept)
 }
 
 /// What must be proved: `fresh-required max_age 5m roles=admin|editor`; `no route` where there is none.
@@ -81,6 +88,7 @@ pub fn rest(config: &Config, route: &Route) -> Vec<(&'static str, String)> {
     vec![
         ("upstream", config.upstreams[plan.upstream].name.to_string()),
         (PREFLIGHT, on(route.preflight)),
+        ("accept", accepts(config, route).map_or("as [tokens]".to_owned(), |one| one.to_string())),
         ("rewrite", or_none(plan.rewrite.as_ref().map(|one| rewritten(&route.pattern, one)))),
         ("timeout", or_none(plan.timeout.map(span))),
         ("body_max", or_none(plan.body_max.map(|bytes| format!("{bytes} B")))),

@@ -11,6 +11,7 @@ use crate::policy::path::{CanonicalPath, PathRules};
 use crate::policy::route::Route;
 use crate::policy::weaker::Passing;
 use crate::policy::witness::{self, Place, TooMany};
+use crate::token::extract::Location;
 
 /// One way in which requests are treated differently, with one of them.
 pub struct RouteChange {
@@ -93,13 +94,14 @@ impl Found<'_> {
         {
             return;
         }
-        let passing = [before, after].map(|route| Passing::of(route, path, preflight));
+        let (gains, loses) = self.passing(before, after, path, preflight);
+        let reached = Passing::of(after, path, preflight) != Passing::default();
         let others = self.others(before, after, preflight);
         let gives_token =
             others.iter().any(|(name, [_, now])| *name == effect::FORWARD_TOKEN && now == "on");
-        let verdict = match (passing[1].beyond(&passing[0]), passing[0].beyond(&passing[1])) {
+        let verdict = match (gains, loses) {
             (true, _) => Verdict::Weaker,
-            (false, _) if gives_token && passing[1] != Passing::default() => Verdict::Weaker,
+            (false, _) if gives_token && reached => Verdict::Weaker,
             (false, true) => Verdict::Stricter,
             (false, false) if others.is_empty() => return,
             (false, false) => Verdict::Changed,
@@ -127,6 +129,27 @@ impl Found<'_> {
             sides: [effect::json(self.old, before), effect::json(self.new, after)],
             order: (right.unwrap_or(usize::MAX), left.unwrap_or(usize::MAX)),
         });
+    }
+
+    /// Whether somebody passes who did not, and the reverse, with a token in any one place.
+    fn passing(
+        &self,
+        before: Option<&Route>,
+        after: Option<&Route>,
+        path: &CanonicalPath<'_>,
+        preflight: bool,
+    ) -> (bool, bool) {
+        let at = |location, config: &Config, route: Option<&Route>| {
+            let passing = Passing::of(route, path, preflight);
+            let seen = route.is_none_or(|one| one.accepts(&config.locations).holds(location));
+            if seen { passing } else { passing.unseen() }
+        };
+        let places = [Location::Header, Location::Cookie, Location::Query];
+        let each = places.map(|place| {
+            let (was, now) = (at(place, self.old, before), at(place, self.new, after));
+            (now.beyond(&was), was.beyond(&now))
+        });
+        (each.iter().any(|one| one.0), each.iter().any(|one| one.1))
     }
 
     /// What differs besides the proof, where both sides have a route that anybody can pass.

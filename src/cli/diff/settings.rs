@@ -11,6 +11,7 @@ use super::effect::span;
 use super::{Side, Verdict};
 use crate::config::{Config, HostRule, KeyOutline, Target, Upstream};
 use crate::policy::path::PathRules;
+use crate::token::extract::Locations;
 
 /// One setting that is different.
 #[derive(Debug)]
@@ -44,6 +45,7 @@ pub fn compare(old: &Side, new: &Side) -> Vec<SettingChange> {
         }
     };
     tokens(&old.config, &new.config, &mut say);
+    locations(&old.config.locations, &new.config.locations, &mut say);
     keys(&old.keys, &new.keys, &mut say);
     paths(&old.config.paths, &new.config.paths, &mut say);
     proxies(&old.config.trusted_proxies, &new.config.trusted_proxies, &mut say);
@@ -81,6 +83,24 @@ fn tokens(old: &Config, new: &Config, say: Say<'_>) {
     ];
     for (name, was, now) in spans {
         say(name, span(was), span(now), longer(&was, &now));
+    }
+}
+
+/// A place more is a way in more. A place less is refused from now on, but what stands there reaches backends: which
+/// of the two matters, nobody knows here.
+fn locations(was: &Locations, now: &Locations, say: Say<'_>) {
+    let more = now.accept.iter().any(|one| !was.accept.holds(one));
+    let verdict = if more { Verdict::Weaker } else { Verdict::Changed };
+    say("[tokens] accept", was.accept.to_string(), now.accept.to_string(), verdict);
+    for (name, was, now) in [
+        ("header", was.header.as_str(), now.header.as_str()),
+        ("scheme", &was.scheme, &now.scheme),
+        ("cookie", &was.cookie, &now.cookie),
+        ("refresh_cookie", &was.refresh_cookie, &now.refresh_cookie),
+        ("query", &was.query, &now.query),
+    ] {
+        let text = |one: &str| if one.is_empty() { NONE.to_owned() } else { one.to_owned() };
+        say(&format!("[tokens] {name}"), text(was), text(now), Verdict::Changed);
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::gateway::judge::{Asked, View, judge};
+use crate::token::extract::{Cookies, Location, Locations, Presented};
 use crate::token::{Claims, Standing, TokenFault, UnixTime};
 
 const NOW: UnixTime = UnixTime(1_900_000_000);
@@ -185,6 +186,43 @@ fn what_is_not_the_policy_is_compared_too() {
 }
 
 #[test]
+fn a_place_more_for_tokens_is_weaker_and_another_order_is_a_change() {
+    let with = |list: &str| {
+        format!("\"/a\" = {{ policy = \"access-required\", accept = {list} }}\n\"/p\" = \"public\"")
+    };
+    let plain = "\"/a\" = \"access-required\"\n\"/p\" = \"public\"";
+    let none = "no request changes its decision";
+    check(plain, &with("[\"header\"]"), none);
+    check(
+        plain,
+        &with("[\"header\", \"cookie\"]"),
+        "/a GET /a accept as [tokens] → header cookie WEAKER\n1 weaker, 0 stricter, 0 changed",
+    );
+    check(
+        &with("[\"header\", \"cookie\"]"),
+        &with("[\"cookie\", \"header\"]"),
+        "/a GET /a accept header cookie → cookie header changed\n0 weaker, 0 stricter, 1 changed",
+    );
+    check(
+        &with("[\"header\", \"cookie\"]"),
+        plain,
+        "/a GET /a accept header cookie → as [tokens] stricter\n0 weaker, 1 stricter, 0 changed",
+    );
+    // What `[tokens]` says is told once, and not for each route.
+    check(
+        plain,
+        &format!("{plain}\n[tokens]\naccept = [\"header\", \"cookie\"]\ncookie = \"t\""),
+        "[tokens] accept header → header cookie WEAKER\n[tokens] cookie access_token → t changed\n\
+         1 weaker, 0 stricter, 1 changed",
+    );
+    check(
+        &format!("{plain}\n[tokens]\naccept = [\"header\", \"cookie\"]"),
+        plain,
+        "[tokens] accept header cookie → header changed\n0 weaker, 0 stricter, 1 changed",
+    );
+}
+
+#[test]
 fn report_mode_is_weaker_than_any_policy_but_public() {
     let policies = ["optional", "access-required", "fresh-required", "refresh-only", "deny"];
     for policy in policies {
@@ -311,10 +349,31 @@ fn standing(caller: &Option<Value>) -> Standing {
     }
 }
 
-/// Whether the real thing lets this request pass, and with a token for the backend.
+/// Whether the real thing lets this request pass.
 fn passes(side: &Side, asked: &Asked<'_, '_>, caller: &Option<Value>) -> bool {
-    let view = View { routes: &side.config.routes, paths: &side.config.paths };
-    judge(view, asked, |_| standing(caller), NOW).decision.is_ok()
+    let prove = |presented: Presented<'_>| match presented.token() {
+        Ok(_) => standing(caller),
+        Err(standing) => standing,
+    };
+    judge(View::of(&side.config), asked, prove, NOW).decision.is_ok()
+}
+
+/// These fields with a token in each place, and with none.
+fn presented(headers: &HeaderMap) -> Vec<(HeaderMap, Option<String>)> {
+    let places = [None, Some(Location::Header), Some(Location::Cookie), Some(Location::Query)];
+    let with = |place| {
+        let (mut headers, mut query) = (headers.clone(), None);
+        if let Some(place) = place {
+            let names = Locations::default();
+            names.place((place, Cookies::Access), "t", &mut headers, &mut query);
+            if place == Location::Cookie {
+                // Of a refresh-only route the other cookie is read.
+                names.place((place, Cookies::Refresh), "t", &mut headers, &mut query);
+            }
+        }
+        (headers, query)
+    };
+    places.into_iter().map(with).collect()
 }
 
 fn preflight_headers() -> HeaderMap {
@@ -324,7 +383,10 @@ fn preflight_headers() -> HeaderMap {
     headers
 }
 
-const POLICIES: [&str; 13] = [
+const POLICIES: [&str; 16] = [
+    "policy = \"access-required\", accept = [\"cookie\"]",
+    "policy = \"optional\", accept = [\"query\", \"header\"]",
+    "policy = \"refresh-only\", accept = [\"cookie\", \"header\"]",
     "policy = \"access-required\", mode = \"report\"",
     "policy = \"deny\", mode = \"report\", preflight = true",
     "policy = \"fresh-required\", mode = \"report\", claims = { roles = \"admin\" }",
@@ -387,17 +449,19 @@ proptest! {
             (prop::sample::select(vec!["GET", "HEAD", "POST", "PUT", "OPTIONS"]),
              prop::sample::select(vec!["", "h.example", "o.example"]),
              prop::collection::vec(prop::sample::select(vec!["a", "b", "x", "c", "x2"]), 0..5),
-             any::<bool>()), 40),
+             any::<bool>()), 16),
     ) {
         let new: Vec<_> = changed.into_iter().chain(old.iter().take(keep).cloned()).collect();
         let (Some(old), Some(new)) = (table(&old), table(&new)) else { return Ok(()) };
         let all = compare(&old, &new).expect("few places");
-        let (plain, preflight) = (HeaderMap::new(), preflight_headers());
+        let (plain, preflight) = (presented(&HeaderMap::new()), presented(&preflight_headers()));
         for (method, host, segments, is_preflight) in &asked {
             let path = format!("/{}", segments.join("/"));
             let headers = if *is_preflight { &preflight } else { &plain };
-            let asked = Asked { method, host, path: &path, headers };
-            for caller in &standings(&path) {
+            let callers = standings(&path);
+            for (caller, (headers, query)) in callers.iter().flat_map(|one| headers.iter().map(move |two| (one, two))) {
+                let query = query.as_deref();
+                let asked = Asked { method, host, path: &path, query, headers };
                 let (before, after) = (passes(&old, &asked, caller), passes(&new, &asked, caller));
                 prop_assert!(before || !after || all.count(Verdict::Weaker) > 0,
                     "{} {}{} {:?} gained\n{}", method, host, path, caller, all.text());
@@ -410,10 +474,16 @@ proptest! {
             let text = |name: &str| example[name].as_str().expect("a text").to_owned();
             let (method, host, path) = (text("method"), text("host"), text("path"));
             let headers = if example["preflight"] == true { &preflight } else { &plain };
-            let asked = Asked { method: &method, host: &host, path: &path, headers };
             let callers = standings(&path);
-            let gains = callers.iter().any(|c| !passes(&old, &asked, c) && passes(&new, &asked, c));
-            let loses = callers.iter().any(|c| passes(&old, &asked, c) && !passes(&new, &asked, c));
+            let fares: Vec<(bool, bool)> = callers.iter().flat_map(|caller| {
+                headers.iter().map(|(headers, query)| {
+                    let query = query.as_deref();
+                    let asked = Asked { method: &method, host: &host, path: &path, query, headers };
+                    (passes(&old, &asked, caller), passes(&new, &asked, caller))
+                }).collect::<Vec<_>>()
+            }).collect();
+            let gains = fares.contains(&(false, true));
+            let loses = fares.contains(&(true, false));
             let wanted = match one.verdict {
                 Verdict::Weaker => gains,
                 Verdict::Stricter => loses && !gains,

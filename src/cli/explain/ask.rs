@@ -9,19 +9,20 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::candidates::{Candidate, candidates};
-use super::show::{self, Answer, Sent};
+use super::show::{self, Answer, Pairs, Sent};
 use crate::cli::Failure;
 use crate::config::Config;
 use crate::gateway::judge::{Asked, Judged, View, judge};
 use crate::policy::path::CanonicalPath;
 use crate::policy::route::{Action, Forward};
 use crate::policy::{Permit, Refusal, host};
+use crate::proxy::credentials::Kept;
 use crate::proxy::headers::{Client, Facts, Firewall, Hops, REQUEST_ID, count_hop};
 use crate::proxy::{self, upstream};
 use crate::server::{build, wire};
 use crate::token::extract::Presented;
 use crate::token::keys::KeyRing;
-use crate::token::{Claims, Standing, TokenFault, UnixTime, VerifiedToken, verify};
+use crate::token::{Claims, Standing, UnixTime, VerifiedToken, verify};
 
 /// A request in words.
 #[derive(Debug, Default, Deserialize)]
@@ -61,6 +62,7 @@ struct Request {
     method: Method,
     uri: Uri,
     path: String,
+    query: Option<String>,
     headers: HeaderMap,
     client: Client,
 }
@@ -68,7 +70,7 @@ struct Request {
 impl World {
     /// Of this configuration.
     pub fn new(config: Config) -> World {
-        World { firewall: Firewall::new(&config.identity), config, ring: OnceCell::new() }
+        World { firewall: Firewall::new(&config), config, ring: OnceCell::new() }
     }
 
     /// Answers one question.
@@ -78,16 +80,21 @@ impl World {
     pub fn answer(&self, question: &Question, now: UnixTime) -> Result<Answer, Failure> {
         let request = self.request(question)?;
         let assumed = question.assumed.as_ref().map(|given| assumed(given, now)).transpose()?;
-        let Request { host, path, headers, .. } = &request;
-        // Keys are read, and made on a first run, only when there is a token to verify.
-        let ring = match headers.contains_key(header::AUTHORIZATION) && assumed.is_none() {
-            true => Some(self.ring()?),
-            false => None,
+        let Request { host, path, query, headers, .. } = &request;
+        let mut failure = None;
+        let prove = |presented: Presented<'_>| {
+            self.prove(assumed, presented, now).unwrap_or_else(|no_keys| {
+                failure = Some(no_keys);
+                Standing::Anonymous
+            })
         };
-        let prove = |presented: Presented<'_>| self.prove(assumed, presented, ring, now);
-        let asked = Asked { method: &question.method, host, path, headers };
-        let view = View { routes: &self.config.routes, paths: &self.config.paths };
+        let asked =
+            Asked { method: &question.method, host, path, query: query.as_deref(), headers };
+        let view = View::of(&self.config);
         let judged = judge(view, &asked, prove, now);
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
         let (tried, others) = match &judged.path {
             Ok(path) => candidates(view.routes, &asked, path, judged.route.as_deref()),
             Err(_) => (Vec::new(), 0),
@@ -149,10 +156,13 @@ impl World {
         request: &Request,
     ) -> Result<Option<Sent>, (Refusal, Option<String>)> {
         let Action::Forward(plan) = &permit.route().action else { return Ok(None) };
-        let target = proxy::backend_uri(permit, plan, path, &request.uri, &self.config.paths)
+        let (rules, credentials) = (&self.config.paths, &self.firewall.credentials);
+        let target = proxy::backend_uri(permit, plan, path, &request.uri, rules, credentials)
             .map_err(|error| (error.refusal(), Some(error.to_string())))?;
         let mut headers = request.headers.clone();
-        self.toward_backend(&mut headers, permit, plan, &request.client);
+        let query = request.query.as_deref();
+        let kept = credentials.kept(permit, plan, &headers, query);
+        self.toward_backend(&mut headers, (permit, kept), plan, &request.client);
         match count_hop(&request.method, &mut headers) {
             Hops::On => {}
             Hops::End => return Ok(None),
@@ -172,7 +182,7 @@ impl World {
     fn toward_backend(
         &self,
         headers: &mut HeaderMap,
-        permit: &Permit,
+        (permit, kept): (&Permit, Kept),
         plan: &Forward,
         client: &Client,
     ) {
@@ -182,7 +192,7 @@ impl World {
             client,
             host: &upstream.host,
             authority: &upstream::authority(&upstream.target),
-            forward_token: plan.forward_token,
+            kept,
         };
         self.firewall.toward_backend(headers, &facts);
         // It is another one for each request.
@@ -193,26 +203,24 @@ impl World {
         &self,
         assumed: Option<Claims>,
         presented: Presented<'_>,
-        ring: Option<&KeyRing>,
         now: UnixTime,
-    ) -> Standing {
-        match (assumed, presented.token(), ring) {
-            (Some(claims), ..) => Standing::assumed(claims),
-            (None, Err(standing), _) => standing,
-            (None, Ok(token), Some(ring)) => match verify::read(token, ring) {
+    ) -> Result<Standing, Failure> {
+        match (assumed, presented.token()) {
+            (Some(claims), Ok(_) | Err(Standing::Anonymous)) => Ok(Standing::assumed(claims)),
+            (_, Err(standing)) => Ok(standing),
+            // Keys are read, and made on a first run, only when there is a token to verify.
+            (None, Ok(token)) => Ok(match verify::read(token, self.ring(now)?) {
                 Ok(signed) => signed.standing(&self.config.tokens, now),
                 Err(fault) => Standing::Unproven(fault),
-            },
-            // The ring is there whenever a token is.
-            (None, Ok(_), None) => Standing::Unproven(TokenFault::Malformed),
+            }),
         }
     }
 
-    fn ring(&self) -> Result<&KeyRing, Failure> {
+    fn ring(&self, now: UnixTime) -> Result<&KeyRing, Failure> {
         if let Some(ring) = self.ring.get() {
             return Ok(ring);
         }
-        let ring = build::key_ring(&self.config)?;
+        let ring = build::key_ring(&self.config, now)?;
         Ok(self.ring.get_or_init(|| ring))
     }
 
@@ -224,15 +232,6 @@ impl World {
             let value = HeaderValue::try_from(value.as_str())
                 .map_err(|_| Failure::Words(format!("`{name}` has a value that cannot be sent")))?;
             headers.append(name, value);
-        }
-        if let Some(token) = &question.token {
-            let value = HeaderValue::try_from(format!("Bearer {token}"))
-                .map_err(|_| Failure::Words("the token cannot be a header field".to_owned()))?;
-            headers.append(header::AUTHORIZATION, value);
-        }
-        if question.assumed.is_some() && !headers.contains_key(header::AUTHORIZATION) {
-            // Stands for the token, so that it is seen where the route forwards it.
-            headers.insert(header::AUTHORIZATION, HeaderValue::from_static("Bearer assumed"));
         }
         if wire::check_method(question.method.as_bytes()).is_err() {
             return Err(Failure::Words(format!(
@@ -267,11 +266,12 @@ impl World {
             Ok(uri) if target.starts_with('/') && !target.contains('#') => uri,
             _ => {
                 return Err(Failure::Words(format!(
-                    "`{target}` is refused as a target: 400 bad-target; write a path such as /account/"
+                    "`{}` is refused as a target: 400 bad-target; write a path such as /account/",
+                    // What stands behind it may be a token.
+                    target.split('?').next().unwrap_or(target)
                 )));
             }
         };
-        let path = target.split('?').next().unwrap_or(target).to_owned();
         let address = match question.from.as_deref().map(str::parse::<IpAddr>) {
             None => IpAddr::V4(Ipv4Addr::LOCALHOST),
             Some(Ok(address)) => address,
@@ -280,7 +280,37 @@ impl World {
         let trusted = self.config.trusts(address);
         let request_id = HeaderValue::from_static("-");
         let client = Client { address, origin: address, trusted, request_id };
-        Ok(Request { host, method, uri, path, headers, client })
+        let (path, query) = match target.split_once('?') {
+            Some((path, query)) => (path.to_owned(), Some(query.to_owned())),
+            None => (target.to_owned(), None),
+        };
+        let mut request = Request { host, method, uri, path, query, headers, client };
+        self.present(question, &mut request)?;
+        Ok(request)
+    }
+
+    /// Puts the token where the route that wins looks first; one that is assumed too, so that it is seen where the
+    /// route forwards it.
+    fn present(&self, question: &Question, request: &mut Request) -> Result<(), Failure> {
+        let token = match (&question.token, &question.assumed) {
+            (Some(token), _) => token.as_str(),
+            (None, Some(_)) if !request.headers.contains_key(&self.config.locations.header) => {
+                "assumed"
+            }
+            (None, _) => return Ok(()),
+        };
+        if HeaderValue::try_from(token).is_err() || token.contains(['&', ';', '#']) {
+            return Err(Failure::Words("no request can carry this token".to_owned()));
+        }
+        let Request { host, path, query, headers, uri, .. } = request;
+        let asked = (&*question.method, &**host, &**path);
+        View::of(&self.config).present(asked, token, headers, query);
+        if let Some(query) = query {
+            *uri = format!("{path}?{query}")
+                .parse()
+                .map_err(|_| Failure::Words("no request can carry this token".to_owned()))?;
+        }
+        Ok(())
     }
 }
 
@@ -307,21 +337,4 @@ fn assumed(given: &Map<String, Value>, now: UnixTime) -> Result<Claims, Failure>
     all.extend(given.clone());
     Claims::from_json(all)
         .map_err(|_| Failure::Words("--as: a claim has the wrong type".to_owned()))
-}
-
-/// Every field with its name, also those that repeat one.
-trait Pairs {
-    fn into_iter_pairs(self) -> impl Iterator<Item = (HeaderName, HeaderValue)>;
-}
-
-impl Pairs for HeaderMap {
-    fn into_iter_pairs(self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
-        let mut last = None;
-        self.into_iter().filter_map(move |(name, value)| {
-            if name.is_some() {
-                last = name;
-            }
-            Some((last.clone()?, value))
-        })
-    }
 }

@@ -36,7 +36,7 @@ pub struct Explain {
     /// From this address; matters where `trusted_proxies` are listed.
     #[arg(long, value_name = "ADDRESS")]
     from: Option<String>,
-    /// With this token.
+    /// With this token, in the place where the route looks first.
     #[arg(long, conflicts_with = "as_claims")]
     token: Option<String>,
     /// With a token that says this; what is missing is filled in: '{"sub":"a","fresh":false}'.

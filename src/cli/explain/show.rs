@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde_json::{Value, json};
 
 use super::candidates::Candidate;
@@ -195,4 +195,22 @@ fn shown(name: &HeaderName, value: &HeaderValue) -> String {
         return "(as sent)".to_owned();
     }
     String::from_utf8_lossy(value.as_bytes()).into_owned()
+}
+
+/// Every field with its name, also those that repeat one.
+pub trait Pairs {
+    /// In the order of the names.
+    fn into_iter_pairs(self) -> impl Iterator<Item = (HeaderName, HeaderValue)>;
+}
+
+impl Pairs for HeaderMap {
+    fn into_iter_pairs(self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+        let mut last = None;
+        self.into_iter().filter_map(move |(name, value)| {
+            if name.is_some() {
+                last = name;
+            }
+            Some((last.clone()?, value))
+        })
+    }
 }

@@ -1,35 +1,36 @@
 //! `freshgate token mint | inspect | verify`: tokens by hand, with the keys of the configuration or of a JWK file.
 
+mod anatomy;
+mod inspect;
 mod verify;
 
 use std::io::Read;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Map, Value};
 
+pub use self::inspect::InspectArgs;
 pub use self::verify::VerifyArgs;
 use super::{ConfigArg, Failure};
 use crate::config::Config;
-use crate::server::build;
+use crate::policy::Requirement;
+use crate::server::{banner, build};
 use crate::telemetry;
-use crate::token::keys::KeyRing;
+use crate::token::keys::{KeyRing, KeyState};
 use crate::token::mint::Mint;
-use crate::token::verify::{TOKEN_BYTES_MAX, read};
-use crate::token::{Claims, RESERVED_CLAIMS, Standing, TokenKind, UnixTime, json};
+use crate::token::verify::TOKEN_BYTES_MAX;
+use crate::token::{RESERVED_CLAIMS, TokenKind, UnixTime, json};
 
 /// What to do with a token.
 #[derive(Debug, Subcommand)]
 pub enum TokenCommand {
     /// Mint a token and print it. It belongs to no session: logging it out revokes this one token.
     Mint(MintArgs),
-    /// Say what a token says and whether it is good now. Reads it from standard input, or as an argument.
-    Inspect {
-        /// The token; `-` or nothing reads it from standard input.
-        token: Option<String>,
-    },
+    /// Say what a token says, which key verifies it, and which policies it would pass. Reads it from standard input, or
+    /// as an argument.
+    Inspect(InspectArgs),
     /// Check a token and say nothing but good or bad: the exit status is 0 for good ones. Reads it as `inspect` does.
     Verify(VerifyArgs),
 }
@@ -58,6 +59,16 @@ pub struct MintArgs {
     /// The id of the key that signs; default: the first that can.
     #[arg(long, value_name = "ID")]
     key: Option<String>,
+    /// Print a command line for this tool instead of the token alone.
+    #[arg(long = "for", value_name = "TOOL")]
+    tool: Option<Tool>,
+}
+
+/// A tool that takes a token.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Tool {
+    /// The load generator: https://github.com/hatoo/oha
+    Oha,
 }
 
 /// Runs a token verb.
@@ -71,13 +82,17 @@ pub fn run(command: TokenCommand, config: &ConfigArg) -> Result<(), Failure> {
         other => other,
     };
     let config = config.load()?;
-    let ring = build::key_ring(&config)?;
+    let ring = build::key_ring(&config, now)?;
     match command {
         TokenCommand::Verify(_) => {}
-        TokenCommand::Mint(args) => println!("{}", args.mint(&config, &ring, now)?),
-        TokenCommand::Inspect { token } => {
-            print!("{}", inspect(&given(token)?, &config, &ring, now)?)
+        TokenCommand::Mint(args) => {
+            let token = args.mint(&config, &ring, now)?;
+            match args.tool {
+                None => println!("{token}"),
+                Some(Tool::Oha) => println!("{}", args.oha(&config, &token)?),
+            }
         }
+        TokenCommand::Inspect(args) => return args.run(&config, &ring, now),
     }
     Ok(())
 }
@@ -110,6 +125,9 @@ impl MintArgs {
                     let known: Vec<&str> = ring.keys().iter().map(|key| key.id()).collect();
                     Failure::Words(format!("no key `{id}`; there are: {}", known.join(", ")))
                 })?;
+                if let KeyState::Retired(end) = ring.state(key, now) {
+                    return Err(Failure::Words(format!("the key `{id}` has ended: {end}")));
+                }
                 mint.sign_with(key, &config.tokens, now)?
             }
         };
@@ -119,6 +137,36 @@ impl MintArgs {
             )));
         }
         Ok(minted.token)
+    }
+
+    /// A command line that meets a protected path of this configuration with the token.
+    fn oha(&self, config: &Config, token: &str) -> Result<String, Failure> {
+        let wanted = if self.refresh { Requirement::Refresh } else { Requirement::Access };
+        let login = config.login.as_ref();
+        let (method, path) = match (banner::example(config, |one| one == wanted), login) {
+            (Some(path), _) => ("", path),
+            (None, Some(login)) if self.refresh => ("-m POST ", format!("{}/refresh", login.at)),
+            (None, Some(login)) => ("", format!("{}/me", login.at)),
+            (None, None) => {
+                let wanted = wanted.name();
+                return Err(Failure::Words(format!(
+                    "no route of this configuration is `{wanted}`"
+                )));
+            }
+        };
+        let mut listen = config.listen;
+        if listen.port() == 0 {
+            return Err(Failure::Words(
+                "`listen` has port 0: the running gateway alone knows which it got".to_owned(),
+            ));
+        }
+        if listen.ip().is_unspecified() {
+            listen.set_ip(match listen.ip() {
+                IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        Ok(format!("oha {method}-H 'Authorization: Bearer {token}' 'http://{listen}{path}'"))
     }
 
     fn claims(&self) -> Result<Map<String, Value>, Failure> {
@@ -148,51 +196,4 @@ fn given(token: Option<String>) -> Result<String, Failure> {
         }
     };
     Ok(text.trim().trim_start_matches("Bearer ").to_owned())
-}
-
-/// Header and claims as they stand, then our verdict.
-fn inspect(token: &str, config: &Config, ring: &KeyRing, now: UnixTime) -> Result<String, Failure> {
-    let part = |index: usize| {
-        let text = token.split('.').nth(index)?;
-        json::object(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()
-    };
-    let (Some(header), Some(payload)) = (part(0), part(1)) else {
-        return Err(Failure::Words(
-            "not a token: it has no three base64url parts holding JSON".to_owned(),
-        ));
-    };
-    let mut text = format!(
-        "header  {}\nclaims  {}\n",
-        serde_json::to_string_pretty(&header)?,
-        serde_json::to_string_pretty(&payload)?
-    );
-    if let Ok(claims) = Claims::from_json(payload) {
-        text.push_str(&times(&claims, now));
-    }
-    let verdict = match read(token, ring).map(|signed| signed.standing(&config.tokens, now)) {
-        Err(fault) | Ok(Standing::Unproven(fault)) => {
-            format!("refused: {}", crate::policy::Refusal::from(fault).code())
-        }
-        Ok(Standing::Refresh(_)) => "good refresh token".to_owned(),
-        Ok(Standing::Access(token)) if token.claims().is_fresh(now) => "good, fresh".to_owned(),
-        Ok(_) => "good, stale".to_owned(),
-    };
-    text.push_str(&format!(
-        "verdict {verdict} (revocation is known to the running gateway only)\n"
-    ));
-    Ok(text)
-}
-
-fn times(claims: &Claims, now: UnixTime) -> String {
-    let phrase = |name: &str, moment: UnixTime| {
-        let (distance, word) =
-            if moment > now { (moment.since(now), "from now") } else { (now.since(moment), "ago") };
-        format!("{name:<8}{} {word}\n", humantime::format_duration(distance))
-    };
-    let mut text = phrase("issued", claims.issued_at);
-    text.push_str(&phrase("expires", claims.expires_at));
-    if let Some(checked) = claims.auth_time {
-        text.push_str(&phrase("checked", checked));
-    }
-    text
 }

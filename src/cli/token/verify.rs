@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::given;
+use crate::cli::key::algorithm;
 use crate::cli::{ConfigArg, Failure};
 use crate::policy::Refusal;
 use crate::server::build;
@@ -33,11 +34,6 @@ pub struct VerifyArgs {
     raw: bool,
 }
 
-fn algorithm(name: &str) -> Result<Algorithm, String> {
-    let all = Algorithm::ALL.map(Algorithm::name).join(", ");
-    Algorithm::from_name(name).ok_or_else(|| format!("the algorithms are {all}"))
-}
-
 impl VerifyArgs {
     /// Checks the token.
     ///
@@ -48,7 +44,7 @@ impl VerifyArgs {
             Some(path) => (keys(path, self.alg)?, anybody()),
             None => {
                 let config = config.load()?;
-                (build::key_ring(&config)?, config.tokens)
+                (build::key_ring(&config, now)?, config.tokens)
             }
         };
         let token = given(self.token)?;

@@ -120,6 +120,95 @@ impl Diagnostics {
         );
     }
 
+    // Where tokens are.
+
+    /// A list of no places.
+    pub(crate) fn no_location(&mut self, span: &Span, at: &str) {
+        self.error(
+            "no-location",
+            span,
+            format!("`{at}` names no place: nobody could present a token"),
+            "an empty list",
+            "name at least one of \"header\", \"cookie\" and \"query\", or remove the line",
+        );
+    }
+
+    /// A place that was named before.
+    pub(crate) fn location_twice(&mut self, span: &Span, name: &str) {
+        self.error(
+            "location-twice",
+            span,
+            format!("\"{name}\" is named twice"),
+            "named before",
+            "keep the first: the order says which one decides",
+        );
+    }
+
+    /// Not a field that can carry a token.
+    pub(crate) fn token_header(&mut self, span: &Span, name: &str, why: &str) {
+        self.error(
+            "token-header",
+            span,
+            format!("`{name}` cannot carry the token: {why}"),
+            "here",
+            "write \"Authorization\", or a name of your own such as \"X-Token\"",
+        );
+    }
+
+    /// A scheme, cookie or parameter whose name has other characters than names have.
+    pub(crate) fn token_name(&mut self, span: &Span, at: &str, name: &str) {
+        self.error(
+            "token-name",
+            span,
+            format!("`{at}` cannot be `{name}`"),
+            "not a name",
+            "use letters, digits, `-`, `_` and `.`",
+        );
+    }
+
+    /// One name for both cookies.
+    pub(crate) fn one_cookie(&mut self, span: &Span, other: &Span) {
+        let (span, other) = if span.is_empty() { (other, span) } else { (span, other) };
+        self.error(
+            "one-cookie",
+            span,
+            "`tokens.cookie` and `tokens.refresh_cookie` are one cookie to some backends"
+                .to_owned(),
+            "the same but for case, `-`, `_` and `.`",
+            "name them apart: the refresh token never reaches a backend",
+        );
+        if !other.is_empty() {
+            self.beside(other, "the other one");
+        }
+    }
+
+    /// Tokens in URLs.
+    pub(crate) fn query_token(&mut self, span: &Span, global: bool) {
+        let help = if global {
+            "name \"query\" only in `accept` of the routes that cannot do without it, such as downloads"
+        } else {
+            "use a header or a cookie where the client can; if this is meant, give the route the key exception = true"
+        };
+        self.warning(
+            "query-token",
+            Some(span),
+            "tokens are taken from the query".to_owned(),
+            "URLs are kept in browser histories, bookmarks and the logs of others",
+            help,
+        );
+    }
+
+    /// A token that is to be forwarded and never is.
+    pub(crate) fn refresh_cookie_kept(&mut self, span: &Span) {
+        self.warning(
+            "refresh-cookie",
+            Some(span),
+            "`forward_token` has no effect on a refresh token from a cookie".to_owned(),
+            "no backend ever gets the refresh cookie",
+            "remove it, or write accept = [\"header\"]",
+        );
+    }
+
     // Login and identity.
 
     /// Not a plain path.

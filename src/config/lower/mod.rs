@@ -3,6 +3,7 @@
 //! Each table has a function that pushes what is wrong and goes on. Nothing is worded here: see
 //! `diagnostic`. Reads the files and variables that the configuration names, and nothing else.
 
+mod accept;
 mod endpoints;
 mod keys;
 mod limits;
@@ -20,7 +21,6 @@ use std::io::{ErrorKind, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use ipnet::IpNet;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Diagnostics, Span};
@@ -263,12 +263,13 @@ impl Lowering<'_> {
         let (tokens, keys) = self.tokens(raw.tokens.get());
         let login = self.login(raw.login.get(), &state_dir);
         let identity = self.identity(&raw.identity());
+        let locations = self.locations(raw.tokens.get(), &identity);
         let limits = self.limits(raw.limits.get());
         let paths = self.paths(raw.paths.get());
         let log = self.log(raw.log.get());
-        let has_keys =
-            !keys.is_empty() || self.outlined.as_ref().is_some_and(|keys| !keys.is_empty());
-        let routes = self.routes(raw, &upstreams, login.as_ref(), has_keys);
+        let outlined = self.outlined.as_ref().is_some_and(|keys| !keys.is_empty());
+        let has_keys = outlined || !keys.is_empty();
+        let routes = self.routes(raw, &upstreams, login.as_ref(), has_keys, locations.accept);
         if let Some(routes) = &routes {
             self.lint(routes, limits.target_max);
         }
@@ -284,6 +285,7 @@ impl Lowering<'_> {
             routes: routes.table,
             paths,
             tokens,
+            locations,
             keys,
             login,
             identity,
@@ -323,22 +325,6 @@ impl Lowering<'_> {
             self.out.bad_address(&text.span, at, &text.value);
         }
         address
-    }
-
-    fn networks(&mut self, list: &Spanned<Vec<Spanned<String>>>) -> Vec<IpNet> {
-        let read = |text: &str| {
-            text.parse::<IpNet>()
-                .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from))
-                .ok()
-        };
-        let mut networks = Vec::new();
-        for one in &list.value {
-            match read(&one.value) {
-                Some(network) => networks.push(network.trunc()),
-                None => self.out.bad_network(&one.span, &one.value),
-            }
-        }
-        networks
     }
 
     /// Relative to the file.

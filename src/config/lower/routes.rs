@@ -18,6 +18,7 @@ use crate::policy::path::PathRules;
 use crate::policy::pattern::{Pattern, Segment};
 use crate::policy::route::{Action, Forward, Route, RouteTable, Tie};
 use crate::policy::rules::{ClaimRule, Wanted};
+use crate::token::extract::Accept;
 
 /// The table, and what else the file says of its routes, by their index.
 pub(super) struct Routes {
@@ -35,6 +36,8 @@ struct Around<'a> {
     /// Their names, in the order of the file.
     names: Vec<&'a str>,
     paths: PathRules,
+    /// Where a token may be that a route does not say it of.
+    accept: Accept,
     /// Only the first route without an upstream is told.
     told_no_upstream: bool,
 }
@@ -47,12 +50,13 @@ impl Lowering<'_> {
         upstreams: &[Upstream],
         login: Option<&Login>,
         has_keys: bool,
+        accept: Accept,
     ) -> Option<Routes> {
         let paths = self.paths(raw.paths.get());
         let names: Vec<&str> = upstreams.iter().map(|one| &*one.name).collect();
         let places = names.iter().enumerate().rev().map(|(index, name)| (*name, index));
         let mut around =
-            Around { upstreams: places.collect(), names, paths, told_no_upstream: false };
+            Around { upstreams: places.collect(), names, paths, accept, told_no_upstream: false };
         let table = raw.routes.get();
         let lines = table.map(|table| table.value.0.as_slice()).unwrap_or_default();
         if lines.is_empty() && (table.is_some() || raw.routes.is_missing()) {
@@ -137,6 +141,7 @@ impl Lowering<'_> {
         self.odd_methods(text, &pattern, raw);
         let requirement = self.requirement(text, raw, here);
         let claims = self.claims(text, &pattern, raw);
+        let accept = self.route_accept(raw, requirement, around.accept);
         let rewrite = raw.rewrite.get().and_then(|rewrite| {
             match rewrite::parse(&rewrite.value, &pattern, &around.paths) {
                 Ok(parsed) => Some(parsed),
@@ -166,6 +171,7 @@ impl Lowering<'_> {
             pattern,
             requirement,
             claims,
+            accept,
             preflight: raw.preflight().value,
             report: raw.mode().value == Mode::Report,
             action: Action::Forward(forward),

@@ -1,9 +1,10 @@
-//! `[login]`, `[identity]`, `[paths]`, `[state]` and `[log]`.
+//! `[login]`, `[identity]`, `[paths]`, `[state]`, `[log]` and `trusted_proxies`.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use http::HeaderName;
+use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
 use super::Lowering;
@@ -120,7 +121,7 @@ impl Lowering<'_> {
                 continue;
             };
             let fold = fold(&name.value);
-            if RESERVED_HEADERS.contains(&fold.as_str()) || fold.starts_with(RESERVED_PREFIX) {
+            if is_reserved_header(&fold) {
                 self.out.reserved_header(&name.span, &name.value);
             } else if let Some(first) = folded.get(&fold) {
                 self.out.header_collision(&name.span, &first.span, &name.value, &first.value);
@@ -133,6 +134,23 @@ impl Lowering<'_> {
             headers.push(IdentityHeader { name: header, claim: claim.value.clone() });
         }
         headers
+    }
+
+    /// `trusted_proxies`.
+    pub(super) fn networks(&mut self, list: &Spanned<Vec<Spanned<String>>>) -> Vec<IpNet> {
+        let read = |text: &str| {
+            text.parse::<IpNet>()
+                .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from))
+                .ok()
+        };
+        let mut networks = Vec::new();
+        for one in &list.value {
+            match read(&one.value) {
+                Some(network) => networks.push(network.trunc()),
+                None => self.out.bad_network(&one.span, &one.value),
+            }
+        }
+        networks
     }
 
     pub(super) fn paths(&mut self, raw: Option<&Spanned<RawPaths>>) -> PathRules {
@@ -168,8 +186,13 @@ impl Lowering<'_> {
     }
 }
 
+/// Whether the field of this folded name has a meaning that is not the operator's to give.
+pub(super) fn is_reserved_header(folded: &str) -> bool {
+    RESERVED_HEADERS.contains(&folded) || folded.starts_with(RESERVED_PREFIX)
+}
+
 /// The spelling in which many backends (CGI, WSGI, PHP) see a header.
-fn fold(name: &str) -> String {
+pub(super) fn fold(name: &str) -> String {
     let fold = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
     name.chars().map(fold).collect()
 }

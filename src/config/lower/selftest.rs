@@ -56,7 +56,7 @@ impl Lowering<'_> {
             found
         });
         let request = raw.request.get()?;
-        let (method, host, path) = match split(&request.value) {
+        let (method, host, path, query) = match split(&request.value) {
             Ok(parts) => parts,
             Err(what) => {
                 self.out.bad_request(&request.span, &what);
@@ -70,6 +70,7 @@ impl Lowering<'_> {
             method,
             host,
             path,
+            query,
             headers,
             caller,
             expect: expect.value.0,
@@ -141,9 +142,9 @@ fn decided_before(name: &str) -> Option<&'static str> {
     }
 }
 
-/// Method, canonical host and path of `"POST /path"` or `"POST http://host/path"`. The path stays as written: what is
+/// Method, canonical host, path and query of `"POST /path"` or `"POST http://host/path"`. The path stays as written: what is
 /// wrong with it is for the gateway to refuse.
-fn split(request: &str) -> Result<(String, String, String), String> {
+fn split(request: &str) -> Result<(String, String, String, Option<String>), String> {
     let Some((method, target)) = request.split_once(' ') else {
         return Err("it is not a method, a space and a path".to_owned());
     };
@@ -169,6 +170,9 @@ fn split(request: &str) -> Result<(String, String, String), String> {
     if target.contains('#') || target.parse::<Uri>().is_err() {
         return Err("the path has signs that no request line has".to_owned());
     }
-    let path = target.split('?').next().unwrap_or(target);
-    Ok((method.to_owned(), host, path.to_owned()))
+    let (path, query) = match target.split_once('?') {
+        Some((path, query)) => (path, Some(query.to_owned())),
+        None => (target, None),
+    };
+    Ok((method.to_owned(), host, path.to_owned(), query))
 }

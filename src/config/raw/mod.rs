@@ -18,7 +18,7 @@ use super::read::{
 };
 use super::secret::{ClaimWants, SecretRef};
 use super::values::{MaybeZero, Size};
-use super::words::{DotSegments, DoubleSlash, Format, KeyAlg, Mode, Policy, Spelling};
+use super::words::{DotSegments, DoubleSlash, Format, KeyAlg, Mode, Places, Policy, Spelling};
 pub use limits::RawLimits;
 
 section! {
@@ -112,14 +112,30 @@ section! {
         refresh_ttl: Duration = "30d",
         /// Clock difference between machines that is forgiven when times in a token are checked; at most 5 minutes.
         leeway: MaybeZero = "0s",
+        /// Where a request may have its token, in this order: `"header"`, `"cookie"`, `"query"`. The first that holds
+        /// something decides, and a bad token there is refused even if another place holds a good one. What is not named
+        /// is never looked at. The endpoints of the gateway go by this list too; a route can have its own `accept`.
+        /// See [tokens.md](tokens.md).
+        accept: Places => "[\"header\"]",
+        /// The header field of the token. With another than `Authorization`, that field is the backend's own.
+        header: String = "Authorization",
+        /// The word in front of the token, in any case; `""`: there is none, and the whole value is the token.
+        scheme: String = "Bearer",
+        /// The cookie of the access token.
+        cookie: String = "access_token",
+        /// The cookie of the refresh token: the one that is read where a refresh token is wanted. No backend ever gets it.
+        refresh_cookie: String = "refresh_token",
+        /// The query parameter of the token, as RFC 6750 calls it.
+        query: String = "access_token",
         /// See `[[tokens.key]]`.
         key: Many<RawKey>,
     }
 }
 
 section! {
-    /// A key that checks tokens. The first that can sign signs ours. Without any, the gateway makes an ES256 key on its
-    /// first run and keeps it in the state directory. A secret is never written into this file: it is
+    /// A key that checks tokens. The first that can sign signs ours. Without any, the keys are those of the key folder in
+    /// the state directory, where the gateway makes an ES256 key on its first run and `freshgate key` rotates them
+    /// (`docs/keys.md`); with one, that folder is not read. A secret is never written into this file: it is
     /// `{ env = "NAME" }`, an environment variable, or `{ file = "PATH" }`, a file that only its owner can read
     /// (`chmod 600`). One newline at the end of such a file is not part of the secret.
     pub struct RawKey {
@@ -174,6 +190,8 @@ section! {
         /// What the token must say besides: `{ roles = "admin" }`. Every claim named must hold; of a list of values one is
         /// enough, and of a claim that is a list one element. `"{name}"` stands for that segment of the pattern.
         claims: ClaimWants,
+        /// Where a request may have its token, instead of `accept` of `[tokens]`.
+        accept: Places,
         /// The methods of the route, instead of naming them in the pattern.
         methods: Vec<Spanned<String>>,
         /// The path that the backend gets: text, `{name}` for that segment of the pattern, and `**` at the end for what
@@ -183,8 +201,8 @@ section! {
         timeout: Duration,
         /// Instead of `body_max` of `[limits]`.
         body_max: Size,
-        /// Whether the backend gets the token itself in `Authorization`. Only for backends that you trust with it: whoever has
-        /// the token is the user.
+        /// Whether the backend gets the token itself, where it was found; one from the query it gets in the header. Only for
+        /// backends that you trust with it: whoever has the token is the user.
         forward_token: bool = false,
         /// Whether a CORS preflight (`OPTIONS` with `Origin` and `Access-Control-Request-Method`) passes without a token. The backend must answer it.
         preflight: bool = false,
@@ -192,7 +210,7 @@ section! {
         /// to everybody until this is `"enforce"` again, whatever its policy says; `freshgate check` warns of it.
         mode: Mode = "enforce",
         /// Says that this route is meant to be more open than the one beside it or around it, such as a public page in a
-        /// protected folder: `freshgate check` then does not warn.
+        /// protected folder, or to take tokens from the query: `freshgate check` then does not warn.
         exception: bool = false,
     }
 }
@@ -255,7 +273,8 @@ section! {
         /// other backends on Windows read it as a slash.
         backslash: Spelling = "refuse",
         /// `;` in a segment. `"pass"` judges the path as if it and the rest of its segment were not there, and forwards them, for
-        /// Java applications that write `;jsessionid=`. Danger: a backend that does not cut them off gets a segment that no pattern saw.
+        /// Java applications that write `;jsessionid=`. `%3B` is refused all the same: it is a letter to some and a `;` to others.
+        /// Danger: a backend that does not cut them off gets a segment that no pattern saw.
         semicolon: Spelling = "refuse",
         /// `%25` before two hex digits: text escaped twice. `"pass"` forwards it unless it hides a slash, backslash, dot or control
         /// character, for wikis with a percent sign in titles. Danger: a backend that decodes twice sees another name.

@@ -19,9 +19,10 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::Value;
 
-use crate::config::{HostRule, IdentityHeader};
+use super::credentials::{Credentials, Kept};
+use crate::config::{Config, HostRule, IdentityHeader};
 use crate::policy::Permit;
-use crate::token::{Claims, extract};
+use crate::token::Claims;
 use chain::Chain;
 pub use hops::{Hops, count_hop};
 pub use names::fold;
@@ -58,6 +59,8 @@ pub struct Firewall {
     /// Their names, folded.
     own: HashSet<String>,
     reserved: HashSet<String>,
+    /// Where tokens are, which no backend must find unasked.
+    pub credentials: Credentials,
 }
 
 /// Who is on the other side of the connection.
@@ -84,17 +87,18 @@ pub struct Facts<'a> {
     pub host: &'a HostRule,
     /// The upstream's own authority.
     pub authority: &'a HeaderValue,
-    /// Whether the backend gets the token.
-    pub forward_token: bool,
+    /// What the backend gets of the client's token.
+    pub kept: Kept,
 }
 
 impl Firewall {
-    /// Prepares the reserved set for these identity headers.
-    pub fn new(identity: &[IdentityHeader]) -> Firewall {
+    /// Prepares the reserved set for the identity headers of this configuration.
+    pub fn new(config: &Config) -> Firewall {
+        let identity = config.identity.clone();
         let own: HashSet<String> = identity.iter().map(|line| fold(line.name.as_str())).collect();
         let fixed = RESERVED.iter().map(|name| (*name).to_owned());
         let reserved = own.iter().cloned().chain(fixed).collect();
-        Firewall { identity: identity.to_vec(), own, reserved }
+        Firewall { identity, own, reserved, credentials: Credentials::of(config) }
     }
 
     /// Turns the client's header section into the backend's.
@@ -102,11 +106,7 @@ impl Firewall {
         let chain = Chain::read(headers, facts.client);
         strip_hop_by_hop(headers);
         self.strip_reserved(headers);
-        // What report mode let pass without proof is no token that a backend may take for one.
-        let unproven = facts.permit.reported().is_some() && facts.permit.claims().is_none();
-        if !facts.forward_token || unproven {
-            strip_bearer(headers);
-        }
+        self.credentials.strip(headers, &facts.kept);
         if let Some(claims) = facts.permit.claims() {
             self.inject_identity(headers, claims);
         }
@@ -151,6 +151,7 @@ impl Firewall {
         folded.starts_with("x-forwarded-")
             || self.reserved.contains(&folded)
             || STANDARD.contains(&folded.as_str())
+            || folded == self.credentials.header()
     }
 }
 
@@ -184,24 +185,14 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|list| list.split(','))
-        .filter_map(|name| HeaderName::try_from(name.trim()).ok())
+        // Byte by byte: what is no text beside a name must not hide the name.
+        .flat_map(|list| list.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
         // Framing and routing are ours to keep right: no client may take them away.
         .filter(|name| *name != header::CONTENT_LENGTH && *name != header::HOST)
         .collect();
     for name in named.iter().chain(&HOP_BY_HOP) {
         headers.remove(name);
-    }
-}
-
-fn strip_bearer(headers: &mut HeaderMap) {
-    let bearer = headers
-        .get_all(header::AUTHORIZATION)
-        .iter()
-        .any(|value| extract::is_bearer(value.as_bytes()));
-    if bearer {
-        headers.remove(header::AUTHORIZATION);
     }
 }
 

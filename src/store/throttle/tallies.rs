@@ -15,6 +15,7 @@ use foldhash::fast::RandomState;
 
 use super::tally::{Allowance, Tally};
 use super::{ADDRESS_KNOWN_FOR, Kind, Rules, Throttled};
+use crate::config::network;
 use crate::store::Account;
 use crate::token::UnixTime;
 
@@ -325,12 +326,4 @@ impl Books {
 fn first_part(ends: &mut [UnixTime], length: usize) -> Option<UnixTime> {
     let last = (TALLIES_MAX / FORGOTTEN_PART).min(ends.len().checked_sub(1)?);
     (length >= TALLIES_MAX).then(|| *ends.select_nth_unstable(last).1)
-}
-
-/// An address as it is counted: of IPv6 the /64 network, which is what one household or server gets.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6((u128::from(address) & !u128::from(u64::MAX)).into()),
-        v4 => v4,
-    }
 }

@@ -53,11 +53,11 @@ const SPKI_P521: &[u8] = &[
 const SPKI_ED25519: &[u8] =
     &[0x30, 0x2A, 0x30, 0x05, 0x06, 0x03, 0x2B, 0x65, 0x70, 0x03, 0x21, 0x00];
 
-const NOT_PEM: KeyFault = KeyFault(
+pub(super) const NOT_PEM: KeyFault = KeyFault(
     "not one key in PEM or JWK (a private key begins with `-----BEGIN PRIVATE KEY-----` or `{\"kty\"`)",
 );
-const NOT_PRIVATE: KeyFault = KeyFault("not a private key of this algorithm's kind");
-const NOT_PUBLIC: KeyFault = KeyFault("not a public key of this algorithm's kind");
+pub(super) const NOT_PRIVATE: KeyFault = KeyFault("not a private key of this algorithm's kind");
+pub(super) const NOT_PUBLIC: KeyFault = KeyFault("not a public key of this algorithm's kind");
 const ENCRYPTED: KeyFault = KeyFault(
     "the private key is encrypted; take its passphrase away: `openssl pkcs8 -topk8 -nocrypt`",
 );

@@ -1,14 +1,17 @@
 //! The key ring: which keys verify, which one signs. The algorithm belongs to the key, never to the token
 //! (RFC 8725 §3.1), and a key that is too weak for its algorithm is refused before it is ever used.
 //!
-//! `algorithm` is the closed list; `material` reads PEM and `jwk` JSON, each key once; `rsa` knows weak keys; `crypto`
-//! signs and checks; `generate` makes new ones.
+//! `algorithm` is the closed list; `material` reads PEM and `jwk` JSON, each key once; `recognise` says what a file
+//! of unknown content holds; `rsa` knows weak keys; `crypto` signs and checks; `generate` makes new ones; `ring` holds
+//! them all and knows at every moment which one signs.
 
 mod algorithm;
 mod crypto;
 mod generate;
 mod jwk;
 mod material;
+mod recognise;
+mod ring;
 mod rsa;
 #[cfg(test)]
 mod tests;
@@ -16,13 +19,15 @@ mod tests;
 use std::fmt;
 
 use aws_lc_rs::digest;
-use jsonwebtoken::jwk::Jwk;
+use jsonwebtoken::jwk::{Jwk, ThumbprintHash};
 
-use super::Secret;
+use super::{Secret, UnixTime};
 pub use algorithm::{Algorithm, Family};
 use crypto::{Signer, Verifier};
 pub use generate::generate;
 use material::Parsed;
+pub use recognise::{Recognised, recognise};
+pub use ring::{KeyRing, KeyState};
 
 /// One `[[tokens.key]]`, its material read but not yet parsed.
 #[derive(Clone, Debug)]
@@ -81,6 +86,16 @@ pub struct Key {
     public: Option<Jwk>,
     /// SHA-256 of all that the key is made of.
     fingerprint: [u8; digest::SHA256_OUTPUT_LEN],
+    life: Life,
+}
+
+/// When a key begins to sign and when it ends. A key of the configuration has neither time: there the order decides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Life {
+    /// The first second in which it signs; `None`: it was never chosen to.
+    pub signs_from: Option<UnixTime>,
+    /// The first second in which it neither signs nor verifies; `None`: no end is set.
+    pub retires_at: Option<UnixTime>,
 }
 
 impl Key {
@@ -120,7 +135,28 @@ impl Key {
         let fingerprint = fingerprint(&[id.as_bytes(), algorithm.name().as_bytes(), material]);
         let public = parsed.public.map(|public| jwk::write(&id, algorithm, &public));
         let Parsed { verifier, signer, .. } = parsed;
-        Key { id, algorithm, verifier, signer, public, fingerprint }
+        Key { id, algorithm, verifier, signer, public, fingerprint, life: Life::default() }
+    }
+
+    /// The same key with these times.
+    pub fn living(self, life: Life) -> Key {
+        Key { life, ..self }
+    }
+
+    /// When it begins to sign and when it ends.
+    pub fn life(&self) -> Life {
+        self.life
+    }
+
+    /// Whether it has ended: it signs nothing and verifies nothing more.
+    pub fn is_retired(&self, now: UnixTime) -> bool {
+        self.life.retires_at.is_some_and(|end| end <= now)
+    }
+
+    /// The name that follows from the public half (RFC 7638 §3, SHA-256); `None` for a shared secret, whose
+    /// thumbprint would help to guess it (RFC 7638 §7).
+    pub fn thumbprint(&self) -> Option<String> {
+        self.public.as_ref()?.thumbprint(ThumbprintHash::SHA256).ok()
     }
 
     /// `kid`.
@@ -175,66 +211,6 @@ fn is_oct(bytes: &[u8]) -> bool {
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Key({}, {})", self.id, self.algorithm.name())
-    }
-}
-
-/// All keys; the first that can sign signs.
-#[derive(Debug)]
-pub struct KeyRing {
-    keys: Vec<Key>,
-    fingerprint: [u8; digest::SHA256_OUTPUT_LEN],
-}
-
-impl KeyRing {
-    /// A ring of these keys, in the order of the configuration. The caller has refused duplicate ids.
-    pub fn new(keys: Vec<Key>) -> KeyRing {
-        let parts: Vec<&[u8]> = keys.iter().map(|key| key.fingerprint.as_slice()).collect();
-        let fingerprint = fingerprint(&parts);
-        KeyRing { keys, fingerprint }
-    }
-
-    /// The keys of a JWK or a JWK set. `unsaid` is the algorithm of those that do not say theirs.
-    ///
-    /// # Errors
-    /// A key is not for signatures, too weak or of a kind that is not known; two have the same `kid`; or secrets stand
-    /// beside public keys.
-    pub fn from_jwks(text: &[u8], unsaid: Option<Algorithm>) -> Result<KeyRing, KeyFault> {
-        let members = jwk::members(text)?;
-        let named = members.iter().map(jwk::Named::of).collect::<Result<Vec<_>, _>>()?;
-        let secrets = named.iter().filter(|key| key.is_secret()).count();
-        if secrets > 0 && secrets < named.len() {
-            return Err(KeyFault("the set mixes shared secrets with public keys"));
-        }
-        let mut keys: Vec<Key> = Vec::new();
-        for key in &named {
-            let algorithm = key.algorithm.or(unsaid).ok_or(NO_ALGORITHM)?;
-            let id = key.id.unwrap_or_default();
-            if keys.iter().any(|known| known.id == id) {
-                return Err(KeyFault("two keys of the set have the same `kid`"));
-            }
-            keys.push(Key::of(id.to_owned(), algorithm, key.parse(algorithm)?, text));
-        }
-        Ok(KeyRing::new(keys))
-    }
-
-    /// Every key.
-    pub fn keys(&self) -> &[Key] {
-        &self.keys
-    }
-
-    /// Equal for equal rings, and only for those: what was verified by one was verified by the other.
-    pub fn fingerprint(&self) -> [u8; digest::SHA256_OUTPUT_LEN] {
-        self.fingerprint
-    }
-
-    /// The key that signs new tokens.
-    pub fn signer(&self) -> Option<&Key> {
-        self.keys.iter().find(|key| key.signs())
-    }
-
-    /// The key with this id.
-    pub fn find(&self, id: &str) -> Option<&Key> {
-        self.keys.iter().find(|key| key.id == id)
     }
 }
 

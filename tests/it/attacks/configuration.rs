@@ -5,20 +5,9 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::Value;
 
-use crate::harness::{Gateway, Output, Setup, Upstream, forge};
+use crate::harness::{Gateway, Setup, Upstream, forge, says};
 
 const WHOAMI: &str = "upstream = \"builtin:whoami\"\n[routes]\n\"/**\" = \"public\"\n";
-
-/// What `run` says when it refuses to start: status 1, everything on standard error, each part in it.
-#[track_caller]
-fn says(output: &Output, parts: &[&str]) {
-    assert_eq!(output.code, Some(1), "{output:?}");
-    assert!(output.stdout.is_empty(), "{}", output.stdout);
-    for part in parts {
-        assert!(output.stderr.contains(part), "no {part:?} in:\n{}", output.stderr);
-    }
-    assert!(!output.stderr.contains("panicked"), "{}", output.stderr);
-}
 
 // Holds: K1
 #[test]

@@ -26,7 +26,7 @@ pub mod wire;
 
 pub use client::{Client, Response};
 pub use gateway::{Gateway, Setup, Tokens, UNTHROTTLED};
-pub use process::Output;
+pub use process::{Output, says};
 pub use strict::Strict;
 pub use upstream::{Step, Upstream};
 

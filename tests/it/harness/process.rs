@@ -114,3 +114,14 @@ impl Output {
         self
     }
 }
+
+/// What `run` says when it refuses to start: status 1, everything on standard error, each part in it.
+#[track_caller]
+pub fn says(output: &Output, parts: &[&str]) {
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert!(output.stdout.is_empty(), "{}", output.stdout);
+    for part in parts {
+        assert!(output.stderr.contains(part), "no {part:?} in:\n{}", output.stderr);
+    }
+    assert!(!output.stderr.contains("panicked"), "{}", output.stderr);
+}

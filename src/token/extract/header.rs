@@ -1,41 +1,19 @@
-//! Where the token is in a request: `Authorization: Bearer`, once (RFC 6750 §2.1).
+//! A token in a header field: the scheme, white space, the token, once (RFC 6750 §2.1).
+//!
+//! Nothing here allocates: it is on the way of every request.
 
 use http::HeaderMap;
-use http::header::AUTHORIZATION;
+use http::header::HeaderName;
 
-use super::{Standing, TokenFault};
+use super::{Presented, is_token_byte};
 
-/// What a request presents.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Presented<'a> {
-    /// No bearer token; another scheme is the backend's business.
-    Nothing,
-    /// One token, not looked at yet.
-    Token(&'a str),
-    /// `Bearer` and then something that cannot be one token.
-    Malformed,
-    /// More than one credential (RFC 6750 §2; Envoy CVE-2026-26308).
-    Duplicated,
-}
+/// The scheme of RFC 6750.
+pub(super) const BEARER: &str = "bearer";
 
-impl<'a> Presented<'a> {
-    /// The one token to verify, or who it is without verifying any.
-    ///
-    /// # Errors
-    /// The standing of a caller that presented none, or no token that could be one.
-    pub fn token(self) -> Result<&'a str, Standing> {
-        match self {
-            Presented::Token(token) => Ok(token),
-            Presented::Nothing => Err(Standing::Anonymous),
-            Presented::Malformed => Err(Standing::Unproven(TokenFault::Malformed)),
-            Presented::Duplicated => Err(Standing::Unproven(TokenFault::Duplicated)),
-        }
-    }
-}
-
-/// Finds the bearer token of a request. The scheme's name may be in any case (RFC 9110 §11.1).
-pub fn bearer(headers: &HeaderMap) -> Presented<'_> {
-    let mut fields = headers.get_all(AUTHORIZATION).iter();
+/// Finds the token behind `scheme`, whose name may be in any case (RFC 9110 §11.1). Without a scheme the whole
+/// value is the token.
+pub(super) fn find<'r>(headers: &'r HeaderMap, name: &HeaderName, scheme: &str) -> Presented<'r> {
+    let mut fields = headers.get_all(name).iter();
     let Some(field) = fields.next() else {
         return Presented::Nothing;
     };
@@ -43,12 +21,15 @@ pub fn bearer(headers: &HeaderMap) -> Presented<'_> {
         return Presented::Duplicated;
     }
     let value = field.as_bytes();
-    let Some(rest) = after_scheme(value) else {
+    if scheme.is_empty() {
+        return Presented::whole(value.trim_ascii());
+    }
+    let Some(rest) = after_scheme(value, scheme) else {
         // A list with a bearer element inside would be found by backends that split on commas.
-        return if lists_a_bearer(value) { Presented::Duplicated } else { Presented::Nothing };
+        return if lists(value, scheme) { Presented::Duplicated } else { Presented::Nothing };
     };
     match std::str::from_utf8(rest) {
-        Ok(_) if lists_a_bearer(rest) => Presented::Duplicated,
+        Ok(_) if lists(rest, scheme) => Presented::Duplicated,
         Ok(token) if is_plain(value) && !token.is_empty() && token.bytes().all(is_token_byte) => {
             Presented::Token(token)
         }
@@ -56,20 +37,19 @@ pub fn bearer(headers: &HeaderMap) -> Presented<'_> {
     }
 }
 
-/// Whether the field carries a bearer token, well formed or not: what must not reach a backend unasked.
-pub fn is_bearer(value: &[u8]) -> bool {
-    after_scheme(value).is_some() || lists_a_bearer(value)
+/// Whether the field carries a token, well formed or not: what must not reach a backend unasked.
+pub(super) fn carries(value: &[u8], scheme: &str) -> bool {
+    scheme.is_empty() || after_scheme(value, scheme).is_some() || lists(value, scheme)
 }
 
-/// What follows the scheme `bearer`. A scheme is a token (RFC 9110 §11.1), so it ends at the first byte that cannot
+/// What follows the scheme. A scheme is a token (RFC 9110 §11.1), so it ends at the first byte that cannot
 /// be in one, and what stands before it is skipped: Python's `split` reads the bytes 0x85 and 0xA0 as spaces, and a
 /// backend must not find a bearer token where we saw none.
-fn after_scheme(value: &[u8]) -> Option<&[u8]> {
-    const SCHEME: &[u8] = b"bearer";
+fn after_scheme<'v>(value: &'v [u8], wanted: &str) -> Option<&'v [u8]> {
     let start = value.iter().position(|&byte| is_scheme_byte(byte))?;
-    let (scheme, rest) = value[start..].split_at_checked(SCHEME.len())?;
+    let (scheme, rest) = value[start..].split_at_checked(wanted.len())?;
     let ends = rest.first().is_none_or(|&next| !is_scheme_byte(next));
-    (ends && scheme.eq_ignore_ascii_case(SCHEME)).then(|| rest.trim_ascii())
+    (ends && scheme.eq_ignore_ascii_case(wanted.as_bytes())).then(|| rest.trim_ascii())
 }
 
 /// Whether nothing but white space stands before the scheme and between it and the token.
@@ -79,26 +59,30 @@ fn is_plain(value: &[u8]) -> bool {
     matches!(end, Some(at @ 1..) if matches!(value[at], b' ' | b'\t'))
 }
 
-fn lists_a_bearer(value: &[u8]) -> bool {
+fn lists(value: &[u8], scheme: &str) -> bool {
     value.contains(&b',')
-        && value.split(|&byte| byte == b',').skip(1).any(|one| after_scheme(one).is_some())
+        && value.split(|&byte| byte == b',').skip(1).any(|one| after_scheme(one, scheme).is_some())
 }
 
 /// `tchar` of RFC 9110 §5.6.2.
-fn is_scheme_byte(byte: u8) -> bool {
+pub(super) fn is_scheme_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}
-
-/// `b64token` of RFC 6750 §2.1.
-fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte)
 }
 
 #[cfg(test)]
 mod tests {
+    use http::header::AUTHORIZATION;
     use http::{HeaderMap, HeaderValue};
 
-    use super::{AUTHORIZATION, Presented, bearer, is_bearer};
+    use super::*;
+
+    fn bearer(headers: &HeaderMap) -> Presented<'_> {
+        find(headers, &AUTHORIZATION, "Bearer")
+    }
+
+    fn is_bearer(value: &[u8]) -> bool {
+        carries(value, BEARER)
+    }
 
     #[track_caller]
     fn check(fields: &[&str], expected: Presented<'_>) {
@@ -162,5 +146,27 @@ mod tests {
         }
         assert!(is_bearer(b"Basic YTpi,\xa0Bearer\xa0a.b.c"));
         assert!(!is_bearer(b"Basic YTpi"));
+    }
+
+    #[test]
+    fn another_scheme_and_another_field_are_read_by_the_same_rules() {
+        let name = HeaderName::from_static("x-token");
+        let of = |fields: &[&'static str], scheme: &str, expected: Presented<'_>| {
+            let mut headers = HeaderMap::new();
+            for field in fields {
+                headers.append(&name, HeaderValue::from_static(field));
+            }
+            assert_eq!(find(&headers, &name, scheme), expected, "{fields:?} {scheme:?}");
+        };
+        of(&["jwt a.b.c"], "JWT", Presented::Token("a.b.c"));
+        of(&["Bearer a.b.c"], "JWT", Presented::Nothing);
+        of(&["JWT a.b.c", "x"], "JWT", Presented::Duplicated);
+        of(&["Bearer x, JWT a.b.c"], "JWT", Presented::Duplicated);
+        of(&[" a.b.c "], "", Presented::Token("a.b.c"));
+        of(&[""], "", Presented::Nothing);
+        of(&["a.b.c", "a.b.c"], "", Presented::Duplicated);
+        for two in ["Bearer a.b.c", "a.b.c,d.e.f", "a.b.c; x", "\"a.b.c\""] {
+            of(&[two], "", Presented::Malformed);
+        }
     }
 }

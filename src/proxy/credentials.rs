@@ -1,0 +1,113 @@
+//! No backend finds a token that was not judged: what is removed from a request, and what of it goes on.
+//!
+//! Removed is every place where any route of the configuration takes a token, on every route: a browser sends its
+//! cookie wherever it goes. What goes on is the one credential that decided, and only where the route says
+//! `forward_token`; a refresh cookie never does, and a token from the query goes on as a header. Called by the
+//! firewall and for the backend's target.
+
+use std::borrow::Cow;
+
+use http::{HeaderMap, HeaderValue};
+
+use super::headers::fold;
+use crate::config::Config;
+use crate::policy::Permit;
+use crate::policy::route::Forward;
+use crate::token::extract::{Accept, Cookies, Location, Locations, Presented};
+
+/// Where tokens are.
+#[derive(Debug)]
+pub struct Credentials {
+    locations: Locations,
+    /// All that any route accepts.
+    anywhere: Accept,
+    /// The name of the header field, folded.
+    header: String,
+}
+
+/// What the backend gets of the client's token.
+#[derive(Debug)]
+pub enum Kept {
+    /// Nothing.
+    Nothing,
+    /// The header field, as sent.
+    Header,
+    /// The access cookie, as sent.
+    Cookie,
+    /// The token of the query, as this header field.
+    Query(HeaderValue),
+}
+
+impl Credentials {
+    /// Of this configuration.
+    pub fn of(config: &Config) -> Credentials {
+        let own = config.routes.routes().iter().filter_map(|route| route.accept);
+        let all = own.chain([config.locations.accept]).flat_map(Accept::iter);
+        Credentials {
+            anywhere: Accept::of(all),
+            header: fold(config.locations.header.as_str()),
+            locations: config.locations.clone(),
+        }
+    }
+
+    /// The name of the header field, folded.
+    pub fn header(&self) -> &str {
+        &self.header
+    }
+
+    /// What goes on to the backend: the credential that decided, found again by the code that found it for `judge`.
+    pub fn kept(
+        &self,
+        permit: &Permit,
+        plan: &Forward,
+        headers: &HeaderMap,
+        query: Option<&str>,
+    ) -> Kept {
+        // What report mode let pass without proof is no token that a backend may take for one.
+        let unproven = permit.reported().is_some() && permit.claims().is_none();
+        if !plan.forward_token || unproven {
+            return Kept::Nothing;
+        }
+        let route = permit.route();
+        let (accept, cookies) = (route.accepts(&self.locations), route.requirement.cookies());
+        let found = self.locations.find(accept, cookies, headers, query);
+        match (found.location, found.presented) {
+            (Some(Location::Header), Presented::Token(_)) => Kept::Header,
+            (Some(Location::Cookie), Presented::Token(_)) if cookies == Cookies::Access => {
+                Kept::Cookie
+            }
+            (Some(Location::Query), Presented::Token(token)) => {
+                self.locations.field(token).map_or(Kept::Nothing, Kept::Query)
+            }
+            _ => Kept::Nothing,
+        }
+    }
+
+    /// Removes every token from the headers but the one that is kept.
+    pub fn strip(&self, headers: &mut HeaderMap, kept: &Kept) {
+        if !matches!(kept, Kept::Header) {
+            self.locations.strip_header(headers);
+        }
+        if self.anywhere.holds(Location::Cookie) {
+            self.locations.strip_cookies(headers, matches!(kept, Kept::Cookie));
+        }
+        if let Kept::Query(field) = kept {
+            headers.insert(self.locations.header.clone(), field.clone());
+        }
+    }
+
+    /// Whether the query holds what is taken for a token on some route.
+    pub fn in_query(&self, query: Option<&str>) -> bool {
+        self.anywhere.holds(Location::Query)
+            && query.is_some_and(|query| self.locations.in_query(query))
+    }
+
+    /// The query without any token; `None` when nothing else is in it.
+    pub fn strip_query<'q>(&self, query: &'q str) -> Option<Cow<'q, str>> {
+        if self.anywhere.holds(Location::Query) {
+            self.locations.strip_query(query)
+        } else {
+            Some(query.into())
+        }
+    }
+}
