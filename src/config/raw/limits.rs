@@ -68,11 +68,12 @@ section! {
         /// How often a password may be wrong for one account before the next attempt must wait. An address that this account has logged in from lately is
         /// counted by itself, so nobody is locked out by others.
         login_failures_account: usize = 5,
-        /// The longest wait for an account from addresses that it is not known at. The wait begins at one second and doubles.
+        /// The longest wait for an account, from all addresses that it is not known at together, and from each that it is known at. The wait
+        /// begins at one second and doubles.
         login_delay_account: Duration = "1m",
         /// How often one address (of IPv6, one /64 network) may get a password wrong, whatever the account, before its next attempt must wait.
         login_failures_address: usize = 20,
-        /// The longest wait for an address. The wait begins at one second and doubles.
+        /// The longest wait for an address, and for an account at an address that it is not known at. The wait begins at one second and doubles.
         login_delay_address: Duration = "15m",
         /// How long requests in flight may take to finish when the gateway is stopped; then they are cut.
         drain: MaybeZero = "30s",

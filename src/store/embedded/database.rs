@@ -12,7 +12,7 @@ use std::time::Duration;
 use aws_lc_rs::rand;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Transaction, params};
 
-use super::{clock, failures};
+use super::{clock, failures, log};
 use crate::store::throttle::tallies::KEY_BYTES;
 use crate::store::{Revocations, Revoked, Session, StoreFault, Tallies};
 use crate::token::UnixTime;
@@ -65,8 +65,12 @@ impl Database {
         if !path.exists() {
             create(path)?;
         }
-        make_private(path)
+        let damage = make_private(path).and_then(|()| log::damage(path));
+        let damage = damage
             .map_err(|error| StoreFault(format!("{} cannot be opened: {error}", path.display())))?;
+        if let Some(what) = damage {
+            return Err(damaged(&path.display(), what));
+        }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let opened = Connection::open_with_flags(path, flags)
             .and_then(|connection| Ok((open_state(&connection)?, connection)));

@@ -10,6 +10,7 @@ mod clock;
 mod clock_tests;
 mod database;
 mod failures;
+mod log;
 mod owner;
 #[cfg(test)]
 mod tests;

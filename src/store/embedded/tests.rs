@@ -238,11 +238,12 @@ async fn failed_attempts_outlive_a_restart_without_a_name_in_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir).unwrap();
     store.succeeded(begin(&store, "hunter2-canary", 1, 1000).unwrap()).await.unwrap();
+    let mut now = 1000;
     for _ in 0..5 {
-        let now = 1000 + wait(&store, "hunter2-canary", 2, 1000).map_or(0, |(wait, _)| wait);
+        now += wait(&store, "hunter2-canary", 2, now).map_or(0, |(wait, _)| wait);
         fail(&store, "hunter2-canary", 2, now).await;
     }
-    let before = wait(&store, "hunter2-canary", 2, 1002);
+    let before = wait(&store, "hunter2-canary", 2, now);
     assert!(before.is_some());
     // As `kill -9` leaves it: what was answered is in the files while the store is open.
     let copy = tempfile::tempdir().unwrap();
@@ -255,8 +256,8 @@ async fn failed_attempts_outlive_a_restart_without_a_name_in_the_file() {
     drop(store);
     for dir in [dir, copy] {
         let store = open(&dir).unwrap();
-        assert_eq!(wait(&store, "hunter2-canary", 2, 1002), before);
-        assert_eq!(wait(&store, "hunter2-canary", 1, 1002), None, "a known address");
+        assert_eq!(wait(&store, "hunter2-canary", 2, now), before);
+        assert_eq!(wait(&store, "hunter2-canary", 1, now), None, "a known address");
     }
 }
 

@@ -49,7 +49,7 @@ impl Kind {
 pub struct Rules {
     /// One account: a short longest delay, so that others cannot lock it for long.
     pub account: Allowance,
-    /// One account at one address.
+    /// One account at one address that it is not known at.
     pub pair: Allowance,
     /// One address.
     pub address: Allowance,
@@ -66,9 +66,12 @@ impl Rules {
         }
     }
 
-    fn of(&self, kind: Kind) -> &Allowance {
+    /// Where the account is known, only its own counter there keeps its owner out, and whoever shares the address can
+    /// fill it: hence the short longest delay.
+    fn of(&self, kind: Kind, known: bool) -> &Allowance {
         match kind {
             Kind::Account => &self.account,
+            Kind::Pair if known => &self.account,
             Kind::Pair => &self.pair,
             Kind::Address => &self.address,
         }

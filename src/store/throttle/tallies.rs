@@ -13,7 +13,7 @@ use std::time::Duration;
 use aws_lc_rs::hmac;
 use foldhash::fast::RandomState;
 
-use super::tally::Tally;
+use super::tally::{Allowance, Tally};
 use super::{ADDRESS_KNOWN_FOR, Kind, Rules, Throttled};
 use crate::config::network;
 use crate::store::Account;
@@ -56,6 +56,8 @@ pub struct Tallies {
 struct Books {
     tallies: [Book; 3],
     known: HashMap<Id, UnixTime, RandomState>,
+    /// The latest moment at which an attempt began.
+    latest: UnixTime,
 }
 
 type Book = HashMap<Id, Entry, RandomState>;
@@ -88,7 +90,9 @@ impl Tallies {
         Tallies { key: hmac::Key::new(hmac::HMAC_SHA256, key), books: Mutex::default() }
     }
 
-    /// Begins an attempt, which is counted from now on.
+    /// Begins an attempt, which is counted from now on. `now` is when its request began, and a client may have taken
+    /// its time since: an attempt is never judged earlier than one before it, for then a wait would look too long
+    /// to be true.
     ///
     /// # Errors
     /// [`Throttled`]: how long to wait; nothing was counted.
@@ -101,11 +105,13 @@ impl Tallies {
     ) -> Result<UnderWay<'_>, Throttled> {
         let ids = self.ids(account, address);
         let mut books = self.books();
+        let now = books.latest.max(now);
+        books.latest = now;
         let known = books.known.get(ids.of(Kind::Pair)).is_some_and(|until| *until > now);
         let longest = judged_by(known)
             .iter()
             .filter_map(|&by| {
-                let retry_after = books.wait(by, &ids, rules, now)?;
+                let retry_after = books.wait(by, ids.of(by), rules.of(by, known), now)?;
                 Some(Throttled { retry_after, by })
             })
             .max_by_key(|throttled| throttled.retry_after);
@@ -247,7 +253,7 @@ impl UnderWay<'_> {
     fn count(&self, books: &mut Books) {
         for &kind in counted_in(self.known) {
             let entry = books.entry(kind, *self.ids.of(kind), self.now);
-            entry.tally = entry.tally.failed(self.rules.of(kind), self.now);
+            entry.tally = entry.tally.failed(self.rules.of(kind, self.known), self.now);
         }
     }
 }
@@ -263,9 +269,8 @@ impl Drop for UnderWay<'_> {
 impl Books {
     /// How long an attempt must wait for this counter. While failures are free, those under way may use them
     /// up; after that one attempt at a time is judged.
-    fn wait(&self, kind: Kind, ids: &Ids, rules: &Rules, now: UnixTime) -> Option<Duration> {
-        let entry = self.tallies[kind as usize].get(ids.of(kind))?;
-        let allowance = rules.of(kind);
+    fn wait(&self, kind: Kind, id: &Id, allowance: &Allowance, now: UnixTime) -> Option<Duration> {
+        let entry = self.tallies[kind as usize].get(id)?;
         let wait = entry.tally.wait(allowance, now);
         if !wait.is_zero() {
             return Some(wait);

@@ -71,6 +71,48 @@ fn a_flood_of_known_addresses_does_not_push_out_what_failed() {
 }
 
 #[test]
+fn a_request_that_began_before_the_wait_is_no_way_round_it() {
+    let tallies = tallies();
+    let mut addresses = (0..).map(address);
+    let mut begin = |at| {
+        let from = addresses.next().expect("enough of them");
+        tallies.begin(&Account::of("ada"), from, &RULES, UnixTime(at))
+    };
+    let (mut now, longest) = (NOW.0, RULES.account.delay_max);
+    loop {
+        match begin(now) {
+            Ok(attempt) => attempt.failed(),
+            Err(throttled) if throttled.retry_after == longest => break,
+            Err(throttled) => now += throttled.retry_after.as_secs(),
+        }
+    }
+    // Its client sent the head, waited, and then the body: the wait seemed longer than the longest.
+    for stale in 1..=10 {
+        let throttled = begin(now - stale).expect_err("it waits like all others");
+        assert_eq!(throttled.retry_after, longest);
+    }
+}
+
+#[test]
+fn at_a_known_address_nobody_makes_the_owner_wait_longer_than_the_account_may() {
+    let tallies = tallies();
+    let begin = |at| tallies.begin(&Account::of("ada"), address(1), &RULES, UnixTime(at));
+    begin(NOW.0).unwrap().succeeded();
+    // Somebody behind the same address guesses whenever it is allowed.
+    let (mut now, mut longest) = (NOW.0, 0);
+    for _ in 0..100 {
+        match begin(now) {
+            Ok(attempt) => attempt.failed(),
+            Err(throttled) => {
+                longest = longest.max(throttled.retry_after.as_secs());
+                now += throttled.retry_after.as_secs();
+            }
+        }
+    }
+    assert_eq!(longest, RULES.account.delay_max.as_secs());
+}
+
+#[test]
 fn nothing_is_left_of_what_is_forgiven() {
     let tallies = tallies();
     begin(&tallies, "ada", address(1)).unwrap().failed();

@@ -181,6 +181,34 @@ fn a_state_file_that_is_damaged_is_refused_and_a_backup_is_taken() {
     assert_eq!(code(&gateway, &ended), (401, "token-revoked".to_owned()));
 }
 
+// Holds: K8
+// The log beside the file: a last record that was being written is nobody's loss, and damage before it would be.
+#[test]
+fn a_log_that_is_torn_at_its_end_recovers_and_one_that_is_broken_before_it_is_refused() {
+    let mut gateway = Gateway::sharing(&Upstream::echo(), SHUT);
+    let ended = ["ada", "bob", "cid", "dan", "eve", "fay"].map(forge::stale);
+    for token in &ended {
+        gateway.client().post("/auth/logout").bearer(token).send().expect(204);
+    }
+    gateway.kill();
+    let path = gateway.path("data/state.db-wal");
+    let whole = std::fs::read(&path).expect("a log");
+    let database = std::fs::read(gateway.path("data/state.db")).expect("a file");
+    for at in [0, 100, whole.len() / 2] {
+        let mut broken = whole.clone();
+        broken[at] ^= 1;
+        std::fs::write(&path, &broken).expect("written");
+        refused(&gateway, &["state.db", "damaged", "log", "backup"]);
+        assert_eq!(std::fs::read(&path).expect("left alone"), broken);
+    }
+    assert_eq!(std::fs::read(gateway.path("data/state.db")).expect("left alone"), database);
+    std::fs::write(&path, &whole[..whole.len() - 100]).expect("written");
+    gateway.restart();
+    for token in &ended[..ended.len() - 1] {
+        assert_eq!(code(&gateway, token), (401, "token-revoked".to_owned()));
+    }
+}
+
 // Holds: K11
 #[test]
 fn a_state_file_of_a_newer_freshgate_or_of_another_program_is_refused() {

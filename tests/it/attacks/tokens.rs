@@ -155,6 +155,8 @@ fn times_are_exact_without_a_leeway_and_forgiving_with_one() {
     for (more, code, forgiven) in [
         (json!({"exp": now}), "token-expired", true),
         (json!({"exp": now - 30}), "token-expired", true),
+        // A fraction is legal (RFC 7519 §2) and dropped, so it never makes a token live longer.
+        (json!({"exp": now as f64 + 0.9}), "token-expired", true),
         (json!({"exp": now - 90}), "token-expired", false),
         (json!({"nbf": now + 30}), "token-not-yet-valid", true),
         (json!({"nbf": now + 120}), "token-not-yet-valid", false),
