@@ -196,6 +196,9 @@ pub struct IdentityHeader {
     pub claim: String,
 }
 
+/// The most that `header_count` can be: so many fields of a request are read without asking for memory.
+pub const HEADER_COUNT_MAX: usize = 256;
+
 /// `[limits]`: every one has a unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {

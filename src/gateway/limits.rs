@@ -17,7 +17,7 @@ pub(super) fn within(snapshot: &Snapshot, parts: &Parts) -> Result<(), Refusal> 
         (Refusal::TargetTooLong, Limit::TargetMax)
     } else if parts.headers.len() > limits.header_count {
         (Refusal::HeaderTooLarge, Limit::HeaderCount)
-    } else if fields.sum::<usize>() > limits.header_max {
+    } else if target + fields.sum::<usize>() > limits.header_max {
         (Refusal::HeaderTooLarge, Limit::HeaderMax)
     } else {
         return Ok(());

@@ -190,6 +190,9 @@ pub async fn forward(
         }
     };
     way.firewall.toward_client(response.headers_mut(), way.client, way.pool.authority());
+    // Our own version, not the backend's (RFC 9112 §2.3): said in its words, what has no length would have no chunks, and
+    // when the backend of such an answer broke off it would look whole.
+    *response.version_mut() = Version::HTTP_11;
     Ok(response)
 }
 

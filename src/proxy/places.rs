@@ -63,7 +63,7 @@ impl Places {
     pub fn resize(&self, max: usize, queue_max: usize) {
         self.queue_max.store(queue_max, Ordering::SeqCst);
         self.max.store(max, Ordering::SeqCst);
-        self.freed.notify_waiters();
+        self.pass_on();
     }
 
     /// A place that is free now; `None` also when others wait for one already.
@@ -71,21 +71,34 @@ impl Places {
         if self.waiting.load(Ordering::SeqCst) > 0 { None } else { self.take() }
     }
 
-    /// Waits for a place, at most for `patience`.
+    /// Waits for a place, at most for `patience`, in the order of coming.
     ///
     /// # Errors
     /// [`NoPlace`]; at once when the queue is full.
     pub async fn wait(self: &Arc<Places>, patience: Duration) -> Result<Place, NoPlace> {
         let deadline = Instant::now() + patience;
-        let _waiting = Waiting::join(self).ok_or(NoPlace::QueueFull)?;
+        let (waiting, mut my_turn) = Waiting::join(self).ok_or(NoPlace::QueueFull)?;
         loop {
             let mut freed = std::pin::pin!(self.freed.notified());
             // Enlisted first and asked then, so that no place is freed between the two.
             freed.as_mut().enable();
-            if let Some(place) = self.take() {
+            // Who comes behind others does not ask: a place that is free now is for one that was woken and has not looked yet.
+            if my_turn && let Some(place) = self.take() {
+                drop(waiting);
+                self.pass_on();
                 return Ok(place);
             }
             timeout_at(deadline, freed).await.map_err(|_| NoPlace::TooLate)?;
+            my_turn = true;
+        }
+    }
+
+    /// Wakes the next who waits, if there is a place: to be called after every change of either. Who takes one wakes
+    /// the next in turn, so that no place stays free that came while nobody was enlisted.
+    fn pass_on(&self) {
+        let is_free = || self.taken.load(Ordering::SeqCst) < self.max.load(Ordering::SeqCst);
+        if self.waiting.load(Ordering::SeqCst) > 0 && is_free() {
+            self.freed.notify_one();
         }
     }
 
@@ -100,9 +113,7 @@ impl Places {
 impl Drop for Place {
     fn drop(&mut self) {
         self.0.taken.fetch_sub(1, Ordering::SeqCst);
-        if self.0.waiting.load(Ordering::SeqCst) > 0 {
-            self.0.freed.notify_one();
-        }
+        self.0.pass_on();
     }
 }
 
@@ -110,11 +121,12 @@ impl Drop for Place {
 struct Waiting<'a>(&'a Places);
 
 impl Waiting<'_> {
-    fn join(places: &Places) -> Option<Waiting<'_>> {
+    /// And whether nobody waits already.
+    fn join(places: &Places) -> Option<(Waiting<'_>, bool)> {
         let max = places.queue_max.load(Ordering::SeqCst);
         let more = |waiting| (waiting < max).then_some(waiting + 1);
-        places.waiting.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).ok()?;
-        Some(Waiting(places))
+        let before = places.waiting.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).ok()?;
+        Some((Waiting(places), before == 0))
     }
 }
 
@@ -186,6 +198,40 @@ mod tests {
             };
             tokio::join!(wait(1), wait(2), wait(3), leave);
             assert_eq!(*order.borrow(), [1, 2, 3]);
+        });
+    }
+
+    /// The one whose turn it is has been woken and has not looked yet.
+    #[test]
+    fn who_comes_while_a_place_changes_hands_does_not_get_it() {
+        paused().block_on(async {
+            let places = Places::new(1, 10);
+            let held = places.try_take();
+            let mut first = Box::pin(places.wait(LONG));
+            assert!(is_pending(&mut first).await);
+            drop(held);
+            let mut second = Box::pin(places.wait(LONG));
+            assert!(is_pending(&mut second).await, "overtaken");
+            let one = first.await;
+            assert!(one.is_ok() && is_pending(&mut second).await);
+            drop(one);
+            assert!(second.await.is_ok());
+        });
+    }
+
+    /// Two places are free before the first who waits has looked, and the second came in between.
+    #[test]
+    fn no_place_stays_free_while_somebody_waits() {
+        paused().block_on(async {
+            let places = Places::new(2, 10);
+            let held = [places.try_take(), places.try_take()];
+            let mut first = Box::pin(places.wait(LONG));
+            assert!(is_pending(&mut first).await);
+            drop(held);
+            let mut second = Box::pin(places.wait(LONG));
+            assert!(first.await.is_ok());
+            assert!(tokio::time::timeout(LONG / 2, &mut second).await.is_ok_and(|two| two.is_ok()));
+            assert_eq!(places.waiting.load(Ordering::SeqCst), 0);
         });
     }
 

@@ -3,12 +3,15 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use http::{Request, Version};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -176,7 +179,11 @@ async fn serve(
     let wire = Wire::new(stream, wire_limits(limits), verdicts.clone(), metrics);
     let Limits { header_count, header_max, target_max, .. } = *limits;
     drop(snapshot);
-    let service = service_fn(move |request| {
+    let seen = verdicts.clone();
+    let service = service_fn(move |request: Request<Incoming>| {
+        if request.version() == Version::HTTP_10 {
+            verdicts.note_1_0();
+        }
         let (verdict, in_flight) = verdicts.take();
         let (head, last) = match verdict {
             Verdict::Good { last } => (Ok(()), last),
@@ -189,15 +196,26 @@ async fn serve(
     // The wire guard keeps the time and the limits; hyper's own would answer without our words.
     builder.header_read_timeout(None::<Duration>).max_headers(header_count + 1);
     builder.max_buf_size(BUFFER_BYTES_MAX.max(target_max + header_max + REQUEST_LINE_SPARE));
-    let connection = builder.serve_connection(TokioIo::new(wire), service);
-    let mut connection = std::pin::pin!(connection);
-    tokio::select! {
+    let mut connection = builder.serve_connection(TokioIo::new(wire), service);
+    let ended = tokio::select! {
         // A request that is in the socket when the end is told is read first, and so answered.
         biased;
-        ended = connection.as_mut() => return report_end(ended),
-        _ = draining.wait_for(|draining| *draining) => connection.as_mut().graceful_shutdown(),
+        ended = &mut connection => Some(ended),
+        _ = draining.wait_for(|draining| *draining) => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            Pin::new(&mut connection).graceful_shutdown();
+            (&mut connection).await
+        }
+    };
+    if ended.as_ref().is_err_and(hyper::Error::is_user) && seen.is_1_0() {
+        // An answer broke off, and where it has no length a reset is the only sign of it in HTTP/1.0 (RFC 9112 §8).
+        let wire = connection.into_parts().io.into_inner();
+        let _best_effort = SockRef::from(wire.stream()).set_linger(Some(Duration::ZERO));
     }
-    report_end(connection.await);
+    report_end(ended);
 }
 
 /// How a connection ended matters only to who is looking for a fault.

@@ -1,10 +1,10 @@
 //! `[limits]`: what cannot work is refused, the rest is taken as it is.
 
 use super::Lowering;
-use crate::config::Limits;
 use crate::config::raw::RawLimits;
 use crate::config::read::{Field, Spanned};
 use crate::config::values::{MaybeZero, Size};
+use crate::config::{HEADER_COUNT_MAX, Limits};
 
 /// The HTTP library cannot read heads into less.
 const HEADER_BYTES_MIN: u64 = 8 * 1024;
@@ -13,7 +13,7 @@ const HEADER_BYTES_MAX: u64 = 1024 * 1024;
 /// No server or browser takes longer ones (RFC 9110 §4.1 asks for 8000 octets).
 const TARGET_BYTES_MAX: u64 = 64 * 1024;
 /// What the HTTP library's header map holds comfortably.
-const HEADER_COUNT_MAX: usize = 1000;
+const RESPONSE_HEADER_COUNT_MAX: usize = 1000;
 /// More threads than any machine has cores are a slip of the pen.
 const THREADS_MAX: usize = 1024;
 /// Requests at one upstream are counted in a machine word with room to spare.
@@ -34,7 +34,7 @@ impl Lowering<'_> {
             (&raw.requests_per_connection, "requests_per_connection", 1, usize::MAX),
             (&raw.connections_max, "connections_max", 1, usize::MAX),
             (&raw.connections_per_address, "connections_per_address", 1, usize::MAX),
-            (&raw.response_header_count, "response_header_count", 1, HEADER_COUNT_MAX),
+            (&raw.response_header_count, "response_header_count", 1, RESPONSE_HEADER_COUNT_MAX),
             (&raw.upstream_requests, "upstream_requests", 1, UPSTREAM_REQUESTS_MAX),
             (&raw.upstream_queue, "upstream_queue", 0, UPSTREAM_REQUESTS_MAX),
             (&raw.token_failures, "token_failures", 1, TOKEN_FAILURES_MAX),

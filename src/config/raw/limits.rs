@@ -21,7 +21,7 @@ section! {
         target_max: Size = "8KiB",
         /// Largest request head, the target included; at least 8 KiB. This much memory can be taken by each connection.
         header_max: Size = "32KiB",
-        /// Most header fields in one request. Browsers send about 20.
+        /// Most header fields in one request, at most 256. Browsers send about 20.
         header_count: usize = 100,
         /// How long a request head may take to arrive. It ends clients that send one byte at a time to hold a connection.
         header_timeout: Duration = "10s",

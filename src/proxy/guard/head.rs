@@ -10,6 +10,8 @@ use crate::telemetry::Limit;
 
 /// The longest body that is believed; more is an attempt to overflow somebody's signed counter.
 const LENGTH_MAX: u64 = i64::MAX as u64;
+/// Digits of [`LENGTH_MAX`]; more, zeros in front included, overflow the buffer of some reader behind us.
+const LENGTH_DIGITS_MAX: usize = 19;
 const VERSION_1_1: &[u8] = b"HTTP/1.1 ";
 const VERSION_1_0: &[u8] = b"HTTP/1.0 ";
 
@@ -254,7 +256,7 @@ fn value<'a>(line: &'a [u8], name: &[u8]) -> &'a [u8] {
 /// Digits alone: no sign, no list, no overflow (RFC 9110 §8.6).
 fn parse_length(value: &[u8]) -> Result<u64, Fault> {
     let digits = std::str::from_utf8(value).map_err(|_| Fault::Framing)?;
-    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+    if digits.len() > LENGTH_DIGITS_MAX || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(Fault::Framing);
     }
     digits.parse().ok().filter(|length| *length <= LENGTH_MAX).ok_or(Fault::Framing)

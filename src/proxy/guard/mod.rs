@@ -175,6 +175,11 @@ impl Guard {
     }
 }
 
+/// Whether the other end has closed or reset the connection.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
+}
+
 impl AsyncRead for Guard {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -226,6 +231,9 @@ impl AsyncWrite for Guard {
             ready!(stream.poll_write_ready(cx))?;
             match stream.try_write_vectored(slices) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                // The backend takes no more. What it said before may still wait to be read, and may be the answer: whoever
+                // reads finds it, or the end.
+                Err(error) if is_gone(&error) => return Poll::Pending,
                 done => return Poll::Ready(done),
             }
         }

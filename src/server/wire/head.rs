@@ -8,19 +8,23 @@
 use std::mem::MaybeUninit;
 
 use super::WireLimits;
+use crate::config::HEADER_COUNT_MAX;
 use crate::policy::{Refusal, host};
 use crate::telemetry::Limit;
 
-/// Header fields in one head at most, whatever `header_count` says.
-pub const HEADER_COUNT_MAX: usize = 256;
 /// Bytes in a method at most; the longest registered one has 17 (`UPDATEREDIRECTREF`).
 const METHOD_BYTES_MAX: usize = 32;
 /// What a request line holds besides its target: method, two spaces, version and line end.
 const REQUEST_LINE_FRAME: usize = METHOD_BYTES_MAX + " ".len() + " HTTP/1.1\r\n".len();
 /// How an absolute-form target begins; we speak no other scheme on this listener.
 const SCHEME: &str = "http://";
+/// What hyper reads of a target and of a field name at most: beyond it would answer by itself, uncounted.
+const LIBRARY_TARGET_MAX: usize = u16::MAX as usize - 1;
+const LIBRARY_NAME_MAX: usize = u16::MAX as usize;
 /// A body longer than this is no body but an attempt to overflow somebody's signed counter.
 const LENGTH_MAX: u64 = i64::MAX as u64;
+/// Digits of [`LENGTH_MAX`]; more, zeros in front included, overflow the buffer of some reader behind us.
+const LENGTH_DIGITS_MAX: usize = 19;
 
 /// How the body of a request is delimited (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +118,7 @@ impl Scan {
             if self.fields > limits.target_max + REQUEST_LINE_FRAME {
                 return Err(HeadFault::TARGET_MAX);
             }
-            if end + 1 - self.fields > limits.header_max {
+            if end + 1 > limits.header_max {
                 return Err(HeadFault::HEADER_MAX);
             }
             if empty {
@@ -125,7 +129,7 @@ impl Scan {
         if self.fields == 0 && bytes.len() > limits.target_max + REQUEST_LINE_FRAME {
             return Err(HeadFault::TARGET_MAX);
         }
-        if self.fields > 0 && bytes.len() - self.fields > limits.header_max {
+        if self.fields > 0 && bytes.len() > limits.header_max {
             return Err(HeadFault::HEADER_MAX);
         }
         Ok(Found::More)
@@ -150,13 +154,17 @@ pub(super) fn check(bytes: &[u8], limits: &WireLimits) -> Result<Head, HeadFault
     else {
         return Err(Refusal::BadTarget.into());
     };
-    if target.len() > limits.target_max {
+    if target.len() > limits.target_max.min(LIBRARY_TARGET_MAX) {
         return Err(HeadFault::TARGET_MAX);
     }
     check_method(method.as_bytes())?;
     let authority = check_target(target)?;
     if request.headers.len() > limits.header_count {
         return Err(HeadFault::HEADER_COUNT);
+    }
+    let is_long = |field: &httparse::Header<'_>| field.name.len() > LIBRARY_NAME_MAX;
+    if bytes.len() > LIBRARY_NAME_MAX && request.headers.iter().any(is_long) {
+        return Err(HeadFault::HEADER_MAX);
     }
     let head = check_fields(request.headers, version == 1)?;
     if let Some(authority) = authority {
@@ -293,7 +301,7 @@ fn is_spelling_of(name: &str, wanted: &str) -> bool {
 
 /// Digits alone: no sign, no list, no overflow (RFC 9110 §8.6, RUSTSEC-2021-0078).
 fn parse_length(value: &[u8]) -> Result<u64, Refusal> {
-    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+    if !(1..=LENGTH_DIGITS_MAX).contains(&value.len()) || !value.iter().all(u8::is_ascii_digit) {
         return Err(Refusal::BadHeader);
     }
     let digits = std::str::from_utf8(value).map_err(|_| Refusal::BadHeader)?;

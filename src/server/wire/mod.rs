@@ -28,8 +28,8 @@ use crate::proxy::chunked::Chunked;
 use crate::proxy::pace::Pace;
 use crate::telemetry::{Limit, Metrics};
 use clock::Clock;
+pub use head::check_method;
 use head::{Found, Framing, HeadFault, Scan};
-pub use head::{HEADER_COUNT_MAX, check_method};
 pub use verdict::{InFlight, Verdict, Verdicts};
 
 /// How long a closing connection is read for the sake of its last answer.
@@ -48,9 +48,9 @@ const SUBSTITUTE_HEAD: &[u8] = b"HEAD / HTTP/1.1\r\nhost: refused\r\nconnection:
 pub struct WireLimits {
     /// Bytes in a request target.
     pub target_max: usize,
-    /// Bytes in a header section.
+    /// Bytes in a head, its request line included.
     pub header_max: usize,
-    /// Fields in a header section; at most [`HEADER_COUNT_MAX`] whatever it says.
+    /// Fields in a header section; at most [`crate::config::HEADER_COUNT_MAX`].
     pub header_count: usize,
     /// From the first byte of a head to its last.
     pub header_timeout: Duration,
@@ -136,6 +136,11 @@ impl<S> Wire<S> {
             ended: false,
             lingered: 0,
         }
+    }
+
+    /// What it guards.
+    pub(in crate::server) fn stream(&self) -> &S {
+        &self.stream
     }
 
     /// Whether no request is under way and no byte of one has come.

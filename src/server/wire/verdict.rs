@@ -35,6 +35,7 @@ struct Shared {
     queue: VecDeque<Verdict>,
     in_flight: usize,
     tunnel: bool,
+    is_1_0: bool,
     waker: Option<Waker>,
 }
 
@@ -65,6 +66,16 @@ impl Verdicts {
         let waker = shared.waker.take();
         drop(shared);
         waker.into_iter().for_each(Waker::wake);
+    }
+
+    /// Says that the client speaks HTTP/1.0: the end of its answer may be the end of the connection and nothing else.
+    pub(in crate::server) fn note_1_0(&self) {
+        self.lock().is_1_0 = true;
+    }
+
+    /// Whether [`Verdicts::note_1_0`] was said.
+    pub(in crate::server) fn is_1_0(&self) -> bool {
+        self.lock().is_1_0
     }
 
     pub(super) fn push(&self, verdict: Verdict) {

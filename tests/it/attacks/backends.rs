@@ -1,7 +1,8 @@
 //! What a backend may not do to the next client: what is no clear answer is 502, what breaks off in the middle is cut, bytes
 //! that nobody asked for go down with their connection (RFC 9112 §6.3, CWE-444).
 
-use std::io;
+use std::io::{self, Read as _, Write as _};
+use std::net::TcpStream;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -81,6 +82,7 @@ fn an_answer_that_says_twice_where_it_ends_is_502() {
         ("Content-Length: 0x5", "hello"),
         ("Content-Length:", "hello"),
         ("Content-Length: 18446744073709551621", "hello"),
+        ("Content-Length: 00000000000000000005", "hello"),
         ("Content-Length : 5", "hello"),
         ("Content-Length\0: 5", "hello"),
     ];
@@ -204,6 +206,35 @@ fn an_answer_that_breaks_off_in_the_middle_is_never_taken_for_a_whole_one() {
         assert!(!message.text().contains("POISON"), "{answer:?}");
         gateway.logged("an answer was cut");
         others_are_unharmed(&gateway, &upstream, answer);
+    }
+}
+
+// Holds: H21, D7
+// To its client an answer of HTTP/1.0 is one of ours (RFC 9112 §2.3): as it came, its end would be the end of the
+// connection, and where the backend hangs or is cut nobody could tell.
+#[test]
+fn an_answer_of_http_1_0_is_ours_to_its_client_and_is_whole_only_when_it_ended() {
+    let upstream = Upstream::custom(|exchange| {
+        exchange.send("HTTP/1.0 200 OK\r\n\r\nhalf")?;
+        if exchange.request.target() == "/hangs" {
+            exchange.wire.rest();
+        }
+        Err(io::Error::other("an answer of HTTP/1.0 ends with its connection"))
+    });
+    let toml = format!("{OPEN}response_idle = \"200ms\"\n");
+    let gateway = Gateway::in_front_of(&upstream, &toml);
+    let (message, whole) = ask(&gateway, "GET /hangs HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert!(message.start.starts_with("HTTP/1.1 200 ") && !whole, "{}", message.start);
+    assert_eq!(gateway.reached("response_idle"), 1);
+    // A client of HTTP/1.0 itself knows no other end than that of the connection: it is reset.
+    let mut old = TcpStream::connect(gateway.client().address).expect("connects");
+    old.write_all(b"GET /hangs HTTP/1.0\r\n\r\n").expect("sent");
+    let end = old.read_to_end(&mut Vec::new());
+    assert_eq!(end.map_err(|error| error.kind()), Err(io::ErrorKind::ConnectionReset));
+    let mut connection = gateway.client().connect();
+    for _ in 0..3 {
+        let answer = gateway.client().get("/ends").send_on(&mut connection).expect(200);
+        assert_eq!(answer.text(), "half");
     }
 }
 

@@ -73,6 +73,23 @@ fn a_body_that_ends_soon_after_its_early_answer_costs_its_client_nothing() {
 }
 
 // Holds: H15
+// Many servers refuse an upload so: to close with unread bytes is to reset, and the answer comes before the reset does.
+#[test]
+fn the_answer_of_a_backend_that_closes_upon_a_body_is_not_lost() {
+    let upstream = Upstream::custom(|exchange| {
+        exchange.answer("413 Content Too Large", "text/plain", b"enough")?;
+        Err(io::Error::other("closed with the body unread"))
+    });
+    let gateway = Gateway::in_front_of(&upstream, OPEN);
+    let body = "x".repeat(1_500_000);
+    for round in 0..20 {
+        let answer = gateway.client().post("/up").body(&*body).send();
+        assert_eq!((answer.status, &*answer.text()), (413, "enough"), "round {round}");
+    }
+    assert_eq!(upstream.count(), 20, "sent again");
+}
+
+// Holds: H15
 #[test]
 fn a_refusal_in_the_backends_name_leaves_nothing_of_the_body_to_be_read_as_a_request() {
     let full = Upstream::hanging();

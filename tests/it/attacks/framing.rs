@@ -92,6 +92,7 @@ fn a_length_that_is_not_plain_digits_said_once_is_400() {
         "Content-Length: 99999999999999999999",
         "Content-Length: 18446744073709551616",
         "Content-Length: 9223372036854775808",
+        "Content-Length: 00000000000000000005",
         "Content-Length:",
         "Content-Length: 5;",
         "Content-Length: 5.0",

@@ -280,3 +280,26 @@ fn max_forwards_is_counted_on_options_after_the_policy_and_ends_here_at_none() {
     body.send().expect(204);
     assert_eq!(upstream.count(), 2);
 }
+
+// Holds: D2, H11
+// The HTTP library reads no longer ones, and would refuse them itself: in no words of ours, and uncounted.
+#[test]
+fn what_is_longer_than_can_be_read_is_refused_in_our_words_whatever_the_limits() {
+    let upstream = Upstream::echo();
+    let limits = "[limits]\ntarget_max = \"64KiB\"\nheader_max = \"256KiB\"\n";
+    let gateway = Gateway::in_front_of(&upstream, &format!("{limits}{ROUTES}"));
+    let target = |length: usize| gateway.client().get(&format!("/{}", "a".repeat(length - 1)));
+    target(65_534).send().expect(200);
+    assert_eq!(gateway.reached("target_max"), 0);
+    for length in [65_535, 65_536, 65_537] {
+        target(length).send().refused(414, "target-too-long");
+    }
+    assert_eq!(gateway.reached("target_max"), 3);
+    let name = |length: usize| gateway.client().get("/").header(&"n".repeat(length), "v");
+    name(65_535).send().expect(200);
+    assert_eq!(gateway.reached("header_max"), 0);
+    for length in [65_536, 100_000] {
+        name(length).send().refused(431, "header-too-large");
+    }
+    assert_eq!((gateway.reached("header_max"), upstream.count()), (2, 2));
+}
