@@ -236,7 +236,6 @@ impl Scene<'_> {
             Err(standing) => return standing,
         };
         let each_second = self.snapshot.config.limits.token_failures;
-        // Behind a proxy of ours the client pays, and not all who come that way.
         let budget = Budget { address: self.client.origin, each_second };
         let signed = match self.data.tokens.read(token, &self.snapshot.ring, budget) {
             Ok(signed) => signed,

@@ -28,8 +28,7 @@ pub struct TokenCache {
 /// Who presents a token, and how many forged ones that address may: `[limits] token_failures`.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
-    /// The client's address, behind a listed proxy the one that it names: one forger must not spend the budget of
-    /// all who come by the same proxy.
+    /// The client's address; behind a listed proxy the one that it names, so that not all who come that way pay.
     pub address: IpAddr,
     /// Forged tokens that are checked in a second.
     pub each_second: usize,

@@ -28,7 +28,8 @@ section! {
         /// output says which.
         listen: String = "127.0.0.1:8080",
         /// The operator's own listener (`/healthz`, `/readyz`, `/metrics`), or `"off"`. It asks for no token: keep it on
-        /// an address that only operators can reach.
+        /// an address that only operators can reach. On loopback it answers only to an address or `localhost` in `Host`, so that no web
+        /// page can read it. 256 connections at once, 60 seconds each.
         admin: String = "127.0.0.1:8081",
         /// The backend that routes go to: `"http://host:port"`, or `"builtin:whoami"` for the small backend inside the
         /// gateway, which shows the request it received. It is the upstream named `default`, with the default settings of
