@@ -54,6 +54,7 @@ impl World {
             access_ttl: 15 * MINUTE,
             refresh_ttl: 60 * MINUTE,
             leeway: Duration::ZERO,
+            identity_claim: "sub".into(),
         };
         World {
             ring: KeyRing::new(vec![key]),
@@ -105,7 +106,7 @@ impl World {
     }
 
     fn prove(&self, token: &str, now: UnixTime) -> Standing {
-        let signed = verify::read(token, &self.ring).unwrap();
+        let signed = verify::read(token, &self.ring, &self.rules).unwrap();
         match self.state.revocations().holds(signed.claims()) {
             true => Standing::Unproven(crate::token::TokenFault::Revoked),
             false => signed.standing(&self.rules, now),
@@ -113,7 +114,7 @@ impl World {
     }
 
     fn read(&self, token: &str) -> Claims {
-        verify::read(token, &self.ring).unwrap().claims().clone()
+        verify::read(token, &self.ring, &self.rules).unwrap().claims().clone()
     }
 
     async fn login(&self) -> (String, String) {

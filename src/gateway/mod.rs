@@ -1,9 +1,10 @@
 //! A request's life, top to bottom: [`handle`] is the table of contents.
 //!
 //! `judge` holds steps 2 to 6 for every caller, `tokens` remembers verified tokens and `forgers` who sends forged ones,
-//! `limits` counts those that are reached here, `answer` turns refusals into responses and writes the access line.
+//! `limits` counts those that are reached here, `client` says who is connected, `answer` turns refusals into responses and writes the access line.
 
 pub mod answer;
+mod client;
 mod forgers;
 pub mod judge;
 mod limits;
@@ -16,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http::{HeaderMap, Request, Response, header};
 use hyper::body::Incoming;
 
 use crate::auth::{self, AuthContext};
@@ -24,7 +25,6 @@ use crate::config::Config;
 use crate::policy::route::{Action, Endpoint, Route};
 use crate::policy::{Permit, Refusal, host};
 use crate::proxy::headers::{Client, Firewall, REQUEST_ID};
-use crate::proxy::origin::origin;
 use crate::proxy::places::Places;
 use crate::proxy::pool::Pool;
 use crate::proxy::relay::ResponseBody;
@@ -35,6 +35,7 @@ use crate::token::extract::Presented;
 use crate::token::keys::KeyRing;
 use crate::token::{Standing, TokenFault, UnixTime};
 use answer::{Answer, Line, Record};
+use client::identify;
 use judge::{Asked, View, judge};
 use tokens::{Budget, TokenCache};
 
@@ -236,8 +237,9 @@ impl Scene<'_> {
             Err(standing) => return standing,
         };
         let each_second = self.snapshot.config.limits.token_failures;
+        let trusted = (&self.snapshot.ring, &self.snapshot.config.tokens);
         let budget = Budget { address: self.client.address, each_second };
-        let signed = match self.data.tokens.read(token, &self.snapshot.ring, budget) {
+        let signed = match self.data.tokens.read(token, trusted, budget) {
             Ok(signed) => signed,
             Err(fault) => return Standing::Unproven(fault),
         };
@@ -317,26 +319,6 @@ fn asked_host(headers: &HeaderMap) -> Result<Cow<'_, str>, Refusal> {
     };
     let field = field.to_str().map_err(|_| Refusal::BadHeader)?;
     host::canonical(field).map_err(|_| Refusal::BadHeader)
-}
-
-fn identify(snapshot: &Snapshot, address: IpAddr, headers: &HeaderMap) -> Client {
-    let trusted = snapshot.config.trusts(address);
-    let given = headers.get(REQUEST_ID).filter(|id| trusted && is_request_id(id)).cloned();
-    let request_id = given.unwrap_or_else(|| {
-        // Time-ordered, so that the lines of a moment sort together (RFC 9562 §5.7).
-        let mut text = uuid::Uuid::encode_buffer();
-        let text = uuid::Uuid::now_v7().hyphenated().encode_lower(&mut text);
-        HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("-"))
-    });
-    let origin =
-        if trusted { origin(address, headers, |one| snapshot.config.trusts(one)) } else { address };
-    Client { address, origin, trusted, request_id }
-}
-
-fn is_request_id(id: &HeaderValue) -> bool {
-    const ID_BYTES_MAX: usize = 128;
-    let legal = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte);
-    (1..=ID_BYTES_MAX).contains(&id.len()) && id.as_bytes().iter().all(legal)
 }
 
 fn access_line(client: &Client, parts: &Parts) -> Line {

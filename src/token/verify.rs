@@ -59,6 +59,8 @@ pub struct TokenRules {
     pub refresh_ttl: Duration,
     /// Clock difference forgiven for `exp`, `nbf` and `iat`; at most 5 minutes.
     pub leeway: Duration,
+    /// The claim that says who; ours carry it beside `sub`.
+    pub identity_claim: String,
 }
 
 /// Claims under a good signature of a key of ours: *what the token says*, never a decision.
@@ -87,11 +89,11 @@ pub enum Standing {
 /// # Errors
 /// [`TokenFault::Malformed`] for the form, [`TokenFault::Forged`] for the signature, [`TokenFault::Invalid`] for the
 /// key and claim types.
-pub fn read(token: &str, ring: &KeyRing) -> Result<SignedClaims, TokenFault> {
+pub fn read(token: &str, ring: &KeyRing, rules: &TokenRules) -> Result<SignedClaims, TokenFault> {
     // Nothing of a payload is parsed before its signature is good.
     let (payload, _) = read_raw(token, ring)?;
     let all = json::object(&payload).map_err(|_| TokenFault::Malformed)?;
-    Ok(SignedClaims(Arc::new(Claims::from_json(all)?)))
+    Ok(SignedClaims(Arc::new(Claims::identified_by(&rules.identity_claim, all)?)))
 }
 
 /// The payload under a good signature, whatever it is, and the key that checked it: steps 1 to 3.

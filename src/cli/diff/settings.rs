@@ -76,6 +76,8 @@ fn tokens(old: &Config, new: &Config, say: Say<'_>) {
         let text = |one: &Option<String>| one.clone().unwrap_or_else(|| NONE.to_owned());
         say(name, text(was), text(now), verdict);
     }
+    let (who, whom) = (was.identity_claim.clone(), now.identity_claim.clone());
+    say("[tokens] identity_claim", who, whom, Verdict::Weaker);
     let spans: [(&str, Duration, Duration); 3] = [
         ("[tokens] leeway", was.leeway, now.leeway),
         ("[tokens] access_ttl", was.access_ttl, now.access_ttl),

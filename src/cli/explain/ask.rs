@@ -209,7 +209,7 @@ impl World {
             (Some(claims), Ok(_) | Err(Standing::Anonymous)) => Ok(Standing::assumed(claims)),
             (_, Err(standing)) => Ok(standing),
             // Keys are read, and made on a first run, only when there is a token to verify.
-            (None, Ok(token)) => Ok(match verify::read(token, self.ring()?) {
+            (None, Ok(token)) => Ok(match verify::read(token, self.ring()?, &self.config.tokens) {
                 Ok(signed) => signed.standing(&self.config.tokens, now),
                 Err(fault) => Standing::Unproven(fault),
             }),

@@ -166,10 +166,12 @@ fn inspect(token: &str, config: &Config, ring: &KeyRing, now: UnixTime) -> Resul
         serde_json::to_string_pretty(&header)?,
         serde_json::to_string_pretty(&payload)?
     );
-    if let Ok(claims) = Claims::from_json(payload) {
+    if let Ok(claims) = Claims::identified_by(&config.tokens.identity_claim, payload) {
         text.push_str(&times(&claims, now));
     }
-    let verdict = match read(token, ring).map(|signed| signed.standing(&config.tokens, now)) {
+    let verdict = match read(token, ring, &config.tokens)
+        .map(|signed| signed.standing(&config.tokens, now))
+    {
         Err(fault) | Ok(Standing::Unproven(fault)) => {
             format!("refused: {}", crate::policy::Refusal::from(fault).code())
         }

@@ -166,6 +166,17 @@ impl Diagnostics {
         );
     }
 
+    /// A claim that cannot say who.
+    pub(crate) fn identity_claim(&mut self, span: &Span, name: &str) {
+        self.error(
+            "identity-claim",
+            span,
+            format!("`tokens.identity_claim` cannot be `{name}`"),
+            if name.is_empty() { "empty" } else { "this claim means something else" },
+            "name the claim that says whose a token is, such as \"sub\" or \"identity\"",
+        );
+    }
+
     /// One name for both cookies.
     pub(crate) fn one_cookie(&mut self, span: &Span, other: &Span) {
         let (span, other) = if span.is_empty() { (other, span) } else { (span, other) };

@@ -112,6 +112,9 @@ section! {
         refresh_ttl: Duration = "30d",
         /// Clock difference between machines that is forgiven when times in a token are checked; at most 5 minutes.
         leeway: MaybeZero = "0s",
+        /// The claim that says whose a token is: what `sub` means everywhere else, in `[identity]`, in `claims` of routes
+        /// and for revocation. Its value must be text. Our tokens have it beside `sub`.
+        identity_claim: String = "sub",
         /// Where a request may have its token, in this order: `"header"`, `"cookie"`, `"query"`. The first that holds
         /// something decides, and a bad token there is refused even if another place holds a good one. What is not named
         /// is never looked at. The endpoints of the gateway go by this list too; a route can have its own `accept`.
