@@ -74,6 +74,7 @@ fn tokens(criterion: &mut Criterion) {
         access_ttl: Duration::from_secs(900),
         refresh_ttl: Duration::from_secs(86_400),
         leeway: Duration::ZERO,
+        csrf: false,
         identity_claim: "sub".to_owned(),
     };
     let mint = Mint {

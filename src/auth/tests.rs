@@ -6,6 +6,7 @@ use http::Request;
 use http_body_util::Full;
 
 use super::*;
+use crate::config::Profile;
 use crate::policy::path::{CanonicalPath, PathRules};
 use crate::policy::pattern::Pattern;
 use crate::policy::route::{Action, Route};
@@ -54,6 +55,7 @@ impl World {
             access_ttl: 15 * MINUTE,
             refresh_ttl: 60 * MINUTE,
             leeway: Duration::ZERO,
+            csrf: false,
             identity_claim: "sub".into(),
         };
         World {
@@ -96,6 +98,7 @@ impl World {
             body_idle: MINUTE,
             guesses: self.guesses,
             metrics: &self.metrics,
+            profile: Profile::Standard,
             request_id: "r1",
             address: [192, 0, 2, 1].into(),
         };

@@ -10,9 +10,9 @@ use quick_cache::{DefaultHashBuilder, OptionsBuilder, UnitWeighter};
 
 use super::forgers::Forgers;
 use crate::telemetry::{Limit, Metrics, ThreadMeter};
+use crate::token::TokenFault;
 use crate::token::keys::KeyRing;
 use crate::token::verify::{self, SignedClaims, TokenRules};
-use crate::token::{SUBJECT, TokenFault};
 
 /// The verified tokens of one data thread: bounded, keyed by the whole token, dead with its key ring.
 /// Bad tokens are never kept, so a flood of them pushes no good one out; nor does it take more than its part of the
@@ -37,23 +37,22 @@ pub struct Budget {
 #[derive(Debug)]
 struct Verified {
     ring: [u8; 32],
-    /// The claim that said who: under another name the same token may be another's.
-    identity: String,
+    /// How claims were read: by other rules the same token may be another's, or nobody's.
+    reading: (String, bool),
     tokens: Cache<Box<str>, SignedClaims, UnitWeighter, DefaultHashBuilder>,
     forgers: Forgers,
 }
 
 impl Verified {
-    fn by(ring: [u8; 32], identity: &str, capacity: usize) -> Verified {
-        let identity = identity.to_owned();
-        Verified { ring, identity, tokens: empty(capacity), forgers: Forgers::new() }
+    fn by(ring: [u8; 32], reading: (String, bool), capacity: usize) -> Verified {
+        Verified { ring, reading, tokens: empty(capacity), forgers: Forgers::new() }
     }
 }
 
 impl TokenCache {
     /// A cache of at most `capacity` tokens.
     pub fn new(capacity: usize, meter: ThreadMeter, metrics: Arc<Metrics>) -> TokenCache {
-        let verified = Mutex::new(Verified::by([0; 32], SUBJECT, capacity));
+        let verified = Mutex::new(Verified::by([0; 32], Default::default(), capacity));
         TokenCache { capacity, meter, metrics, verified }
     }
 
@@ -68,9 +67,11 @@ impl TokenCache {
         budget: Budget,
     ) -> Result<SignedClaims, TokenFault> {
         let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
-        let identity = &rules.identity_claim;
-        if verified.ring != ring.fingerprint() || verified.identity != *identity {
-            *verified = Verified::by(ring.fingerprint(), identity, self.capacity);
+        let (identity, csrf) = &verified.reading;
+        let same_reading = *identity == rules.identity_claim && *csrf == rules.csrf;
+        if verified.ring != ring.fingerprint() || !same_reading {
+            let reading = (rules.identity_claim.clone(), rules.csrf);
+            *verified = Verified::by(ring.fingerprint(), reading, self.capacity);
         }
         if let Some(known) = verified.tokens.get(token) {
             self.meter.token_cache_hits.inc();

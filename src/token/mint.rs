@@ -113,6 +113,9 @@ impl Mint<'_> {
             !RESERVED_CLAIMS.contains(&name.as_str()) && **name != rules.identity_claim
         });
         all.extend(own.map(|(name, value)| (name.clone(), value.clone())));
+        if rules.csrf {
+            all.insert("csrf".to_owned(), json!(uuid::Uuid::new_v4().to_string()));
+        }
         all
     }
 }

@@ -22,6 +22,7 @@ fn rules() -> TokenRules {
         access_ttl: Duration::from_secs(900),
         refresh_ttl: Duration::from_secs(86_400),
         leeway: Duration::ZERO,
+        csrf: false,
         identity_claim: "sub".to_owned(),
     }
 }

@@ -5,6 +5,9 @@
 //! many configurations, and with an older line of the library.
 
 mod both_ways;
+mod differential;
+mod profile;
+mod requests;
 mod world;
 
 use std::process::Command;

@@ -141,6 +141,7 @@ impl World {
             route,
             upstream,
             refusal,
+            profile: self.config.profile,
             because,
             sent,
             candidates,

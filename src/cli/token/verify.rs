@@ -88,6 +88,7 @@ fn anybody() -> TokenRules {
         access_ttl: life,
         refresh_ttl: life,
         leeway: life,
+        csrf: false,
         identity_claim: SUBJECT.to_owned(),
     }
 }

@@ -223,11 +223,11 @@ impl Diagnostics {
     // Login and identity.
 
     /// Not a plain path.
-    pub(crate) fn bad_login_path(&mut self, span: &Span, why: &str) {
+    pub(crate) fn bad_login_path(&mut self, span: &Span, at: &str, why: &str) {
         self.error(
             "login-path",
             span,
-            format!("`login.at` is not a path prefix: {why}"),
+            format!("`{at}` cannot be this path: {why}"),
             "here",
             "write a plain path without wildcards, such as \"/auth\"",
         );

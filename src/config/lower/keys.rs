@@ -15,7 +15,7 @@ use crate::config::raw::{RawKey, RawTokens};
 use crate::config::read::Spanned;
 use crate::config::secret::SecretRef;
 use crate::config::values::MaybeZero;
-use crate::config::{KeyOutline, Resolved};
+use crate::config::{KeyOutline, Profile, Resolved};
 use crate::token::keys::{Algorithm, Key, KeyMaterial, KeySpec};
 use crate::token::verify::TokenRules;
 use crate::token::{RESERVED_CLAIMS, SUBJECT, Secret};
@@ -58,6 +58,7 @@ impl Lowering<'_> {
             access_ttl: access.value,
             refresh_ttl: refresh.value,
             leeway,
+            csrf: raw.profile().value.profile() == Profile::FlaskJwtExtended,
             identity_claim: identity.value,
         };
         let list = raw.key.get().map(|list| list.value.0.as_slice()).unwrap_or_default();
