@@ -74,6 +74,8 @@ fn tokens(criterion: &mut Criterion) {
         access_ttl: Duration::from_secs(900),
         refresh_ttl: Duration::from_secs(86_400),
         leeway: Duration::ZERO,
+        csrf: false,
+        identity_claim: "sub".to_owned(),
     };
     let mint = Mint {
         subject: "alice",
@@ -89,7 +91,7 @@ fn tokens(criterion: &mut Criterion) {
         let ring = ring(algorithm);
         let token = mint.sign(&ring, &rules, NOW).expect("the ring signs").token;
         group.bench_function(format!("read {}", algorithm.name()), |bench| {
-            bench.iter(|| read(black_box(&token), &ring).is_ok());
+            bench.iter(|| read(black_box(&token), &ring, &rules).is_ok());
         });
         group.bench_function(format!("mint {}", algorithm.name()), |bench| {
             bench.iter(|| mint.sign(black_box(&ring), &rules, NOW).is_ok());
@@ -98,12 +100,12 @@ fn tokens(criterion: &mut Criterion) {
         let cache = TokenCache::new(16, metrics.thread(0), metrics);
         let budget = Budget { address: [192, 0, 2, 1].into(), each_second: 100 };
         group.bench_function(format!("read again {}", algorithm.name()), |bench| {
-            bench.iter(|| cache.read(black_box(&token), &ring, budget).is_ok());
+            bench.iter(|| cache.read(black_box(&token), (&ring, &rules), budget).is_ok());
         });
     }
     let ring = ring(Algorithm::Hs256);
     let token = mint.sign(&ring, &rules, NOW).expect("the ring signs").token;
-    let signed = read(&token, &ring).expect("its own token");
+    let signed = read(&token, &ring, &rules).expect("its own token");
     let route = Arc::new(route("/account/**", Requirement::Fresh { max_age: None }));
     let path = CanonicalPath::parse("/account/x", &PathRules::default()).expect("a plain path");
     group.bench_function("judge a known token", |bench| {

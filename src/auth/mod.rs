@@ -21,6 +21,7 @@ use serde_json::{Map, Value, json};
 
 pub use body::{BODY_MAX_BYTES, BODY_TIMEOUT};
 
+use crate::config::Profile;
 use crate::policy::route::Endpoint;
 use crate::policy::{Permit, Refusal};
 use crate::store::{Account, CheckFault, CredentialStore, StateStore, StoreFault, throttle};
@@ -46,6 +47,8 @@ pub struct AuthContext<'a> {
     pub guesses: throttle::Rules,
     /// Counts limits that are reached.
     pub metrics: &'a Metrics,
+    /// Whose clients the answers are for.
+    pub profile: Profile,
     /// For the log: the request.
     pub request_id: &'a str,
     /// Where the request came from: what guesses are counted by, and for the log.

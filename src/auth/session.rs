@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use super::body::texts;
 use super::{AuthContext, audited, away, no_content, private_json, refusal_of};
+use crate::config::Profile;
 use crate::policy::Refusal;
 use crate::store::throttle::{self, Door};
 use crate::store::{Account, Authenticated, Revoked, Session};
@@ -142,7 +143,13 @@ pub(super) async fn logout(
     now: UnixTime,
 ) -> Result<Response<Bytes>, Refusal> {
     let ended = audited("logout", &claims.subject, context, end(claims, context, now)).await;
-    ended.map(|()| no_content())
+    ended.map(|()| match context.profile {
+        Profile::Standard => no_content(),
+        Profile::FlaskJwtExtended => {
+            let kind = if claims.kind == TokenKind::Refresh { "Refresh" } else { "Access" };
+            private_json(&json!({ "msg": format!("{kind} token revoked") }))
+        }
+    })
 }
 
 async fn end(claims: &Claims, context: &AuthContext<'_>, now: UnixTime) -> Result<(), Refusal> {

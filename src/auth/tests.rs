@@ -6,6 +6,7 @@ use http::Request;
 use http_body_util::Full;
 
 use super::*;
+use crate::config::Profile;
 use crate::policy::path::{CanonicalPath, PathRules};
 use crate::policy::pattern::Pattern;
 use crate::policy::route::{Action, Route};
@@ -51,6 +52,8 @@ impl World {
             access_ttl: 15 * MINUTE,
             refresh_ttl: 60 * MINUTE,
             leeway: Duration::ZERO,
+            csrf: false,
+            identity_claim: "sub".into(),
         };
         World {
             ring: crate::store::keys::load_or_create(dir.path(), NOW).unwrap(),
@@ -92,6 +95,7 @@ impl World {
             body_idle: MINUTE,
             guesses: self.guesses,
             metrics: &self.metrics,
+            profile: Profile::Standard,
             request_id: "r1",
             address: [192, 0, 2, 1].into(),
         };
@@ -102,7 +106,7 @@ impl World {
     }
 
     fn prove(&self, token: &str, now: UnixTime) -> Standing {
-        let signed = verify::read(token, &self.ring).unwrap();
+        let signed = verify::read(token, &self.ring, &self.rules).unwrap();
         match self.state.revocations().holds(signed.claims()) {
             true => Standing::Unproven(crate::token::TokenFault::Revoked),
             false => signed.standing(&self.rules, now),
@@ -110,7 +114,7 @@ impl World {
     }
 
     fn read(&self, token: &str) -> Claims {
-        verify::read(token, &self.ring).unwrap().claims().clone()
+        verify::read(token, &self.ring, &self.rules).unwrap().claims().clone()
     }
 
     async fn login(&self) -> (String, String) {

@@ -61,6 +61,8 @@ pub struct Config {
     pub paths: PathRules,
     /// What tokens must say and how long ours live.
     pub tokens: TokenRules,
+    /// Whose clients the answers are for.
+    pub profile: Profile,
     /// Where tokens are looked for, and by which names.
     pub locations: Locations,
     /// `[[tokens.key]]`, in the order of the file; empty means: use the key made on first run.
@@ -97,6 +99,26 @@ impl Config {
         match &route.action {
             Action::Forward(plan) => Some(&self.upstreams[plan.upstream].name),
             Action::Endpoint(_) => None,
+        }
+    }
+}
+
+/// `[tokens] profile`: whose clients the answers are for. It never changes a decision.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Profile {
+    /// Ours.
+    #[default]
+    Standard,
+    /// Those of Flask-JWT-Extended 4.x.
+    FlaskJwtExtended,
+}
+
+impl Profile {
+    /// Its word in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Profile::Standard => "standard",
+            Profile::FlaskJwtExtended => "flask-jwt-extended",
         }
     }
 }
@@ -165,6 +187,12 @@ pub enum HostRule {
 pub struct Login {
     /// Path prefix of our endpoints, without a slash at the end.
     pub at: String,
+    /// The whole path of the login.
+    pub login: String,
+    /// The whole path of the refresh.
+    pub refresh: String,
+    /// The whole path of the logout.
+    pub logout: String,
     /// Where the users are.
     pub users: UsersSource,
 }

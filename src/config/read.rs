@@ -45,6 +45,16 @@ impl<T> Field<T> {
     }
 }
 
+impl Field<String> {
+    /// This text, where the file does not have the key.
+    pub fn or(self, text: &str) -> Field<String> {
+        match self {
+            Field::Missing => Field::Here(Spanned { value: text.to_owned(), span: 0..0 }),
+            there => there,
+        }
+    }
+}
+
 impl<T: FromToml + Clone> Field<T> {
     /// The value, or the default of the table, given as TOML.
     pub fn or_default(&self, default: &'static str) -> Spanned<T> {

@@ -6,6 +6,7 @@ use toml::de::DeValue;
 use super::diagnostic::{Diagnostics, Span};
 use super::macros::words;
 use super::read::{FromToml, Spanned};
+use crate::config::Profile;
 use crate::token::keys::Algorithm;
 
 words! {
@@ -158,6 +159,26 @@ impl FromToml for Places {
         let read = Vec::<Spanned<Place>>::read(value, span, at, out)?;
         let all = value.as_array().is_some_and(|array| array.len() == read.len());
         all.then_some(Places(read))
+    }
+}
+
+words! {
+    /// Whose clients the answers are for.
+    pub enum ProfileWord {
+        /// Problem documents and challenges.
+        Standard = "standard",
+        /// Flask-JWT-Extended's.
+        FlaskJwtExtended = "flask-jwt-extended",
+    }
+}
+
+impl ProfileWord {
+    /// The profile that the word names.
+    pub fn profile(self) -> Profile {
+        match self {
+            ProfileWord::Standard => Profile::Standard,
+            ProfileWord::FlaskJwtExtended => Profile::FlaskJwtExtended,
+        }
     }
 }
 

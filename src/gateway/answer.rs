@@ -11,7 +11,8 @@ use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use serde_json::json;
 
-use super::{Data, Snapshot};
+use super::{Data, Snapshot, profile};
+use crate::config::Profile;
 use crate::policy::route::Route;
 use crate::policy::{Challenge, Refusal};
 use crate::proxy::{body::BodyFault, relay::ResponseBody};
@@ -38,6 +39,8 @@ pub struct Record {
     pub route: Option<Arc<Route>>,
     /// [`PASS`] or the code of a refusal.
     pub decision: &'static str,
+    /// What the profile says of this very request.
+    pub told: Option<String>,
     /// On a route in report mode: the code that the policy would have answered with.
     pub reported: Option<&'static str>,
     line: Option<Box<Line>>,
@@ -69,6 +72,7 @@ impl Record {
             started: Instant::now(),
             route: None,
             decision: PASS,
+            told: None,
             reported: None,
             line: line.map(Box::new),
             status: STATUS_CLIENT_GONE,
@@ -188,8 +192,42 @@ impl Body for Answer {
     }
 }
 
-/// The response to a refused request (RFC 9457, RFC 6750 §3, RFC 9470 §3).
-pub fn refuse(refusal: Refusal, request_id: &HeaderValue) -> Response<ResponseBody> {
+/// The response to a refused request, as the profile has it. `told` is its text for this very request.
+pub fn refuse(
+    refusal: Refusal,
+    profile: Profile,
+    told: Option<String>,
+    request_id: &HeaderValue,
+) -> Response<ResponseBody> {
+    let mut response = match profile {
+        Profile::Standard => problem(refusal, request_id),
+        Profile::FlaskJwtExtended => message(refusal, told),
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(crate::proxy::headers::REQUEST_ID, request_id.clone());
+    if let Some(seconds) = retry_after(refusal) {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if closes(refusal) {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// One member and no challenge: what Flask-JWT-Extended answers.
+fn message(refusal: Refusal, told: Option<String>) -> Response<ResponseBody> {
+    let (status, text) = profile::flask(refusal);
+    let message = json!({ "msg": told.as_deref().unwrap_or(text) });
+    let mut response = Response::new(ResponseBody::full(format!("{message}\n")));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN);
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
+}
+
+/// A problem document with its challenge (RFC 9457, RFC 6750 §3, RFC 9470 §3).
+fn problem(refusal: Refusal, request_id: &HeaderValue) -> Response<ResponseBody> {
     let (status, code, challenge, sentence) = refusal.parts();
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut problem = json!({
@@ -206,16 +244,8 @@ pub fn refuse(refusal: Refusal, request_id: &HeaderValue) -> Response<ResponseBo
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(crate::proxy::headers::REQUEST_ID, request_id.clone());
     if let Some(value) = challenge_value(challenge, sentence) {
         headers.insert(header::WWW_AUTHENTICATE, value);
-    }
-    if let Some(seconds) = retry_after(refusal) {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-    }
-    if closes(refusal) {
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }

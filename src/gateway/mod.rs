@@ -1,13 +1,15 @@
 //! A request's life, top to bottom: [`handle`] is the table of contents.
 //!
-//! `client` says who asks, `judge` holds steps 2 to 6 for every caller, `tokens` remembers verified tokens and `forgers` who sends forged ones,
-//! `limits` counts those that are reached here, `answer` turns refusals into responses and writes the access line.
+//! `client` says who asks, `judge` holds steps 2 to 6 for every caller, `tokens` remembers verified tokens and `forgers` who sends
+//! forged ones, `limits` counts those that are reached here, `answer` turns refusals into responses, as `profile` has them, and
+//! writes the access line.
 
 pub mod answer;
 mod client;
 mod forgers;
 pub mod judge;
 mod limits;
+pub mod profile;
 pub mod selftest;
 pub mod tokens;
 
@@ -147,7 +149,7 @@ pub async fn handle(
     // 9. One place turns any refusal into a response and writes the access line.
     let mut response = outcome.unwrap_or_else(|refusal| {
         record.decision = refusal.code();
-        answer::refuse(refusal, &client.request_id)
+        answer::refuse(refusal, snapshot.config.profile, record.told.take(), &client.request_id)
     });
     if in_query {
         answer::keep_private(response.headers_mut());
@@ -203,7 +205,10 @@ impl Scene<'_> {
             path.as_str().clone_into(&mut line.path);
             line.subject = judged.proved.map(|token| token.claims().subject.clone());
         }
-        let permit = judged.decision?;
+        let permit = judged.decision.inspect_err(|refusal| {
+            let config = &self.snapshot.config;
+            record.told = profile::of_request(*refusal, config, record.route.as_deref(), &asked);
+        })?;
         if let Some(refusal) = permit.reported() {
             self.report_only(permit.route(), refusal);
             record.reported = Some(refusal.code());
@@ -236,8 +241,9 @@ impl Scene<'_> {
             Err(standing) => return standing,
         };
         let each_second = self.snapshot.config.limits.token_failures;
+        let trusted = (&self.snapshot.ring, &self.snapshot.config.tokens);
         let budget = Budget { address: self.client.origin, each_second };
-        let signed = match self.data.tokens.read(token, &self.snapshot.ring, budget) {
+        let signed = match self.data.tokens.read(token, trusted, budget) {
             Ok(signed) => signed,
             Err(fault) => return Standing::Unproven(fault),
         };
@@ -262,6 +268,7 @@ impl Scene<'_> {
             body_idle: self.snapshot.config.limits.body_idle,
             guesses: throttle::Rules::of_limits(&self.snapshot.config.limits),
             metrics: &self.snapshot.metrics,
+            profile: self.snapshot.config.profile,
             request_id: self.client.request_id.to_str().unwrap_or_default(),
             address: self.client.origin,
         };

@@ -12,7 +12,7 @@ use super::forgers::Forgers;
 use crate::telemetry::{Limit, Metrics, ThreadMeter};
 use crate::token::TokenFault;
 use crate::token::keys::KeyRing;
-use crate::token::verify::{self, SignedClaims};
+use crate::token::verify::{self, SignedClaims, TokenRules};
 
 /// The verified tokens of one data thread: bounded, keyed by the whole token, dead with its key ring.
 /// Bad tokens are never kept, so a flood of them pushes no good one out; nor does it take more than its part of the
@@ -37,20 +37,22 @@ pub struct Budget {
 #[derive(Debug)]
 struct Verified {
     ring: [u8; 32],
+    /// How claims were read: by other rules the same token may be another's, or nobody's.
+    reading: (String, bool),
     tokens: Cache<Box<str>, SignedClaims, UnitWeighter, DefaultHashBuilder>,
     forgers: Forgers,
 }
 
 impl Verified {
-    fn by(ring: [u8; 32], capacity: usize) -> Verified {
-        Verified { ring, tokens: empty(capacity), forgers: Forgers::new() }
+    fn by(ring: [u8; 32], reading: (String, bool), capacity: usize) -> Verified {
+        Verified { ring, reading, tokens: empty(capacity), forgers: Forgers::new() }
     }
 }
 
 impl TokenCache {
     /// A cache of at most `capacity` tokens.
     pub fn new(capacity: usize, meter: ThreadMeter, metrics: Arc<Metrics>) -> TokenCache {
-        let verified = Mutex::new(Verified::by([0; 32], capacity));
+        let verified = Mutex::new(Verified::by([0; 32], Default::default(), capacity));
         TokenCache { capacity, meter, metrics, verified }
     }
 
@@ -61,12 +63,15 @@ impl TokenCache {
     pub fn read(
         &self,
         token: &str,
-        ring: &KeyRing,
+        (ring, rules): (&KeyRing, &TokenRules),
         budget: Budget,
     ) -> Result<SignedClaims, TokenFault> {
         let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
-        if verified.ring != ring.fingerprint() {
-            *verified = Verified::by(ring.fingerprint(), self.capacity);
+        let (identity, csrf) = &verified.reading;
+        let same_reading = *identity == rules.identity_claim && *csrf == rules.csrf;
+        if verified.ring != ring.fingerprint() || !same_reading {
+            let reading = (rules.identity_claim.clone(), rules.csrf);
+            *verified = Verified::by(ring.fingerprint(), reading, self.capacity);
         }
         if let Some(known) = verified.tokens.get(token) {
             self.meter.token_cache_hits.inc();
@@ -77,7 +82,7 @@ impl TokenCache {
             return Err(TokenFault::Unchecked);
         }
         self.meter.token_cache_misses.inc();
-        let read = verify::read(token, ring);
+        let read = verify::read(token, ring, rules);
         match &read {
             Ok(signed) => verified.tokens.insert(token.into(), signed.clone()),
             Err(TokenFault::Forged) => {

@@ -76,9 +76,9 @@ fn try_next(config: &Config, listen: SocketAddr, first_user: Option<&FirstUser>)
         let password = first_user
             .map_or("PASSWORD".into(), |first| String::from_utf8_lossy(first.password.expose()));
         text.push_str(&format!(
-            "  TOKEN=$(curl -s {base}{}/login -d username={name} -d 'password={password}' | \
+            "  TOKEN=$(curl -s {base}{} -d username={name} -d 'password={password}' | \
              sed 's/.*\"access_token\":\"\\([^\"]*\\)\".*/\\1/')\n",
-            login.at
+            login.login
         ));
         let path = guarded.unwrap_or_else(|| format!("{}/me", login.at));
         text.push_str(&format!("  curl -i -H \"Authorization: Bearer $TOKEN\" {base}{path}\n"));

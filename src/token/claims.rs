@@ -12,6 +12,9 @@ use super::{TokenFault, UnixTime};
 pub const RESERVED_CLAIMS: [&str; 11] =
     ["iss", "sub", "aud", "iat", "nbf", "exp", "jti", "type", "fresh", "auth_time", "sid"];
 
+/// The claim that says who, unless the configuration names another (RFC 7519 §4.1.2).
+pub const SUBJECT: &str = "sub";
+
 /// What a token is for; one never stands in for the other (RFC 8725 §3.11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenKind {
@@ -45,7 +48,7 @@ pub enum Freshness {
 /// What a token with a good signature says. Whether it is good *now* is [`super::verify`]'s business.
 #[derive(Clone, Debug)]
 pub struct Claims {
-    /// `sub`: who.
+    /// `sub`, or what `[tokens] identity_claim` names instead: who.
     pub subject: String,
     /// `type`.
     pub kind: TokenKind,
@@ -77,6 +80,22 @@ impl Claims {
     /// # Errors
     /// [`TokenFault::Invalid`] when a required claim is absent or any claim has the wrong JSON type.
     pub fn from_json(all: Map<String, Value>) -> Result<Claims, TokenFault> {
+        Claims::identified_by(SUBJECT, all)
+    }
+
+    /// As [`Claims::from_json`], where `identity` says who, and not `sub`. For all that follows it *is* `sub`: no
+    /// header and no claim rule may go by another name than revocation does.
+    ///
+    /// # Errors
+    /// As [`Claims::from_json`].
+    pub fn identified_by(
+        identity: &str,
+        mut all: Map<String, Value>,
+    ) -> Result<Claims, TokenFault> {
+        if identity != SUBJECT {
+            let who = all.get(identity).cloned().ok_or(TokenFault::Invalid)?;
+            all.insert(SUBJECT.to_owned(), who);
+        }
         let text = |name: &str| match all.get(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.clone())),
@@ -92,7 +111,7 @@ impl Claims {
             _ => return Err(TokenFault::Invalid),
         };
         Ok(Claims {
-            subject: text("sub")?.filter(|sub| !sub.is_empty()).ok_or(TokenFault::Invalid)?,
+            subject: text(SUBJECT)?.filter(|sub| !sub.is_empty()).ok_or(TokenFault::Invalid)?,
             kind,
             id: text("jti")?.filter(|jti| !jti.is_empty()).ok_or(TokenFault::Invalid)?,
             issued_at: time("iat")?.ok_or(TokenFault::Invalid)?,

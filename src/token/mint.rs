@@ -108,8 +108,14 @@ impl Mint<'_> {
         all.insert("fresh".to_owned(), json!(self.fresh));
         all.extend(self.auth_time.map(|time| ("auth_time".to_owned(), json!(time.0))));
         all.extend(self.session.map(|sid| ("sid".to_owned(), json!(sid))));
-        let own = self.claims.iter().filter(|(name, _)| !RESERVED_CLAIMS.contains(&name.as_str()));
+        all.insert(rules.identity_claim.clone(), json!(self.subject));
+        let own = self.claims.iter().filter(|(name, _)| {
+            !RESERVED_CLAIMS.contains(&name.as_str()) && **name != rules.identity_claim
+        });
         all.extend(own.map(|(name, value)| (name.clone(), value.clone())));
+        if rules.csrf {
+            all.insert("csrf".to_owned(), json!(uuid::Uuid::new_v4().to_string()));
+        }
         all
     }
 }

@@ -14,7 +14,7 @@ pub mod verify;
 #[cfg(test)]
 mod tests;
 
-pub use claims::{Claims, Freshness, RESERVED_CLAIMS, TokenKind};
+pub use claims::{Claims, Freshness, RESERVED_CLAIMS, SUBJECT, TokenKind};
 pub use verify::{Standing, TokenFault, VerifiedToken};
 
 use std::fmt;

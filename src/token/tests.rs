@@ -22,6 +22,8 @@ fn rules() -> TokenRules {
         access_ttl: Duration::from_secs(900),
         refresh_ttl: Duration::from_secs(86_400),
         leeway: Duration::ZERO,
+        csrf: false,
+        identity_claim: "sub".to_owned(),
     }
 }
 
@@ -69,7 +71,7 @@ fn payload(change: impl FnOnce(&mut Map<String, Value>)) -> String {
 const HEADER: &str = r#"{"alg":"HS256","typ":"JWT","kid":"k1"}"#;
 
 fn verdict(token: &str, rules: &TokenRules, now: UnixTime) -> Result<(), TokenFault> {
-    match read(token, &ring())?.standing(rules, now) {
+    match read(token, &ring(), rules)?.standing(rules, now) {
         Standing::Unproven(fault) => Err(fault),
         _ => Ok(()),
     }
@@ -105,7 +107,7 @@ fn a_token_of_ours_says_what_was_minted() {
             ttl: Duration::from_secs(60),
         };
         let minted = mint.sign(&ring, &rules(), NOW).expect("the ring signs");
-        let read = read(&minted.token, &ring).expect("its own token");
+        let read = read(&minted.token, &ring, &rules()).expect("its own token");
         let says = read.claims();
         assert_eq!(says.subject, "alice", "a user's claim never replaces a reserved one");
         assert_eq!((says.kind, says.id.as_str()), (TokenKind::Refresh, minted.id.as_str()));
@@ -211,7 +213,7 @@ fn the_algorithm_is_the_keys_and_never_the_tokens() {
     let secret = hmac::Key::new(hmac::HMAC_SHA256, &pem);
     let forged = URL_SAFE_NO_PAD.encode(hmac::sign(&secret, message.as_bytes()));
     let ring = KeyRing::new(vec![key]);
-    let refused = read(&format!("{message}.{forged}"), &ring).map(|_| ());
+    let refused = read(&format!("{message}.{forged}"), &ring, &rules()).map(|_| ());
     assert_eq!(refused, Err(TokenFault::Invalid));
 }
 
@@ -222,7 +224,10 @@ fn kid_is_a_plain_lookup() {
     check_header(r#"{"alg":"HS256","kid":7}"#, Err(TokenFault::Malformed));
     let two = KeyRing::new(vec![es256("e"), hs256("new", &[7; 32]), hs256("old", SECRET)]);
     let header = r#"{"alg":"HS256"}"#;
-    assert!(read(&signed(header, &payload(|_| {})), &two).is_ok(), "without kid all are tried");
+    assert!(
+        read(&signed(header, &payload(|_| {})), &two, &rules()).is_ok(),
+        "without kid all are tried"
+    );
 }
 
 #[test]
@@ -293,7 +298,7 @@ fn any_flipped_bit_of_the_signature_is_refused() {
             bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
             let changed = String::from_utf8(bytes).expect("still ASCII");
             if changed != token {
-                assert!(read(&changed, &ring).is_err(), "byte {at} of {token}");
+                assert!(read(&changed, &ring, &rules()).is_err(), "byte {at} of {token}");
             }
         }
     }
@@ -304,7 +309,7 @@ fn timed_freshness_ends_at_its_second() {
     let text = payload(|all| {
         all.insert("fresh".to_owned(), json!(NOW.0 as f64 + 0.5));
     });
-    let signed = read(&signed(HEADER, &text), &ring()).expect("a good token");
+    let signed = read(&signed(HEADER, &text), &ring(), &rules()).expect("a good token");
     assert!(signed.claims().is_fresh(NOW));
     assert!(!signed.claims().is_fresh(NOW.plus(Duration::from_secs(1))));
 }
@@ -355,7 +360,7 @@ fn a_key_that_has_ended_verifies_and_signs_nothing() {
     };
     let token = mint.sign(&ring, &rules(), NOW).unwrap().token;
     // Remembered while the key lived, as the threads' caches do.
-    let signed = read(&token, &ring).unwrap();
+    let signed = read(&token, &ring, &rules()).unwrap();
     let good = |now| matches!(signed.standing(&rules(), now), Standing::Access(_));
     assert!(good(NOW) && good(UnixTime(end.0 - 1)));
     assert!(matches!(signed.standing(&rules(), end), Standing::Unproven(TokenFault::Invalid)));
@@ -368,4 +373,37 @@ fn a_key_that_has_ended_verifies_and_signs_nothing() {
             == ring.fingerprint()
     };
     assert!(same(Some(end)) && !same(None) && !same(Some(NOW)));
+}
+
+#[test]
+fn another_identity_claim_says_who_and_sub_is_what_it_says() {
+    let rules = TokenRules { identity_claim: "identity".to_owned(), ..rules() };
+    let who = |change: fn(&mut Map<String, Value>)| {
+        let signed = read(&signed(HEADER, &payload(change)), &ring(), &rules)?;
+        let claims = signed.claims();
+        assert_eq!(claims.all["sub"], claims.subject, "headers and revocation say the same");
+        Ok(claims.subject.clone())
+    };
+    let set = |all: &mut Map<String, Value>| {
+        all.insert("identity".to_owned(), json!("bob"));
+    };
+    assert_eq!(who(set), Ok("bob".to_owned()));
+    assert_eq!(who(|_| {}), Err(TokenFault::Invalid), "`sub` alone names nobody");
+    for bad in [json!(1), json!(""), json!(null)] {
+        let text = payload(|all| drop(all.insert("identity".to_owned(), bad.clone())));
+        assert!(read(&signed(HEADER, &text), &ring(), &rules).is_err(), "{bad}");
+    }
+    let claims = Map::from_iter([("identity".to_owned(), json!("mallory"))]);
+    let mint = Mint {
+        subject: "alice",
+        kind: TokenKind::Access,
+        fresh: true,
+        auth_time: None,
+        session: None,
+        claims: &claims,
+        ttl: Duration::from_secs(60),
+    };
+    let minted = mint.sign(&ring(), &rules, NOW).expect("a shared secret signs");
+    let read = read(&minted.token, &ring(), &rules).expect("its own token");
+    assert_eq!(read.claims().subject, "alice", "a user's claim does not say who");
 }

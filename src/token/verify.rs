@@ -59,6 +59,10 @@ pub struct TokenRules {
     pub refresh_ttl: Duration,
     /// Clock difference forgiven for `exp`, `nbf` and `iat`; at most 5 minutes.
     pub leeway: Duration,
+    /// Whether ours carry a random `csrf` claim, which backends compare with a header of the request.
+    pub csrf: bool,
+    /// The claim that says who; ours carry it beside `sub`.
+    pub identity_claim: String,
 }
 
 impl TokenRules {
@@ -98,12 +102,16 @@ pub enum Standing {
 /// # Errors
 /// [`TokenFault::Malformed`] for the form, [`TokenFault::Forged`] for the signature, [`TokenFault::Invalid`] for the
 /// key and claim types.
-pub fn read(token: &str, ring: &KeyRing) -> Result<SignedClaims, TokenFault> {
+pub fn read(token: &str, ring: &KeyRing, rules: &TokenRules) -> Result<SignedClaims, TokenFault> {
     // Nothing of a payload is parsed before its signature is good.
     let (payload, key) = read_raw(token, ring)?;
     let all = json::object(&payload).map_err(|_| TokenFault::Malformed)?;
-    let key_retires_at = key.life().retires_at;
-    Ok(SignedClaims { claims: Arc::new(Claims::from_json(all)?), key_retires_at })
+    // A backend that compares it must find a text.
+    if rules.csrf && all.get("csrf").is_some_and(|csrf| !csrf.is_string()) {
+        return Err(TokenFault::Invalid);
+    }
+    let claims = Arc::new(Claims::identified_by(&rules.identity_claim, all)?);
+    Ok(SignedClaims { claims, key_retires_at: key.life().retires_at })
 }
 
 /// The payload under a good signature, whatever it is, and the key that checked it: steps 1 to 3.
@@ -228,14 +236,15 @@ fn good_now(claims: &Claims, rules: &TokenRules, now: UnixTime) -> Result<(), To
     if rules.audience.as_ref().is_some_and(|ours| !claims.audience.contains(ours)) {
         return Err(TokenFault::Invalid);
     }
-    if claims.expires_at.plus(rules.leeway) <= now {
-        return Err(TokenFault::Expired);
-    }
     let horizon = now.plus(rules.leeway);
     // A credential check in the future would have no age, and so meet any `max_age`.
     let starts = [Some(claims.issued_at), claims.not_before, claims.auth_time];
     if starts.into_iter().flatten().any(|start| start > horizon) {
         return Err(TokenFault::NotYetValid);
+    }
+    // Last, as others do it: of an expired token all else was good, so a client may refresh it.
+    if claims.expires_at.plus(rules.leeway) <= now {
+        return Err(TokenFault::Expired);
     }
     Ok(())
 }

@@ -56,6 +56,17 @@ fn the_page_on_explain_is_true() {
 }
 
 #[test]
+fn the_configuration_for_clients_of_flask_jwt_extended_is_one() {
+    let page = include_str!("../../docs/flask-jwt-extended.md");
+    let block = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next());
+    let block = block.expect("the page begins with one");
+    let top = "upstream = \"builtin:whoami\"\n[routes]\n\"/api/**\" = \"access-required\"\n";
+    let setup =
+        Setup::new(&format!("{top}{block}")).env("JWT_SECRET_KEY", crate::harness::forge::SECRET);
+    setup.cli(&["check"], "").succeeded();
+}
+
+#[test]
 fn the_page_on_suggest_is_true() {
     check(include_str!("../../docs/suggest.md"), 1);
 }

@@ -1,7 +1,14 @@
 //! freshgate in front of an unmodified Flask-JWT-Extended application that shares its HS256 secret.
 //!
 //! What the library thinks of our tokens, what we think of its tokens, and what its views see. The
-//! application is `tests/interop/flask_app.py`.
+//! application is `tests/interop/flask_app.py`. The modules compare both, one question at a time, in every algorithm, under
+//! many configurations, and with an older line of the library.
+
+mod both_ways;
+mod differential;
+mod profile;
+mod requests;
+mod world;
 
 use std::process::Command;
 

@@ -12,7 +12,7 @@ const ROUTES: &str = "[routes]\n\"/\" = \"access-required\"\n";
 
 /// Runs OpenSSL in a directory.
 #[track_caller]
-fn openssl(setup: &Setup, line: &str) -> Vec<u8> {
+pub fn openssl(setup: &Setup, line: &str) -> Vec<u8> {
     let mut command = Command::new("openssl");
     let output = command.args(line.split_whitespace()).current_dir(setup.dir()).output();
     let output = output.expect("openssl, a Debian package that tests/run installs");
@@ -21,7 +21,7 @@ fn openssl(setup: &Setup, line: &str) -> Vec<u8> {
 }
 
 /// How OpenSSL makes a private key for an algorithm.
-fn recipe(algorithm: &str) -> &'static str {
+pub fn recipe(algorithm: &str) -> &'static str {
     match algorithm {
         "ES256" => "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256",
         "ES384" => "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-384",
@@ -43,7 +43,7 @@ fn keyed(upstream: &Upstream, algorithm: &str, kind: &str, file: &str) -> Setup 
     ))
 }
 
-fn private(setup: &Setup, file: &str) {
+pub fn private(setup: &Setup, file: &str) {
     use std::os::unix::fs::PermissionsExt as _;
     let path = setup.dir().join(file);
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).expect("our own file");

@@ -65,7 +65,7 @@ pub fn token(header: &[u8], payload: &[u8], how: u8, at: u8, piece: &str) -> Str
 /// All statements on one token; `choice` picks the rules.
 pub fn hold_for(token: &str, choice: u8) {
     let rules = rules(choice);
-    let found = read(token, &RING);
+    let found = read(token, &RING, &rules);
     let wanted = model(token);
     assert_eq!(found.is_ok(), wanted.is_some(), "{token}");
     let (Ok(found), Some(claims)) = (found, wanted) else { return };
@@ -114,6 +114,8 @@ fn rules(choice: u8) -> TokenRules {
         access_ttl: Duration::from_secs(900),
         refresh_ttl: Duration::from_secs(86_400),
         leeway: Duration::from_secs(if choice & 32 != 0 { 5 } else { 0 }),
+        csrf: false,
+        identity_claim: "sub".to_owned(),
     }
 }
 

@@ -76,6 +76,10 @@ fn tokens(old: &Config, new: &Config, say: Say<'_>) {
         let text = |one: &Option<String>| one.clone().unwrap_or_else(|| NONE.to_owned());
         say(name, text(was), text(now), verdict);
     }
+    let (for_whom, told) = (old.profile.name().to_owned(), new.profile.name().to_owned());
+    say("[tokens] profile", for_whom, told, Verdict::Changed);
+    let (who, whom) = (was.identity_claim.clone(), now.identity_claim.clone());
+    say("[tokens] identity_claim", who, whom, Verdict::Weaker);
     let spans: [(&str, Duration, Duration); 3] = [
         ("[tokens] leeway", was.leeway, now.leeway),
         ("[tokens] access_ttl", was.access_ttl, now.access_ttl),

@@ -141,6 +141,7 @@ impl World {
             route,
             upstream,
             refusal,
+            profile: self.config.profile,
             because,
             sent,
             candidates,
@@ -209,10 +210,12 @@ impl World {
             (Some(claims), Ok(_) | Err(Standing::Anonymous)) => Ok(Standing::assumed(claims)),
             (_, Err(standing)) => Ok(standing),
             // Keys are read, and made on a first run, only when there is a token to verify.
-            (None, Ok(token)) => Ok(match verify::read(token, self.ring(now)?) {
-                Ok(signed) => signed.standing(&self.config.tokens, now),
-                Err(fault) => Standing::Unproven(fault),
-            }),
+            (None, Ok(token)) => {
+                Ok(match verify::read(token, self.ring(now)?, &self.config.tokens) {
+                    Ok(signed) => signed.standing(&self.config.tokens, now),
+                    Err(fault) => Standing::Unproven(fault),
+                })
+            }
         }
     }
 

@@ -8,6 +8,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde_json::{Value, json};
 
 use super::candidates::Candidate;
+use crate::config::Profile;
+use crate::gateway::profile;
 use crate::policy::path::CanonicalPath;
 use crate::policy::route::{Action, Route};
 use crate::policy::rules::{self, ClaimRule, Wanted};
@@ -26,6 +28,8 @@ pub struct Answer {
     pub upstream: Option<String>,
     /// `None` when it passes.
     pub refusal: Option<Refusal>,
+    /// How a refusal is told.
+    pub profile: Profile,
     /// Why.
     pub because: String,
     /// What the backend gets.
@@ -138,8 +142,8 @@ impl Answer {
         match self.refusal {
             None => line("decision", "pass"),
             Some(refusal) => {
-                let (status, code, ..) = refusal.parts();
-                line("decision", &format!("refuse {status} {code}"));
+                let status = profile::status(self.profile, refusal);
+                line("decision", &format!("refuse {status} {}", refusal.code()));
             }
         }
         line("because", &self.because);
@@ -163,7 +167,6 @@ impl Answer {
 
     /// For programs.
     pub fn json(&self) -> Value {
-        let parts = self.refusal.map(Refusal::parts);
         let fields = |list: &[(HeaderName, HeaderValue)]| -> Vec<Value> {
             list.iter().map(|(name, value)| json!([name.as_str(), shown(name, value)])).collect()
         };
@@ -176,9 +179,9 @@ impl Answer {
             "policy": self.route.as_ref().map(|route| route.requirement.name()),
             "upstream": self.upstream,
             "endpoint": endpoint,
-            "decision": if parts.is_some() { "refuse" } else { "pass" },
-            "status": parts.as_ref().map(|parts| parts.0),
-            "code": parts.as_ref().map(|parts| parts.1),
+            "decision": if self.refusal.is_some() { "refuse" } else { "pass" },
+            "status": self.refusal.map(|refusal| profile::status(self.profile, refusal)),
+            "code": self.refusal.map(Refusal::code),
             "because": self.because,
             "target": self.sent.as_ref().map(|sent| &sent.target),
             "identity": self.sent.as_ref().map(|sent| fields(&sent.identity)),

@@ -138,7 +138,9 @@ fn claim_faults(said: &Map<String, Value>, rules: &TokenRules, now: UnixTime) ->
         })
         .collect();
     let ours = |text: &Option<String>| text.clone().map_or(Value::Null, Value::from);
-    let Ok(claims) = Claims::from_json(said.clone()) else { return faults };
+    let Ok(claims) = Claims::identified_by(&rules.identity_claim, said.clone()) else {
+        return faults;
+    };
     if rules.issuer.is_some() && claims.issuer != rules.issuer {
         faults.push(format!(
             "`iss` is {}, here it is {}",

@@ -70,7 +70,7 @@ fn find<'r>(token: &str, config: &Config, ring: &'r KeyRing, now: UnixTime) -> F
     let field = HeaderValue::from_str(&format!("Bearer {token}"));
     let field = field.unwrap_or(HeaderValue::from_static("Bearer"));
     let headers = HeaderMap::from_iter([(header::AUTHORIZATION, field)]);
-    let prove = |token: &str| match read(token, ring) {
+    let prove = |token: &str| match read(token, ring, &config.tokens) {
         Ok(signed) => signed.standing(&config.tokens, now),
         Err(fault) => Standing::Unproven(fault),
     };

@@ -13,7 +13,7 @@ use crate::policy::Refusal;
 use crate::server::build;
 use crate::token::keys::{Algorithm, KeyRing};
 use crate::token::verify::{TokenRules, read, read_raw};
-use crate::token::{Standing, TokenFault, UnixTime};
+use crate::token::{SUBJECT, Standing, TokenFault, UnixTime};
 
 /// Bytes of a file of keys at most.
 const KEYS_BYTES_MAX: u64 = 1024 * 1024;
@@ -53,7 +53,7 @@ impl VerifyArgs {
             std::io::stdout().write_all(&payload)?;
             return Ok(());
         }
-        match read(&token, &ring).map_err(refused)?.standing(&rules, now) {
+        match read(&token, &ring, &rules).map_err(refused)?.standing(&rules, now) {
             Standing::Unproven(fault) => Err(refused(fault)),
             Standing::Anonymous | Standing::Refresh(_) | Standing::Access(_) => {
                 println!("good");
@@ -78,5 +78,13 @@ fn keys(path: &Path, unsaid: Option<Algorithm>) -> Result<KeyRing, Failure> {
 /// No issuer, no audience, no leeway.
 fn anybody() -> TokenRules {
     let life = std::time::Duration::ZERO;
-    TokenRules { issuer: None, audience: None, access_ttl: life, refresh_ttl: life, leeway: life }
+    TokenRules {
+        issuer: None,
+        audience: None,
+        access_ttl: life,
+        refresh_ttl: life,
+        leeway: life,
+        csrf: false,
+        identity_claim: SUBJECT.to_owned(),
+    }
 }

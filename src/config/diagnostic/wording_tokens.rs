@@ -166,6 +166,17 @@ impl Diagnostics {
         );
     }
 
+    /// A claim that cannot say who.
+    pub(crate) fn identity_claim(&mut self, span: &Span, name: &str) {
+        self.error(
+            "identity-claim",
+            span,
+            format!("`tokens.identity_claim` cannot be `{name}`"),
+            if name.is_empty() { "empty" } else { "this claim means something else" },
+            "name the claim that says whose a token is, such as \"sub\" or \"identity\"",
+        );
+    }
+
     /// One name for both cookies.
     pub(crate) fn one_cookie(&mut self, span: &Span, other: &Span) {
         let (span, other) = if span.is_empty() { (other, span) } else { (span, other) };
@@ -212,11 +223,11 @@ impl Diagnostics {
     // Login and identity.
 
     /// Not a plain path.
-    pub(crate) fn bad_login_path(&mut self, span: &Span, why: &str) {
+    pub(crate) fn bad_login_path(&mut self, span: &Span, at: &str, why: &str) {
         self.error(
             "login-path",
             span,
-            format!("`login.at` is not a path prefix: {why}"),
+            format!("`{at}` cannot be this path: {why}"),
             "here",
             "write a plain path without wildcards, such as \"/auth\"",
         );

@@ -5,10 +5,10 @@ use http::header::AUTHORIZATION;
 
 use super::Lowering;
 use super::sections::{fold, is_reserved_header};
-use crate::config::IdentityHeader;
 use crate::config::raw::{RawRoute, RawTokens};
 use crate::config::read::Spanned;
 use crate::config::words::{Place, Places};
+use crate::config::{IdentityHeader, Profile};
 use crate::policy::Requirement;
 use crate::token::extract::{Accept, Location, Locations};
 
@@ -16,10 +16,11 @@ impl Lowering<'_> {
     /// `[tokens]`: where, and by which names.
     pub(super) fn locations(
         &mut self,
-        raw: Option<&Spanned<RawTokens>>,
+        raw: RawTokens,
+        profile: Profile,
         identity: &[IdentityHeader],
     ) -> Locations {
-        let raw = raw.map(|raw| raw.value.clone()).unwrap_or_default();
+        let raw = with_names_of(profile, raw);
         let list = raw.accept();
         let accept = self.accept(&list, "tokens.accept");
         if let Some(query) = list.value.0.iter().find(|one| one.value == Place::Query) {
@@ -118,6 +119,16 @@ impl Lowering<'_> {
         }
         header
     }
+}
+
+/// The names that the profile has where the file has none.
+fn with_names_of(profile: Profile, mut raw: RawTokens) -> RawTokens {
+    if profile == Profile::FlaskJwtExtended {
+        raw.cookie = raw.cookie.or("access_token_cookie");
+        raw.refresh_cookie = raw.refresh_cookie.or("refresh_token_cookie");
+        raw.query = raw.query.or("jwt");
+    }
+    raw
 }
 
 /// What is one name to every backend: no sign that one of them decodes or splits at.

@@ -1,6 +1,6 @@
 //! Our own URLs, as routes with a requirement like any other.
 
-use crate::config::Login;
+use crate::config::{Login, Profile};
 use crate::policy::Requirement;
 use crate::policy::route::Endpoint;
 
@@ -9,16 +9,20 @@ const JWKS_PATH: &str = "/.well-known/jwks.json";
 
 /// Their patterns, and what each is.
 pub(super) fn endpoints(
-    login: Option<&Login>,
-    has_keys: bool,
+    (login, has_keys, profile): (Option<&Login>, bool, Profile),
 ) -> Vec<(String, Requirement, Endpoint)> {
     let mut endpoints = Vec::new();
-    if let Some(Login { at, .. }) = login {
+    if let Some(Login { at, login, refresh, logout, .. }) = login {
+        let logging_out = match profile {
+            Profile::Standard => "POST",
+            // Its documentation logs out with DELETE.
+            Profile::FlaskJwtExtended => "POST,DELETE",
+        };
         endpoints.extend([
-            (format!("POST {at}/login"), Requirement::Public, Endpoint::Login),
-            (format!("POST {at}/refresh"), Requirement::Refresh, Endpoint::Refresh),
+            (format!("POST {login}"), Requirement::Public, Endpoint::Login),
+            (format!("POST {refresh}"), Requirement::Refresh, Endpoint::Refresh),
             (format!("POST {at}/reauth"), Requirement::Access, Endpoint::Reauth),
-            (format!("POST {at}/logout"), Requirement::AnyToken, Endpoint::Logout),
+            (format!("{logging_out} {logout}"), Requirement::AnyToken, Endpoint::Logout),
             (format!("GET {at}/me"), Requirement::Access, Endpoint::Me),
         ]);
     }

@@ -15,10 +15,10 @@ use crate::config::raw::{RawKey, RawTokens};
 use crate::config::read::Spanned;
 use crate::config::secret::SecretRef;
 use crate::config::values::MaybeZero;
-use crate::config::{KeyOutline, Resolved};
-use crate::token::Secret;
+use crate::config::{KeyOutline, Profile, Resolved};
 use crate::token::keys::{Algorithm, Key, KeyMaterial, KeySpec};
 use crate::token::verify::TokenRules;
+use crate::token::{RESERVED_CLAIMS, SUBJECT, Secret};
 
 /// Clocks that are further apart are broken, not different.
 const LEEWAY_MAX: Duration = Duration::from_secs(5 * 60);
@@ -43,6 +43,11 @@ impl Lowering<'_> {
         if access.value > refresh.value {
             self.out.ttl_order(&access.span, &refresh.span);
         }
+        let identity = raw.identity_claim();
+        let taken = RESERVED_CLAIMS.contains(&identity.value.as_str());
+        if identity.value.is_empty() || (taken && identity.value != SUBJECT) {
+            self.out.identity_claim(&identity.span, &identity.value);
+        }
         let Spanned { value: MaybeZero(leeway), span } = raw.leeway();
         if leeway > LEEWAY_MAX {
             self.out.leeway_too_long(&span);
@@ -53,6 +58,8 @@ impl Lowering<'_> {
             access_ttl: access.value,
             refresh_ttl: refresh.value,
             leeway,
+            csrf: raw.profile().value.profile() == Profile::FlaskJwtExtended,
+            identity_claim: identity.value,
         };
         let list = raw.key.get().map(|list| list.value.0.as_slice()).unwrap_or_default();
         self.unique_ids(list);

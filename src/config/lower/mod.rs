@@ -263,13 +263,16 @@ impl Lowering<'_> {
         let (tokens, keys) = self.tokens(raw.tokens.get());
         let login = self.login(raw.login.get(), &state_dir);
         let identity = self.identity(&raw.identity());
-        let locations = self.locations(raw.tokens.get(), &identity);
+        let tokens_raw = raw.tokens.get().map(|raw| raw.value.clone()).unwrap_or_default();
+        let profile = tokens_raw.profile().value.profile();
+        let locations = self.locations(tokens_raw, profile, &identity);
         let limits = self.limits(raw.limits.get());
         let paths = self.paths(raw.paths.get());
         let log = self.log(raw.log.get());
         let outlined = self.outlined.as_ref().is_some_and(|keys| !keys.is_empty());
         let has_keys = outlined || !keys.is_empty();
-        let routes = self.routes(raw, &upstreams, login.as_ref(), has_keys, locations.accept);
+        let routes =
+            self.routes(raw, &upstreams, (login.as_ref(), has_keys, profile), locations.accept);
         if let Some(routes) = &routes {
             self.lint(routes, limits.target_max);
         }
@@ -285,6 +288,7 @@ impl Lowering<'_> {
             routes: routes.table,
             paths,
             tokens,
+            profile,
             locations,
             keys,
             login,

@@ -12,7 +12,7 @@ use crate::config::diagnostic::Span;
 use crate::config::raw::{RawFile, RawRoute};
 use crate::config::read::Spanned;
 use crate::config::words::{Mode, Policy};
-use crate::config::{Login, Upstream};
+use crate::config::{Login, Profile, Upstream};
 use crate::policy::Requirement;
 use crate::policy::path::PathRules;
 use crate::policy::pattern::{Pattern, Segment};
@@ -48,8 +48,7 @@ impl Lowering<'_> {
         &mut self,
         raw: &RawFile,
         upstreams: &[Upstream],
-        login: Option<&Login>,
-        has_keys: bool,
+        ours: (Option<&Login>, bool, Profile),
         accept: Accept,
     ) -> Option<Routes> {
         let paths = self.paths(raw.paths.get());
@@ -74,7 +73,7 @@ impl Lowering<'_> {
                 exceptions.push(line.value.0.exception().value);
             }
         }
-        for (id, requirement, endpoint) in endpoints(login, has_keys) {
+        for (id, requirement, endpoint) in endpoints(ours) {
             // A broken `at` was reported.
             if let Ok(pattern) = Pattern::parse(&id) {
                 routes.push(Route::new(id, pattern, requirement, Action::Endpoint(endpoint)));

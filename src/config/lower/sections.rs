@@ -56,7 +56,8 @@ impl Lowering<'_> {
         state_dir: &Path,
     ) -> Option<Login> {
         let raw = raw.map(|raw| raw.value.clone()).unwrap_or_default();
-        let at = self.login_path(&raw.at());
+        let at = self.login_path(&raw.at(), "login.at");
+        let paths = self.endpoint_paths(&raw, &at);
         let enabled = raw.enabled().value;
         let users = match raw.users.get() {
             Some(users) => match users.value.file.get() {
@@ -71,7 +72,35 @@ impl Lowering<'_> {
             },
             None => UsersSource::Default(state_dir.join(USERS_FILE)),
         };
-        enabled.then_some(Login { at, users })
+        let [login, refresh, logout] = paths;
+        enabled.then_some(Login { at, login, refresh, logout, users })
+    }
+
+    /// Login, refresh and logout. All endpoints take `POST`, so no two can share a path.
+    fn endpoint_paths(&mut self, raw: &RawLogin, at: &str) -> [String; 3] {
+        let all = [
+            (raw.login_path.get(), "login"),
+            (raw.refresh_path.get(), "refresh"),
+            (raw.logout_path.get(), "logout"),
+        ];
+        let paths = all.map(|(own, name)| match own {
+            None => format!("{at}/{name}"),
+            Some(own) => self.login_path(own, &format!("login.{name}_path")),
+        });
+        let reauth = format!("{at}/reauth");
+        for (index, path) in paths.iter().enumerate() {
+            let others = all.iter().zip(&paths).enumerate();
+            let twin =
+                others.filter(|(other, _)| *other != index).any(|(other, ((own, _), same))| {
+                    // Of two that the file names, the second is told.
+                    same == path && (own.is_none() || other < index)
+                });
+            if let (Some(own), true) = (all[index].0, twin || *path == reauth) {
+                let at = format!("login.{}_path", all[index].1);
+                self.out.bad_login_path(&own.span, &at, "another endpoint has it");
+            }
+        }
+        paths
     }
 
     fn users_file(&mut self, file: &Spanned<String>, enabled: bool) -> PathBuf {
@@ -91,7 +120,7 @@ impl Lowering<'_> {
     }
 
     /// A plain path, without the slash at the end.
-    fn login_path(&mut self, at: &Spanned<String>) -> String {
+    fn login_path(&mut self, at: &Spanned<String>, key: &str) -> String {
         let path = at.value.trim_end_matches('/');
         let why = if !at.value.starts_with('/') {
             Some("it does not begin with `/`".to_owned())
@@ -107,7 +136,7 @@ impl Lowering<'_> {
             }
         };
         if let Some(why) = why {
-            self.out.bad_login_path(&at.span, &why);
+            self.out.bad_login_path(&at.span, key, &why);
         }
         path.to_owned()
     }

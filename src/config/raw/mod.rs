@@ -18,7 +18,9 @@ use super::read::{
 };
 use super::secret::{ClaimWants, SecretRef};
 use super::values::{MaybeZero, Size};
-use super::words::{DotSegments, DoubleSlash, Format, KeyAlg, Mode, Places, Policy, Spelling};
+use super::words::{
+    DotSegments, DoubleSlash, Format, KeyAlg, Mode, Places, Policy, ProfileWord, Spelling,
+};
 pub use limits::RawLimits;
 
 section! {
@@ -113,6 +115,13 @@ section! {
         refresh_ttl: Duration = "30d",
         /// Clock difference between machines that is forgiven when times in a token are checked; at most 5 minutes.
         leeway: MaybeZero = "0s",
+        /// The claim that says whose a token is: what `sub` means everywhere else, in `[identity]`, in `claims` of routes
+        /// and for revocation. Its value must be text. Our tokens have it beside `sub`.
+        identity_claim: String = "sub",
+        /// Whose clients the answers are for. `"flask-jwt-extended"` refuses as that library does, with its statuses and
+        /// `{"msg": …}`, and has its names for cookies and the parameter by default. It decides nothing. See
+        /// [flask-jwt-extended.md](flask-jwt-extended.md).
+        profile: ProfileWord = "standard",
         /// Where a request may have its token, in this order: `"header"`, `"cookie"`, `"query"`. The first that holds
         /// something decides, and a bad token there is refused even if another place holds a good one. What is not named
         /// is never looked at. The endpoints of the gateway go by this list too; a route can have its own `accept`.
@@ -162,6 +171,12 @@ section! {
         /// The path they are under. No route may be for the method and the path of one of them; `"/auth/**"` may stand
         /// beside them, and gets the rest.
         at: String = "/auth",
+        /// The whole path of the login, instead of `login` under `at`.
+        login_path: String,
+        /// The whole path of the refresh, instead of `refresh` under `at`.
+        refresh_path: String,
+        /// The whole path of the logout, instead of `logout` under `at`.
+        logout_path: String,
         /// See `[login.users]`.
         users: RawUsers,
     }

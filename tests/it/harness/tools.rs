@@ -22,7 +22,13 @@ pub fn target() -> PathBuf {
 /// The Python with the pinned packages of `tests/interop/requirements.txt`.
 #[track_caller]
 pub fn python() -> PathBuf {
-    let python = root().join("target/tests/venv/bin/python");
+    python_of("venv")
+}
+
+/// The Python of an environment that `tests/run` made: `venv`, or `venv46` with an older line of the library.
+#[track_caller]
+pub fn python_of(environment: &str) -> PathBuf {
+    let python = root().join("target/tests").join(environment).join("bin/python");
     assert!(python.exists(), "{} is missing: run tests/run", python.display());
     python
 }
