@@ -183,7 +183,7 @@ fn a_client_that_takes_an_answer_below_body_rate_min_is_cut_and_counted() {
 #[test]
 fn a_client_that_reads_slowly_but_steadily_is_left_alone() {
     let upstream = endless(1 << 30);
-    let gateway = limited(&upstream, "body_idle = \"1s\"\nbody_rate_min = \"20KB\"");
+    let gateway = limited(&upstream, "body_idle = \"2s\"\nbody_rate_min = \"10KB\"");
     let taken = sip(&gateway, 8 * 1024, Duration::from_secs(5));
     assert!(taken > 300 * 1024, "{taken} bytes");
     assert_eq!((gateway.reached("body_rate_min"), gateway.reached("body_idle")), (0, 0));

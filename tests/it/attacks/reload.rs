@@ -282,6 +282,10 @@ fn toggling_a_route_under_load_gives_no_answer_that_neither_policy_would() {
                             (401, "token-missing") => seen[1] += 1,
                             other => panic!("neither policy answers {other:?}"),
                         }
+                        // Long before `requests_per_connection` ends it.
+                        if (seen[0] + seen[1]) % 5000 == 0 {
+                            connection = client.connect();
+                        }
                     }
                     seen
                 })
