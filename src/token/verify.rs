@@ -7,7 +7,7 @@
 //! 4. The payload is parsed by the same rules, and its claims are typed. What comes out, [`SignedClaims`], may be remembered: it never changes.
 //! 5. [`SignedClaims::standing`]: the key's own end, issuer, audience and times, on every request anew.
 //!
-//! `jsonwebtoken` does the cryptography. Its own claim checks differ from ours in nine places (leeway 60 s,
+//! `keys` does the cryptography. The claim checks of `jsonwebtoken` differ from ours in nine places (leeway 60 s,
 //! `nbf` off, `exp == now` good, missing `iss` good, unknown `crit` ignored, …), so none of them is used.
 
 use std::sync::Arc;
