@@ -9,7 +9,11 @@
 mod connect;
 mod fault;
 mod guard;
+#[cfg(test)]
+pub(in crate::store) mod rig_tests;
 mod target;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 use std::convert::Infallible;
@@ -35,6 +39,7 @@ use connect::Connector;
 pub use fault::{OptionsFault, OutboundFault, Why};
 use guard::AddressGuard;
 use target::Target;
+pub use target::shown;
 
 /// How long a connection may take to open, TLS included, where nothing else is said.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -60,7 +60,10 @@ fn reason(error: &io::Error) -> String {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     let Some(rustls::Error::InvalidCertificate(fault)) = inner else { return error.to_string() };
     let sentence = match fault {
-        CertificateError::UnknownIssuer => "the certificate is from nobody that is trusted here",
+        // A root of the same name is not the one that signed.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "the certificate is from nobody that is trusted here"
+        }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             "the certificate has expired"
         }
