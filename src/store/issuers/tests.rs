@@ -450,3 +450,24 @@ async fn a_bad_key_is_logged_once_and_the_good_ones_serve() {
     assert_eq!(log.matches("issuer_key_bad").count(), 1, "{log}");
     assert!(log.contains("\"bad\\nkid\"") && log.contains(HERE), "{log}");
 }
+
+#[test]
+fn the_page_of_limits_says_what_holds_here() {
+    use crate::store::outbound::{CONNECT_TIMEOUT, HEAD_FIELDS_MAX, HEAD_MAX, LOOKUP_TIMEOUT};
+    let page = include_str!("../../../docs/limits.md");
+    for sentence in [
+        format!("looked up within {} seconds", LOOKUP_TIMEOUT.as_secs()),
+        format!("opens, TLS included, within {}", CONNECT_TIMEOUT.as_secs()),
+        format!("at most {} KiB and {HEAD_FIELDS_MAX} fields", HEAD_MAX / 1024),
+        format!(
+            "at most {} KiB and must arrive within {} seconds",
+            SET_BYTES_MAX / 1024,
+            FETCH_TIMEOUT.as_secs()
+        ),
+        format!("kept for at least {} seconds", REFRESH_MIN.as_secs()),
+        format!("{} second, then twice as long", BACKOFF_FIRST.as_secs()),
+        format!("up to {} minutes", BACKOFF_MAX.as_secs() / 60),
+    ] {
+        assert!(page.contains(&sentence), "docs/limits.md does not say: {sentence}");
+    }
+}

@@ -19,7 +19,6 @@ mod tls;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::{Future, pending};
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -31,7 +30,6 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use ipnet::IpNet;
-use rustls::ClientConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
@@ -40,6 +38,7 @@ pub use fault::{OptionsFault, OutboundFault, Why};
 use guard::AddressGuard;
 use target::Target;
 pub use target::shown;
+use tls::Tls;
 
 /// How long a connection may take to open, TLS included, where nothing else is said.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -87,7 +86,7 @@ pub struct Budget {
 pub struct Outbound {
     connector: Connector,
     connect_timeout: Duration,
-    tls: Arc<ClientConfig>,
+    tls: Tls,
 }
 
 impl fmt::Debug for Outbound {

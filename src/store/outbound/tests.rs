@@ -11,7 +11,8 @@ use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
-use tokio::io::AsyncWriteExt;
+use socket2::{Domain, Socket, Type};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::rig_tests::{Authority, Server, ok, read_head, with};
 use super::*;
@@ -321,25 +322,50 @@ async fn a_name_that_nobody_has_and_a_port_where_nobody_is() {
 }
 
 /// A socket whose queue is full: the kernel answers no more of those who knock.
+struct Deaf([Socket; 5]);
+
+impl Deaf {
+    fn at(address: SocketAddr) -> Deaf {
+        let socket = || Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        let listener = socket();
+        listener.bind(&address.into()).expect("a free port");
+        listener.listen(0).expect("listens");
+        let address = listener.local_addr().expect("bound");
+        let waiting = [(); 4].map(|()| {
+            let one = socket();
+            one.set_nonblocking(true).expect("set");
+            let _ = one.connect(&address);
+            one
+        });
+        let [one, two, three, four] = waiting;
+        Deaf([listener, one, two, three, four])
+    }
+
+    fn port(&self) -> u16 {
+        let address = self.0[0].local_addr().expect("bound");
+        address.as_socket().expect("an address").port()
+    }
+}
+
 #[tokio::test]
 async fn a_connection_that_does_not_open_is_left() {
-    use socket2::{Domain, Socket, Type};
-    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-    let any: SocketAddr = ([127, 0, 0, 1], 0).into();
-    listener.bind(&any.into()).expect("a free port");
-    listener.listen(0).expect("listens");
-    let address = listener.local_addr().expect("bound");
-    let mut waiting = Vec::new();
-    for _ in 0..4 {
-        let one = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-        one.set_nonblocking(true).expect("set");
-        let _ = one.connect(&address);
-        waiting.push(one);
-    }
+    let full = Deaf::at(([127, 0, 0, 1], 0).into());
     let client = Outbound::new(Options { connect_timeout: SHORT, ..loopback() }).expect("options");
-    let port = address.as_socket().expect("an address").port();
-    let fault = why(&client, format!("http://127.0.0.1:{port}/")).await;
+    let fault = why(&client, format!("http://127.0.0.1:{}/", full.port())).await;
     assert_eq!(fault, Why::ConnectTimeout(SHORT));
+}
+
+#[tokio::test]
+async fn an_address_that_is_silent_leaves_time_for_the_next() {
+    let server = Server::answering(ok("{}")).await;
+    let silent = Ipv4Addr::new(127, 0, 0, 9);
+    let _full = Deaf::at((silent, server.address.port()).into());
+    let addresses = vec![silent.into(), Ipv4Addr::LOCALHOST.into()];
+    let options = Options { connect_timeout: Duration::from_secs(2), ..loopback() };
+    let (client, _) = looking_up(vec![addresses], options);
+    let url = format!("http://issuer.example:{}/", server.address.port());
+    let answer = client.send(get(url), BUDGET).await;
+    assert!(answer.is_ok(), "{answer:?}");
 }
 
 #[tokio::test]
@@ -468,13 +494,13 @@ async fn what_breaks_off_or_is_not_http_is_no_answer() {
 async fn a_server_must_prove_by_its_certificate_that_it_is_the_one_asked() {
     let authority = Authority::new();
     let ca = Some(authority.pem.clone().into_bytes());
-    let believing = Outbound::new(Options { ca, ..loopback() }).expect("options");
+    let options = Options { ca, ..loopback() };
+    let believing = Outbound::new(options.clone()).expect("options");
     let now = (2020, 2090);
     let good = Server::answering_tls(authority.server("localhost", now), ok("{}")).await;
     let answer = believing.send(get(good.https("localhost")), BUDGET).await.expect("an answer");
     assert_eq!(answer.body().as_ref(), b"{}");
-    let mut dotted = client();
-    dotted.tls = Arc::clone(&believing.tls);
+    let mut dotted = Outbound::new(options.clone()).expect("options");
     dotted.connector.resolver = Arc::new(|_: &str| Ok(vec![Ipv4Addr::LOCALHOST.into()]));
     assert!(dotted.send(get(good.https("localhost.")), BUDGET).await.is_ok(), "a final dot");
     let by_address = Server::answering_tls(authority.server("127.0.0.1", now), ok("{}")).await;
@@ -494,10 +520,24 @@ async fn a_server_must_prove_by_its_certificate_that_it_is_the_one_asked() {
     let early = Server::answering_tls(authority.server("localhost", (2089, 2090)), ok("{}")).await;
     let not_yet = tls("the certificate is not valid yet");
     assert_eq!(why(&believing, early.https("localhost")).await, not_yet);
-    let mut plain = Server::answering(ok("{}")).await;
-    let fault = why(&believing, plain.https("localhost")).await;
+    let mut rootless = client();
+    rootless.tls.rootless = true;
+    let fault = why(&rootless, good.https("localhost")).await.to_string();
+    assert!(fault.contains("install `ca-certificates`"), "{fault}");
+}
+
+#[tokio::test]
+async fn nothing_is_sent_in_the_clear_to_https() {
+    let mut server = Server::start(|_, mut stream, heads| async move {
+        let first = stream.read_u8().await;
+        let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        let _ = heads.send(format!("{first:?}"));
+    })
+    .await;
+    let fault = why(&client(), server.https("127.0.0.1")).await;
     assert!(matches!(fault, Why::Tls(_)), "{fault}");
-    assert!(!plain.heads.try_recv().is_ok_and(|head| head.contains("GET")), "sent in the clear");
+    // A handshake (RFC 8446 §5.1), not the `G` of a request.
+    assert_eq!(server.heads.recv().await.as_deref(), Some("Ok(22)"));
 }
 
 #[test]
