@@ -37,7 +37,7 @@ class Handler(BaseHTTPRequestHandler):
         try:
             key = keys.get_signing_key_from_jwt(assertion)
             claims = jwt.decode(
-                assertion, key.key, algorithms=["ES256", "EdDSA", "RS256"], audience=AUDIENCE,
+                assertion, key, algorithms=["ES256", "EdDSA", "RS256"], audience=AUDIENCE,
                 options={"require": ["exp", "iat", "sub", "aud"]},
             )
             if claims["type"] != "assertion":

@@ -312,6 +312,29 @@ fn our_cookies_open_its_views_with_the_double_submit_that_its_pages_do() {
 }
 
 #[test]
+fn of_two_faults_of_a_cookie_the_same_is_told() {
+    let world = browser();
+    let expired = world.minted(&json!({"expires": {"seconds": -5}}));
+    let refresh = world.minted(&json!({"refresh": true}));
+    let stale = world.minted(&json!({}));
+    for token in [&expired, &refresh, &stale, &"x.y".to_owned()] {
+        for csrf in ["", "wrong"] {
+            let (there, here) = world.ask(|client| {
+                let cookie = format!("access_token_cookie={token}");
+                client.post("/fresh").header("Cookie", &cookie).header("X-CSRF-TOKEN", csrf)
+            });
+            let told = |answer: &Response| (answer.status, msg(answer));
+            if *token == expired && csrf == "wrong" {
+                // The one difference: the library reports the end last.
+                assert_eq!(told(&here), (401, "Token has expired".to_owned()));
+                continue;
+            }
+            assert_eq!(told(&here), told(&there), "{token} {csrf:?}");
+        }
+    }
+}
+
+#[test]
 fn a_cookie_without_the_claim_cannot_be_compared() {
     let world = browser();
     let mut claims = forge::claims("admin");
