@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Gateway, Response, Setup, Upstream, eventually, forge, tools};
+use crate::harness::{Gateway, Response, Setup, Upstream, forge, tools};
 
 fn toml(upstream: &str, tokens: &str, login: &str) -> String {
     format!(
