@@ -195,6 +195,8 @@ pub struct Login {
     pub logout: String,
     /// Where the users are.
     pub users: UsersSource,
+    /// Whether a weak hash is replaced, in our state, by one of ours when its password is right.
+    pub rehash: bool,
 }
 
 /// Where the users are.

@@ -12,6 +12,7 @@ mod database;
 mod failures;
 mod log;
 mod owner;
+mod replacements;
 #[cfg(test)]
 mod tests;
 
@@ -27,7 +28,9 @@ use std::time::{Duration, UNIX_EPOCH};
 use tokio::sync::oneshot;
 
 use super::throttle::tallies::Ids;
-use super::{Answer, Revocations, Revoked, Session, StateStore, StoreFault, Tallies, UnderWay};
+use super::{
+    Answer, Replacement, Revocations, Revoked, Session, StateStore, StoreFault, Tallies, UnderWay,
+};
 use crate::telemetry;
 use crate::token::UnixTime;
 pub use clock::CLOCK_BEHIND_MAX;
@@ -145,6 +148,23 @@ impl StateStore for Embedded {
 
     fn revoke(&self, what: Revoked, expires_at: UnixTime) -> Answer<'_, Result<(), StoreFault>> {
         Box::pin(self.ask(move |reply| Verb::Revoke(what, expires_at, reply)))
+    }
+
+    fn replacement<'a>(
+        &'a self,
+        subject: &'a str,
+    ) -> Answer<'a, Result<Option<Replacement>, StoreFault>> {
+        let subject = subject.to_owned();
+        Box::pin(self.ask(move |reply| Verb::Replacement(subject, reply)))
+    }
+
+    fn replace<'a>(
+        &'a self,
+        subject: &'a str,
+        new: Replacement,
+    ) -> Answer<'a, Result<(), StoreFault>> {
+        let subject = subject.to_owned();
+        Box::pin(self.ask(move |reply| Verb::Replace(subject, new, reply)))
     }
 
     fn revocations(&self) -> &Revocations {

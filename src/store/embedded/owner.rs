@@ -14,8 +14,9 @@ use tokio::sync::oneshot;
 use super::clock;
 use super::database::{self, Database};
 use super::failures;
+use super::replacements;
 use crate::store::throttle::tallies::Ids;
-use crate::store::{Revocations, Revoked, Session, StoreFault, Tallies};
+use crate::store::{Replacement, Revocations, Revoked, Session, StoreFault, Tallies};
 use crate::telemetry::{self, panics};
 use crate::token::UnixTime;
 
@@ -40,6 +41,8 @@ pub(super) enum Verb {
     StepUp(String, UnixTime, Reply<bool>),
     Revoke(Revoked, UnixTime, Reply<()>),
     Keep(Ids, Reply<()>),
+    Replacement(String, Reply<Option<Replacement>>),
+    Replace(String, Replacement, Reply<()>),
 }
 
 /// What a verb did in a transaction that is not yet committed.
@@ -48,6 +51,7 @@ enum Outcome {
     Nothing,
     Done,
     Found(Option<Session>),
+    Replacement(Option<Replacement>),
     Alive(bool),
     /// A constraint refused it: this verb alone fails.
     Refused(StoreFault),
@@ -175,7 +179,7 @@ fn in_transaction(
     let acted = batch.iter().map(|verb| verb.act(&transaction, tallies));
     let outcomes = acted.collect::<Result<_, _>>()?;
     // A batch that only asks needs no disk.
-    if batch.iter().any(|verb| !matches!(verb, Verb::Find(..))) {
+    if batch.iter().any(|verb| !matches!(verb, Verb::Find(..) | Verb::Replacement(..))) {
         clock::saw(&transaction, now)?;
     }
     transaction.commit()?;
@@ -202,6 +206,12 @@ impl Verb {
             Verb::Revoke(what, until, _) => {
                 database::revoke(on, what, *until).map(|()| Outcome::Done)
             }
+            Verb::Replacement(subject, _) => {
+                replacements::find(on, subject).map(Outcome::Replacement)
+            }
+            Verb::Replace(subject, new, _) => {
+                replacements::keep(on, subject, new).map(|()| Outcome::Done)
+            }
             Verb::Keep(ids, _) => failures::keep(on, &tallies.rows(ids)).map(|()| Outcome::Done),
         }
     }
@@ -214,23 +224,40 @@ impl Verb {
                 revocations.add(what, until);
                 drop(reply.send(Ok(())));
             }
-            (Verb::Start(_, reply) | Verb::Keep(_, reply), Outcome::Done) => {
+            (
+                Verb::Start(_, reply) | Verb::Keep(_, reply) | Verb::Replace(_, _, reply),
+                Outcome::Done,
+            ) => {
                 drop(reply.send(Ok(())));
             }
             (Verb::Find(_, _, reply), Outcome::Found(found)) => drop(reply.send(Ok(found))),
+            (Verb::Replacement(_, reply), Outcome::Replacement(found)) => {
+                drop(reply.send(Ok(found)))
+            }
             (Verb::StepUp(_, _, reply), Outcome::Alive(alive)) => drop(reply.send(Ok(alive))),
             (verb, Outcome::Refused(fault)) => verb.fail(fault),
             // Nobody waits: dropping the reply is the answer.
-            (_, Outcome::Nothing | Outcome::Done | Outcome::Found(_) | Outcome::Alive(_)) => {}
+            (
+                _,
+                Outcome::Nothing
+                | Outcome::Done
+                | Outcome::Found(_)
+                | Outcome::Replacement(_)
+                | Outcome::Alive(_),
+            ) => {}
         }
     }
 
     fn fail(self, fault: StoreFault) {
         match self {
-            Verb::Start(_, reply) | Verb::Revoke(_, _, reply) | Verb::Keep(_, reply) => {
+            Verb::Start(_, reply)
+            | Verb::Revoke(_, _, reply)
+            | Verb::Keep(_, reply)
+            | Verb::Replace(_, _, reply) => {
                 drop(reply.send(Err(fault)));
             }
             Verb::Find(_, _, reply) => drop(reply.send(Err(fault))),
+            Verb::Replacement(_, reply) => drop(reply.send(Err(fault))),
             Verb::StepUp(_, _, reply) => drop(reply.send(Err(fault))),
         }
     }

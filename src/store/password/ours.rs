@@ -48,15 +48,23 @@ impl Hash {
     /// # Errors
     /// [`PasswordFault`] for an empty or over-long password.
     pub fn of(password: &Secret) -> Result<Hash, PasswordFault> {
-        match password.expose().len() {
-            0 => return Err(PasswordFault::Empty),
-            1..=PASSWORD_MAX_BYTES => {}
-            _ => return Err(PasswordFault::TooLong),
-        }
+        Hash::check_new(password)?;
         let mut hash = Hash::dummy()?;
         let output = hash.compute(password).ok_or(PasswordFault::Machine)?;
         hash.output = output;
         Ok(hash)
+    }
+
+    /// Whether a new password can be hashed.
+    ///
+    /// # Errors
+    /// [`PasswordFault`] for an empty or over-long password.
+    pub fn check_new(password: &Secret) -> Result<(), PasswordFault> {
+        match password.expose().len() {
+            0 => Err(PasswordFault::Empty),
+            1..=PASSWORD_MAX_BYTES => Ok(()),
+            _ => Err(PasswordFault::TooLong),
+        }
     }
 
     /// A hash of no password, as dear as one that we make: checked for a user that does not exist.

@@ -8,7 +8,7 @@ use serde_json::Map;
 use super::tallies::TALLIES_MAX;
 use super::*;
 use crate::store::contract::{RULES, address};
-use crate::store::{Answer, Revocations, Revoked, Session, StoreFault};
+use crate::store::{Answer, Replacement, Revocations, Revoked, Session, StoreFault};
 
 const NOW: UnixTime = UnixTime(1_000_000);
 
@@ -182,6 +182,15 @@ impl StateStore for Told {
         unimplemented_here()
     }
     fn revoke(&self, _: Revoked, _: UnixTime) -> Answer<'_, Result<(), StoreFault>> {
+        unimplemented_here()
+    }
+    fn replacement<'a>(
+        &'a self,
+        _: &'a str,
+    ) -> Answer<'a, Result<Option<Replacement>, StoreFault>> {
+        unimplemented_here()
+    }
+    fn replace<'a>(&'a self, _: &'a str, _: Replacement) -> Answer<'a, Result<(), StoreFault>> {
         unimplemented_here()
     }
     fn revocations(&self) -> &Revocations {

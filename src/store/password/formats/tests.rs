@@ -309,27 +309,24 @@ proptest::proptest! {
     }
 }
 
-/// A hash of Debian's `openssl` is checked as fast as a user who is not there, whatever the scheme.
+/// One round of SHA-1 takes a microsecond, a hash of ours 20,000.
 #[test]
 fn cheap_hashes_take_the_time_of_ours() {
-    const SAMPLES: usize = 9;
+    const SAMPLES: usize = 15;
     let ours = StoredHash::dummy().unwrap();
-    let median = |hash: &StoredHash| {
-        let mut all: Vec<Duration> = (0..SAMPLES)
-            .map(|_| {
-                let begun = Instant::now();
-                assert!(!hash.verify(&secret("wrong")));
-                begun.elapsed()
-            })
-            .collect();
-        all.sort();
-        all[SAMPLES / 2].as_secs_f64()
-    };
-    for scheme in ["md5-crypt", "SSHA", "SHA", "phpass"] {
-        let cheap = parse(MADE_ELSEWHERE.iter().find(|one| one.1 == scheme).unwrap().3);
-        let ratio = median(&cheap) / median(&ours);
-        println!("{scheme}: {ratio:.2} of an unknown user");
-        // Wide, because the machine that runs the tests is busy; without the padding it would be under 0.1.
-        assert!((0.5..2.5).contains(&ratio), "{scheme}: {ratio}");
+    for scheme in ["SSHA", "SHA", "locked"] {
+        let made = MADE_ELSEWHERE.iter().find(|one| one.1 == scheme).map_or("!", |one| one.3);
+        let cheap = parse(made);
+        let took = |hash: &StoredHash| {
+            let begun = Instant::now();
+            assert!(!hash.verify(&secret("wrong")));
+            begun.elapsed().as_secs_f64()
+        };
+        // One after the other, so that what else this machine does meets both.
+        let mut ratios: Vec<f64> = (0..SAMPLES).map(|_| took(&cheap) / took(&ours)).collect();
+        ratios.sort_by(f64::total_cmp);
+        let ratio = ratios[SAMPLES / 2];
+        println!("{scheme}: {ratio:.3} of an unknown user");
+        assert!((0.7..1.4).contains(&ratio), "{scheme}: {ratio}");
     }
 }
