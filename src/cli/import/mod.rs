@@ -144,7 +144,7 @@ fn tell(done: &Imported, args: &ImportArgs, users: &Path, out: &mut dyn Write) -
     if *weak > 0 {
         writeln!(
             out,
-            "{weak} have a hash that is quick to guess: `rehash = true` in [login.users] replaces each at its user's next login"
+            "hashes that are quick to guess: {weak}; `rehash = true` in [login.users] replaces each when its user logs in"
         )?;
     }
     Ok(())
