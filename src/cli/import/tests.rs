@@ -1,3 +1,5 @@
+//! Files of other programs as they are and as they should not be, into a users file.
+
 use clap::Parser;
 use serde_json::json;
 use tempfile::TempDir;

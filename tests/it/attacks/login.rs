@@ -64,7 +64,6 @@ fn unknown_user_and_wrong_password_are_alike_in_answer_and_time() {
     panic!("known users differ from unknown ones: {measured:?}");
 }
 
-// Holds: U4
 // Holds: U1
 #[test]
 fn a_user_with_the_cheapest_hash_is_not_told_from_an_unknown_one() {
@@ -86,6 +85,7 @@ fn a_user_with_the_cheapest_hash_is_not_told_from_an_unknown_one() {
     panic!("users with cheap hashes differ from unknown ones: {measured:?}");
 }
 
+// Holds: U4
 #[test]
 fn a_body_that_is_not_a_login_is_refused() {
     let gateway = started(&Upstream::echo(), SHUT);
@@ -214,7 +214,6 @@ fn a_password_is_taken_whole_however_long_and_in_any_script() {
 }
 
 // Holds: U6
-// Holds: U6
 #[test]
 fn bcrypt_of_another_program_makes_no_two_passwords_one() {
     let stem = "s".repeat(71);
@@ -241,6 +240,7 @@ fn bcrypt_of_another_program_makes_no_two_passwords_one() {
     }
 }
 
+// Holds: U6
 // bcrypt looks at 72 bytes and ends at a NUL; normal forms of Unicode and letter case are other passwords.
 #[test]
 fn two_passwords_are_never_interchangeable() {
