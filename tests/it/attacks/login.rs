@@ -232,12 +232,12 @@ fn bcrypt_of_another_program_makes_no_two_passwords_one() {
         ("ada", format!("{stem}é")),
         ("ada", format!("{stem}è")),
         ("bob", format!("{stem}e!")),
-        ("bob", format!("{stem}e\0")),
-        ("bob", format!("{stem}e\0{stem}e")),
         ("bob", stem.clone()),
     ] {
         try_login(&gateway, name, &password).refused(401, "credentials-invalid");
     }
+    // A zero byte does not even reach the hash.
+    try_login(&gateway, "bob", &format!("{stem}e\0")).expect(400);
 }
 
 // Holds: U6
