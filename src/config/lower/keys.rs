@@ -3,25 +3,22 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::env;
-use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::Duration;
 
 use super::Lowering;
 use crate::config::diagnostic::Span;
+use crate::config::open::without_waiting;
 use crate::config::raw::{RawKey, RawTokens};
 use crate::config::read::Spanned;
 use crate::config::secret::SecretRef;
 use crate::config::values::MaybeZero;
 use crate::config::{KeyOutline, Profile, Resolved};
 use crate::token::keys::{Algorithm, Key, KeyMaterial, KeySpec};
-use crate::token::verify::TokenRules;
+use crate::token::verify::{LEEWAY_MAX, TokenRules};
 use crate::token::{RESERVED_CLAIMS, SUBJECT, Secret};
 
-/// Clocks that are further apart are broken, not different.
-const LEEWAY_MAX: Duration = Duration::from_secs(5 * 60);
 /// Bytes of a secret file at most: no key is larger.
 const SECRET_BYTES_MAX: u64 = 64 * 1024;
 
@@ -187,9 +184,7 @@ impl Lowering<'_> {
     fn secret_file(&mut self, path: &Path, span: &Span, private: bool) -> Option<Secret> {
         let shown = path.display();
         let help = "see that the file is there and that the gateway's user can read it";
-        // The opened file is asked, not its name: nobody can swap it in between.
-        let opened = File::open(path).and_then(|file| Ok((file.metadata()?, file)));
-        let (about, file) = match opened {
+        let (file, about) = match without_waiting(path) {
             Ok(opened) => opened,
             Err(fault) => {
                 let why = format!("the file {shown} cannot be read: {}", reason(&fault));
