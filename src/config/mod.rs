@@ -202,6 +202,8 @@ pub struct Login {
     pub logout: String,
     /// Where the users are.
     pub users: UsersSource,
+    /// Whether a weak hash is replaced, in our state, by one of ours when its password is right.
+    pub rehash: bool,
     /// The cookies that it sets; `None` when it sets none.
     pub cookies: Option<LoginCookies>,
 }

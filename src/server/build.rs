@@ -11,6 +11,7 @@ use crate::proxy::headers::Firewall;
 use crate::proxy::room::Room;
 use crate::store::embedded::Embedded;
 use crate::store::file::{UsersFile, edit};
+use crate::store::password::Checker;
 use crate::store::watch::Watch;
 use crate::store::{CredentialStore, StateStore, keys, password};
 use crate::telemetry::{self, Metrics};
@@ -152,7 +153,8 @@ fn assemble(
             upstream.name
         )));
     }
-    let users = config.login.as_ref().map(|login| Users::open(login, &config.limits, kept));
+    let open = |login| Users::open(login, &config.limits, &state, kept);
+    let users = config.login.as_ref().map(open);
     let users = users.transpose()?;
     let routes = config.routes.routes();
     let meters = routes
@@ -199,24 +201,31 @@ pub fn key_ring(config: &Config, now: UnixTime) -> Result<KeyRing, StartFault> {
 pub struct Users {
     file: Arc<UsersFile>,
     pool: Arc<password::Pool>,
+    rehash: bool,
     _watch: Arc<Watch>,
 }
 
 impl Users {
     /// Opens the file of `login`; the one that is open already is kept, and with it the hashing pool.
-    fn open(login: &Login, limits: &Limits, kept: Option<&Users>) -> Result<Users, StartFault> {
+    fn open(
+        login: &Login,
+        limits: &Limits,
+        state: &Arc<dyn StateStore>,
+        kept: Option<&Users>,
+    ) -> Result<Users, StartFault> {
         let fault = |error: &dyn fmt::Display| StartFault(error.to_string());
-        let path = login.users.path();
-        if let Some(kept) = kept.filter(|kept| kept.file.path() == path) {
+        let (path, rehash) = (login.users.path(), login.rehash);
+        if let Some(kept) = kept.filter(|kept| kept.file.path() == path && kept.rehash == rehash) {
             return Ok(kept.clone());
         }
         let pool = match kept {
             Some(kept) => Arc::clone(&kept.pool),
             None => password::Pool::start(limits.login_queue).map_err(|error| fault(&error))?,
         };
-        let file = UsersFile::open(path, Arc::clone(&pool)).map_err(|error| fault(&error))?;
+        let checker = Checker::new(Arc::clone(&pool), rehash.then(|| Arc::clone(state)));
+        let file = UsersFile::open(path, checker).map_err(|error| fault(&error))?;
         let file = Arc::new(file);
         let watch = file.watch().map_err(|error| fault(&error))?;
-        Ok(Users { file, pool, _watch: Arc::new(watch) })
+        Ok(Users { file, pool, rehash, _watch: Arc::new(watch) })
     }
 }

@@ -67,6 +67,8 @@ mod command_line;
 mod documented;
 /// `explain`, beside the live gateway.
 mod explaining;
+/// Passwords as other programs hash them, and users taken over from them.
+mod passwords;
 /// `diff` and `suggest`.
 mod reviewing;
 /// The schema for editors.

@@ -73,8 +73,9 @@ impl Lowering<'_> {
             },
             None => UsersSource::Default(state_dir.join(USERS_FILE)),
         };
+        let rehash = raw.users.get().is_some_and(|users| users.value.rehash().value);
         let [login, refresh, logout] = paths;
-        enabled.then_some(Login { at, login, refresh, logout, users, cookies: None })
+        enabled.then_some(Login { at, login, refresh, logout, users, rehash, cookies: None })
     }
 
     /// Login, refresh and logout. All endpoints take `POST`, so no two can share a path.

@@ -13,9 +13,11 @@ use tokio::sync::oneshot;
 
 use super::clock;
 use super::database::{self, Database};
-use super::{failures, sessions};
+use super::{failures, replacements, sessions};
 use crate::store::throttle::tallies::Ids;
-use crate::store::{Renewal, Revocations, Revoked, Rotation, Session, StoreFault, Tallies};
+use crate::store::{
+    Renewal, Replacement, Revocations, Revoked, Rotation, Session, StoreFault, Tallies,
+};
 use crate::telemetry::{self, panics};
 use crate::token::UnixTime;
 
@@ -41,6 +43,8 @@ pub(super) enum Verb {
     Rotate(Box<Renewal>, Reply<Rotation>),
     Revoke(Revoked, UnixTime, Reply<()>),
     Keep(Ids, Reply<()>),
+    Replacement(String, Reply<Option<Replacement>>),
+    Replace(String, Replacement, Reply<()>),
 }
 
 /// What a verb did in a transaction that is not yet committed.
@@ -49,6 +53,7 @@ enum Outcome {
     Nothing,
     Done,
     Found(Option<Box<Session>>),
+    Replacement(Option<Replacement>),
     Alive(bool),
     Rotation(Rotation),
     /// A constraint refused it: this verb alone fails.
@@ -178,7 +183,7 @@ fn in_transaction(
     let acted = batch.iter().map(|verb| verb.act(&transaction, tallies));
     let outcomes = acted.collect::<Result<_, _>>()?;
     // A batch that only asks needs no disk.
-    if batch.iter().any(|verb| !matches!(verb, Verb::Find(..))) {
+    if batch.iter().any(|verb| !matches!(verb, Verb::Find(..) | Verb::Replacement(..))) {
         clock::saw(&transaction, now)?;
     }
     transaction.commit()?;
@@ -211,6 +216,12 @@ impl Verb {
             Verb::Revoke(what, until, _) => {
                 database::revoke(on, what, *until).map(|()| Outcome::Done)
             }
+            Verb::Replacement(subject, _) => {
+                replacements::find(on, subject).map(Outcome::Replacement)
+            }
+            Verb::Replace(subject, new, _) => {
+                replacements::keep(on, subject, new).map(|()| Outcome::Done)
+            }
             Verb::Keep(ids, _) => failures::keep(on, &tallies.rows(ids)).map(|()| Outcome::Done),
         }
     }
@@ -223,7 +234,10 @@ impl Verb {
                 revocations.add(what, until);
                 drop(reply.send(Ok(())));
             }
-            (Verb::Start(_, reply) | Verb::Keep(_, reply), Outcome::Done) => {
+            (
+                Verb::Start(_, reply) | Verb::Keep(_, reply) | Verb::Replace(_, _, reply),
+                Outcome::Done,
+            ) => {
                 drop(reply.send(Ok(())));
             }
             (Verb::Find(_, _, reply), Outcome::Found(found)) => {
@@ -236,6 +250,9 @@ impl Verb {
                 }
                 drop(reply.send(Ok(rotation)));
             }
+            (Verb::Replacement(_, reply), Outcome::Replacement(found)) => {
+                drop(reply.send(Ok(found)))
+            }
             (verb, Outcome::Refused(fault)) => verb.fail(fault),
             // Nobody waits: dropping the reply is the answer.
             (_, _) => {}
@@ -244,10 +261,14 @@ impl Verb {
 
     fn fail(self, fault: StoreFault) {
         match self {
-            Verb::Start(_, reply) | Verb::Revoke(_, _, reply) | Verb::Keep(_, reply) => {
+            Verb::Start(_, reply)
+            | Verb::Revoke(_, _, reply)
+            | Verb::Keep(_, reply)
+            | Verb::Replace(_, _, reply) => {
                 drop(reply.send(Err(fault)));
             }
             Verb::Find(_, _, reply) => drop(reply.send(Err(fault))),
+            Verb::Replacement(_, reply) => drop(reply.send(Err(fault))),
             Verb::StepUp(_, _, _, reply) => drop(reply.send(Err(fault))),
             Verb::Rotate(_, reply) => drop(reply.send(Err(fault))),
         }
