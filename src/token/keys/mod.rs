@@ -2,7 +2,7 @@
 //! (RFC 8725 §3.1), and a key that is too weak for its algorithm is refused before it is ever used.
 //!
 //! `algorithm` is the closed list; `material` reads PEM and `jwk` JSON, each key once; `recognise` says what a file
-//! of unknown content holds; `rsa` knows weak keys; `crypto` signs and checks; `generate` makes new ones; `ring` holds
+//! of unknown content holds, `published` what another issuer's set does; `rsa` knows weak keys; `crypto` signs and checks; `generate` makes new ones; `ring` holds
 //! them all and knows at every moment which one signs.
 
 mod algorithm;
@@ -10,6 +10,7 @@ mod crypto;
 mod generate;
 mod jwk;
 mod material;
+mod published;
 mod recognise;
 mod ring;
 mod rsa;
@@ -26,6 +27,7 @@ pub use algorithm::{Algorithm, Family};
 use crypto::{Signer, Verifier};
 pub use generate::generate;
 use material::Parsed;
+pub use published::Published;
 pub use recognise::{Recognised, recognise};
 pub use ring::{KeyRing, KeyState};
 
