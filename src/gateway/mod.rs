@@ -33,7 +33,7 @@ use crate::proxy::{self, Way};
 use crate::store::{CredentialStore, StateStore, throttle};
 use crate::telemetry::{self, Metrics, RouteMeter, ThreadMeter, panics};
 use crate::token::extract::Presented;
-use crate::token::keys::KeyRing;
+use crate::token::trust::{KeySet, Unread};
 use crate::token::{Standing, TokenFault, UnixTime};
 use answer::{Answer, Line, Record};
 use client::{asked_host, identify};
@@ -43,9 +43,9 @@ use tokens::{Budget, TokenCache};
 /// The whole world a request sees: loaded once, never changed, replaced whole.
 pub struct Snapshot {
     /// The configuration.
-    pub config: Config,
-    /// The keys.
-    pub ring: KeyRing,
+    pub config: Arc<Config>,
+    /// Our keys and those of other issuers.
+    pub keys: KeySet,
     /// The header firewall.
     pub firewall: Firewall,
     /// Users; `None` when login is switched off.
@@ -241,16 +241,17 @@ impl Scene<'_> {
             Err(standing) => return standing,
         };
         let each_second = self.snapshot.config.limits.token_failures;
-        let trusted = (&self.snapshot.ring, &self.snapshot.config.tokens);
+        let Snapshot { keys, config, .. } = &**self.snapshot;
+        let trusted = (keys, &config.tokens);
         let budget = Budget { address: self.client.origin, each_second };
         let signed = match self.data.tokens.read(token, trusted, budget) {
             Ok(signed) => signed,
-            Err(fault) => return Standing::Unproven(fault),
+            Err(Unread { fault, .. }) => return Standing::Unproven(fault),
         };
         if self.snapshot.state.revocations().holds(signed.claims()) {
             return Standing::Unproven(TokenFault::Revoked);
         }
-        signed.standing(&self.snapshot.config.tokens, self.now)
+        keys.standing(&signed, &config.tokens, self.now)
     }
 
     async fn answer(
@@ -261,7 +262,7 @@ impl Scene<'_> {
         body: Incoming,
     ) -> Result<Response<ResponseBody>, Refusal> {
         let context = AuthContext {
-            ring: &self.snapshot.ring,
+            ring: self.snapshot.keys.own(),
             rules: &self.snapshot.config.tokens,
             credentials: self.snapshot.credentials.as_deref(),
             state: self.snapshot.state.as_ref(),

@@ -87,7 +87,7 @@ impl Reload {
             world: Arc::clone(world),
             users,
             status: Arc::clone(&reload.status),
-            keys: Keys::of(&serving.ring, now),
+            keys: Keys::of(serving.keys.own(), now),
             _before: None,
         };
         thread::Builder::new().name("reload".into()).spawn(move || reloader.run(&queue))?;
@@ -212,7 +212,7 @@ impl Reloader {
 
     /// Says once what the keys do from now on.
     fn tell_keys(&mut self) {
-        let now = Keys::of(&self.world.load().ring, UnixTime::of(telemetry::clock()));
+        let now = Keys::of(self.world.load().keys.own(), UnixTime::of(telemetry::clock()));
         if now != self.keys {
             let (signer, verify) = (&now.signer, &now.verify);
             tracing::info!(event = "keys_changed", signer, verify, "the keys changed");
@@ -236,7 +236,7 @@ fn same_keys(config: &Config, serving: &Snapshot, now: UnixTime) -> Result<bool,
         return Ok(true);
     }
     let ring = build::key_ring(config, now).map_err(|StartFault(fault)| fault)?;
-    Ok(ring.fingerprint() == serving.ring.fingerprint())
+    Ok(ring.fingerprint() == serving.keys.own().fingerprint())
 }
 
 /// What the keys do at a moment, by their ids.

@@ -124,16 +124,6 @@ pub(super) fn read_own(
     Ok(SignedClaims::by(key, Claims::identified_by(&rules.identity_claim, all)?, None))
 }
 
-/// The payload under a good signature, whatever it is, and the key that checked it: steps 1 to 3.
-///
-/// # Errors
-/// As [`read`], but for the claims.
-pub fn read_raw<'r>(token: &str, ring: &'r KeyRing) -> Result<(Vec<u8>, &'r Key), TokenFault> {
-    let parts = Parts::of(token)?;
-    let payload = URL_SAFE_NO_PAD.decode(parts.payload).map_err(|_| TokenFault::Malformed)?;
-    Ok((payload, parts.key(ring)?))
-}
-
 /// A token taken apart: three parts of canonical base64url, the first a JSON object.
 pub(super) struct Parts<'t> {
     pub header: Map<String, Value>,
@@ -155,7 +145,7 @@ impl<'t> Parts<'t> {
     }
 
     /// The key whose signature this is.
-    fn key<'r>(&self, ring: &'r KeyRing) -> Result<&'r Key, TokenFault> {
+    pub fn key<'r>(&self, ring: &'r KeyRing) -> Result<&'r Key, TokenFault> {
         let keys = candidates(&self.header, ring)?;
         if keys.is_empty() {
             return Err(TokenFault::Invalid);
@@ -174,11 +164,7 @@ impl SignedClaims {
 
     /// What this key said.
     pub(super) fn by(key: &Key, claims: Claims, trust: Option<usize>) -> SignedClaims {
-        SignedClaims {
-            claims: Arc::new(claims),
-            key_retires_at: key.life().retires_at,
-            trust,
-        }
+        SignedClaims { claims: Arc::new(claims), key_retires_at: key.life().retires_at, trust }
     }
 
     /// Judges issuer, audience and times at `now`: step 5. What a key said that has ended since is nobody's word. What
@@ -253,9 +239,7 @@ fn candidates<'r>(
 }
 
 /// What a header says of its key: `kid` and `alg`. What else it says of one (`jwk`, `jku`, `x5c`, `x5u`) is never read.
-pub(super) fn possible(
-    header: &Map<String, Value>,
-) -> Result<(Option<&str>, &str), TokenFault> {
+pub(super) fn possible(header: &Map<String, Value>) -> Result<(Option<&str>, &str), TokenFault> {
     // We understand no extension, so every critical one is unknown (RFC 7515 §4.1.11).
     if ["crit", "zip", "enc", "b64"].iter().any(|name| header.contains_key(*name)) {
         return Err(TokenFault::Invalid);

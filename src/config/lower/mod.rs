@@ -14,6 +14,7 @@ mod routes;
 mod secrets;
 mod sections;
 mod selftest;
+mod trust;
 mod upstreams;
 
 use std::fs;
@@ -260,7 +261,7 @@ impl Lowering<'_> {
         let trusted_proxies = self.networks(&raw.trusted_proxies());
         let state_dir = self.state(raw.state.get());
         let upstreams = self.upstreams(raw);
-        let (tokens, keys) = self.tokens(raw.tokens.get());
+        let (tokens, keys, trusts) = self.tokens(raw.tokens.get());
         let login = self.login(raw.login.get(), &state_dir);
         let identity = self.identity(&raw.identity());
         let tokens_raw = raw.tokens.get().map(|raw| raw.value.clone()).unwrap_or_default();
@@ -291,6 +292,7 @@ impl Lowering<'_> {
             profile,
             locations,
             keys,
+            trusts,
             login,
             identity,
             limits,

@@ -121,6 +121,29 @@ impl KeySet {
         self.trusts.get(index)
     }
 
+    /// The payload under a good signature of the issuer that the token names, whatever it is, and the key that checked
+    /// it. For the command line.
+    ///
+    /// # Errors
+    /// As [`KeySet::read`], but for the claims.
+    pub fn read_raw(&self, token: &str) -> Result<(Vec<u8>, &Key), TokenFault> {
+        let parts = Parts::of(token)?;
+        let payload = URL_SAFE_NO_PAD.decode(parts.payload).map_err(|_| TokenFault::Malformed)?;
+        let Some((index, _)) = self.issuer_of(&parts) else {
+            return Ok((payload, parts.key(&self.own)?));
+        };
+        let keys = self.trusts[index].keys.as_ref().ok_or(TokenFault::Invalid)?;
+        Ok((payload, signer(&parts, &keys.ring)?))
+    }
+
+    /// The same set where the issuer that this token names has these keys; `None`: it names none of the list.
+    pub fn with_keys_for(self, token: &str, ring: KeyRing) -> Option<KeySet> {
+        let (index, _) = self.issuer_of(&Parts::of(token).ok()?)?;
+        let mut trusts = self.trusts;
+        trusts[index].keys = Some(IssuerKeys { ring: Arc::new(ring), good_until: None });
+        Some(KeySet::new(self.own, trusts))
+    }
+
     fn issuer_of(&self, parts: &Parts<'_>) -> Option<(usize, Map<String, Value>)> {
         if self.trusts.is_empty() {
             return None;
@@ -184,6 +207,7 @@ fn signer<'r>(parts: &Parts<'_>, ring: &'r KeyRing) -> Result<&'r Key, TokenFaul
 fn is_news(parts: &Parts<'_>, trust: &Trust, keys: Option<&IssuerKeys>) -> bool {
     let Ok((id, algorithm)) = possible(&parts.header) else { return false };
     let unknown = |id: &str| keys.is_none_or(|keys| keys.ring.find(id).is_none());
-    id.is_none_or(unknown) && (id.is_some() || keys.is_none())
+    id.is_none_or(unknown)
+        && (id.is_some() || keys.is_none())
         && trust.algorithms.iter().any(|one| one.name() == algorithm)
 }

@@ -61,7 +61,7 @@ pub(super) struct Foreign<'t> {
 
 /// Kinds of tokens that open something, in lower case: Keycloak writes `Bearer` into the payload, RFC 9068 §2.1 `at+jwt`
 /// into the header. ID, refresh and logout tokens, and what nobody knows yet, say something else.
-const ACCESS_TYPES: [&str; 5] = ["bearer", "jwt", "at+jwt", "application/at+jwt", "access"];
+pub const ACCESS_TYPES: [&str; 5] = ["bearer", "jwt", "at+jwt", "application/at+jwt", "access"];
 
 /// Claims that only other kinds of tokens have (OIDC Core §3.3.2.11, RFC 8417 §2.2), and the one that asks for a proof
 /// which nobody here checks (RFC 7800 §3.1).
