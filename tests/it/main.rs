@@ -41,6 +41,8 @@ mod attacks;
 
 /// `Host` and the request id.
 mod forwarded;
+/// Tokens of other issuers.
+mod issuers;
 /// Keys as other programs write them.
 mod keys;
 /// Where a token may be.
