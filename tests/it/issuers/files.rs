@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{KEYCLOAK, ROUTES, keycloak_table};
 use crate::harness::issuer::Issuer;
-use crate::harness::{Setup, says};
+use crate::harness::Setup;
 
 fn toml(table: &str) -> String {
     format!("upstream = \"builtin:whoami\"\n{table}{ROUTES}")
@@ -145,5 +145,5 @@ fn every_mistake_in_the_table_is_said_with_its_remedy() {
         assert!(text.contains("gateway.toml:"), "{text}");
     }
     let good = Setup::new(&toml(&keycloak_table(""))).file("keycloak.json", &keys);
-    says(&good.cli(&["check"], "").succeeded(), &[]);
+    good.cli(&["check"], "").succeeded();
 }
