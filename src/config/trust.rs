@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Uri;
 use ipnet::IpNet;
 
 use crate::token::keys::KeyRing;
@@ -35,7 +36,7 @@ pub enum TrustKeys {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JwksUrl {
     /// `https://…`, or `http://` with an address of `allow_private`.
-    pub url: String,
+    pub url: Uri,
     /// From one fetch to the next.
     pub refresh: Duration,
     /// Shortest time between two fetches for keys that are not known.

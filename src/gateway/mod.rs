@@ -30,6 +30,7 @@ use crate::proxy::pool::Pool;
 use crate::proxy::relay::ResponseBody;
 use crate::proxy::room::Room;
 use crate::proxy::{self, Way};
+use crate::store::issuers::RemoteKeys;
 use crate::store::{CredentialStore, StateStore, throttle};
 use crate::telemetry::{self, Metrics, RouteMeter, ThreadMeter, panics};
 use crate::token::extract::Presented;
@@ -46,6 +47,8 @@ pub struct Snapshot {
     pub config: Arc<Config>,
     /// Our keys and those of other issuers.
     pub keys: KeySet,
+    /// Who fetches the keys of each other issuer; `None` where they are in a file. May be shorter than the list of them.
+    pub issuers: Vec<Option<Arc<RemoteKeys>>>,
     /// The header firewall.
     pub firewall: Firewall,
     /// Users; `None` when login is switched off.
@@ -55,9 +58,9 @@ pub struct Snapshot {
     /// The places at each upstream, by its index: all data threads take theirs here.
     pub places: Vec<Arc<Room>>,
     /// Counters, by route index.
-    pub meters: Vec<RouteMeter>,
+    pub meters: Arc<Vec<RouteMeter>>,
     /// Counters of requests that no route matched.
-    pub no_route: RouteMeter,
+    pub no_route: Arc<RouteMeter>,
     /// The process's metrics.
     pub metrics: Arc<Metrics>,
 }
@@ -246,7 +249,14 @@ impl Scene<'_> {
         let budget = Budget { address: self.client.origin, each_second };
         let signed = match self.data.tokens.read(token, trusted, budget) {
             Ok(signed) => signed,
-            Err(Unread { fault, .. }) => return Standing::Unproven(fault),
+            Err(Unread { fault, may_have_new_keys }) => {
+                let issuer = may_have_new_keys.and_then(|one| self.snapshot.issuers.get(one));
+                if let Some(issuer) = issuer.and_then(Option::as_ref) {
+                    // Whoever asks next has them; nobody waits.
+                    issuer.unknown_kid();
+                }
+                return Standing::Unproven(fault);
+            }
         };
         if self.snapshot.state.revocations().holds(signed.claims()) {
             return Standing::Unproven(TokenFault::Revoked);

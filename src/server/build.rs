@@ -15,7 +15,7 @@ use crate::store::watch::Watch;
 use crate::store::{CredentialStore, StateStore, keys, password};
 use crate::telemetry::{self, Metrics};
 use crate::token::keys::{Key, KeyRing};
-use crate::token::trust::{IssuerKeys, KeySet, Trusted};
+use crate::token::trust::{KeySet, Trusted};
 use crate::token::{Secret, UnixTime};
 
 /// Why the gateway cannot start; the text is for the operator.
@@ -154,7 +154,7 @@ fn assemble(
         .collect();
     let snapshot = Snapshot {
         firewall: Firewall::new(&config),
-        no_route: metrics.route("-", "-", &DECISIONS),
+        no_route: Arc::new(metrics.route("-", "-", &DECISIONS)),
         credentials: users
             .as_ref()
             .map(|users| Arc::clone(&users.file) as Arc<dyn CredentialStore>),
@@ -162,7 +162,8 @@ fn assemble(
         places: Vec::new(),
         config: Arc::new(config),
         keys,
-        meters,
+        meters: Arc::new(meters),
+        issuers: Vec::new(),
         metrics,
     };
     Ok((snapshot, users))
@@ -197,7 +198,6 @@ pub fn key_set(config: &Config, now: UnixTime) -> Result<KeySet, StartFault> {
             TrustKeys::File { ring, .. } => ring.clone(),
             TrustKeys::Url(_) => None,
         };
-        let keys = keys.map(|ring| IssuerKeys { ring, good_until: None });
         Trusted { trust: Arc::clone(&one.rules), keys }
     };
     Ok(KeySet::new(key_ring(config, now)?, config.trusts.iter().map(of_file).collect()))

@@ -3,14 +3,16 @@
 //! `file` and `password` are the users of `users.toml`, `account` is the one spelling of their names, and
 //! `throttle` the only way to a check of a password. `embedded` keeps sessions, revocations and failed attempts
 //! in one SQLite file; `revocations` is their picture in memory, the only part that the request path asks. `keys` is the
-//! key folder.
+//! key folder. `outbound` is the one client for requests of our own, and `issuers` holds the key sets of others.
 
 pub mod account;
 #[cfg(test)]
 mod contract;
 pub mod embedded;
 pub mod file;
+pub mod issuers;
 pub mod keys;
+pub mod outbound;
 pub mod password;
 pub mod revocations;
 pub mod throttle;

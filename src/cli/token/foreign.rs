@@ -21,9 +21,9 @@ pub fn why_no_key(header: &Map<String, Value>, issuer: &Trusted) -> String {
         return format!("`alg` is {algorithm:?}, which `algorithms` of {name} does not list");
     }
     let known = |ring: &KeyRing| ids(ring.keys().iter());
-    match keys.ring.find(id) {
-        None => format!("{name} has no key {id:?} here; there are: {}", known(&keys.ring)),
-        Some(_) => format!("no signature of a key of {name}; there are: {}", known(&keys.ring)),
+    match keys.find(id) {
+        None => format!("{name} has no key {id:?} here; there are: {}", known(keys)),
+        Some(_) => format!("no signature of a key of {name}; there are: {}", known(keys)),
     }
 }
 

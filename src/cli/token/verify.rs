@@ -75,8 +75,7 @@ fn keys(path: &Path, unsaid: Option<Algorithm>) -> Result<KeyRing, Failure> {
 
 /// The keys of another issuer in a file, for these algorithms.
 pub(super) fn published(path: &Path, algorithms: &[Algorithm]) -> Result<KeyRing, Failure> {
-    let published = KeyRing::published(&text_of(path)?, algorithms);
-    Ok(published.map_err(|error| fault(path, &error))?.ring)
+    KeyRing::published(&text_of(path)?, algorithms).map_err(|error| fault(path, &error))
 }
 
 fn text_of(path: &Path) -> Result<Vec<u8>, Failure> {

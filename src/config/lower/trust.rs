@@ -212,12 +212,11 @@ impl Lowering<'_> {
         }
         let text = self.public_file(name)?;
         let why = match KeyRing::published(&text, wanted) {
-            Ok(published) if !published.exposed => {
-                let ring = Some(Arc::new(published.ring));
+            Ok(ring) => {
+                let ring = Some(Arc::new(ring));
                 return Some(TrustKeys::File { name: name.value.clone(), ring });
             }
-            Ok(_) => "a private key or a secret is in it".to_owned(),
-            Err(fault) => fault.to_string(),
+            Err(fault) => fault,
         };
         let title = format!("the keys in {} cannot be used: {why}", name.value);
         let help = "save the issuer's public keys, as its JWK set has them, into this file";
@@ -247,10 +246,13 @@ impl Lowering<'_> {
 
     fn key_url(&mut self, raw: &RawTrust, url: &Spanned<String>) -> Option<TrustKeys> {
         let allow_private = self.networks(&raw.allow_private());
-        if let Err((why, help)) = judge_url(&url.value, &allow_private) {
-            self.out.trust_refused(&url.span, why, "this URL", help);
-            return None;
-        }
+        let url = match judge_url(&url.value, &allow_private) {
+            Ok(good) => good,
+            Err((why, help)) => {
+                self.out.trust_refused(&url.span, why, "this URL", help);
+                return None;
+            }
+        };
         let ca = match raw.ca.get() {
             Some(_) if self.outlined.is_some() => None,
             Some(name) => Some(self.certificates(name)?),
@@ -258,7 +260,7 @@ impl Lowering<'_> {
             None => None,
         };
         Some(TrustKeys::Url(JwksUrl {
-            url: url.value.clone(),
+            url,
             refresh: raw.refresh().value,
             refetch_min: raw.refetch_min().value,
             stale_max: raw.stale_max().value,
@@ -294,7 +296,7 @@ fn overlap(one: &str, other: &str) -> bool {
 type Wrong = (&'static str, &'static str);
 
 /// Where keys may be fetched from, as far as the text says.
-fn judge_url(url: &str, allow_private: &[IpNet]) -> Result<(), Wrong> {
+fn judge_url(url: &str, allow_private: &[IpNet]) -> Result<Uri, Wrong> {
     const EXAMPLE: &str = "write it as the issuer's discovery document has it in `jwks_uri`";
     let parsed = url.parse::<Uri>().map_err(|_| ("`jwks` is not a URL", EXAMPLE))?;
     let (Some(scheme), Some(authority)) = (parsed.scheme_str(), parsed.authority()) else {
@@ -311,9 +313,9 @@ fn judge_url(url: &str, allow_private: &[IpNet]) -> Result<(), Wrong> {
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
     let address = host.parse::<IpAddr>();
     match scheme {
-        "https" => Ok(()),
+        "https" => Ok(parsed),
         "http" if address.is_ok_and(|one| allow_private.iter().any(|net| net.contains(&one))) => {
-            Ok(())
+            Ok(parsed)
         }
         "http" => Err((
             "`jwks` is read without TLS: whoever is on the way can put keys of their own there",

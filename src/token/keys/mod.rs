@@ -2,7 +2,8 @@
 //! (RFC 8725 §3.1), and a key that is too weak for its algorithm is refused before it is ever used.
 //!
 //! `algorithm` is the closed list; `material` reads PEM and `jwk` JSON, each key once; `recognise` says what a file
-//! of unknown content holds, `published` what another issuer's set does; `rsa` knows weak keys; `crypto` signs and checks; `generate` makes new ones; `ring` holds
+//! of unknown content holds; `remote` reads the sets of other issuers, `published` files with their keys; `rsa` knows weak keys;
+//! `crypto` signs and checks; `generate` makes new ones; `ring` holds
 //! them all and knows at every moment which one signs.
 
 mod algorithm;
@@ -12,6 +13,9 @@ mod jwk;
 mod material;
 mod published;
 mod recognise;
+mod remote;
+#[cfg(test)]
+mod remote_tests;
 mod ring;
 mod rsa;
 #[cfg(test)]
@@ -27,8 +31,8 @@ pub use algorithm::{Algorithm, Family};
 use crypto::{Signer, Verifier};
 pub use generate::generate;
 use material::Parsed;
-pub use published::Published;
 pub use recognise::{Recognised, recognise};
+pub use remote::{BadKey, RemoteSet};
 pub use ring::{KeyRing, KeyState};
 
 /// One `[[tokens.key]]`, its material read but not yet parsed.

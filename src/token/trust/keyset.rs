@@ -19,7 +19,7 @@ use crate::token::{Standing, TokenFault, UnixTime, json};
 /// Our keys and those of other issuers.
 #[derive(Debug)]
 pub struct KeySet {
-    own: KeyRing,
+    own: Arc<KeyRing>,
     trusts: Vec<Trusted>,
     fingerprint: [u8; digest::SHA256_OUTPUT_LEN],
 }
@@ -29,17 +29,8 @@ pub struct KeySet {
 pub struct Trusted {
     /// What its tokens must say.
     pub trust: Arc<Trust>,
-    /// Its keys; `None` as long as they have not come: then none of its tokens is good.
-    pub keys: Option<IssuerKeys>,
-}
-
-/// The keys of another issuer.
-#[derive(Clone, Debug)]
-pub struct IssuerKeys {
-    /// The keys.
-    pub ring: Arc<KeyRing>,
-    /// The first second in which they are too old to be believed; `None` where they do not age.
-    pub good_until: Option<UnixTime>,
+    /// Its keys; `None` before they came, and when they are too old: then none of its tokens is good.
+    pub keys: Option<Arc<KeyRing>>,
 }
 
 /// Why a token was not read.
@@ -59,14 +50,15 @@ impl From<TokenFault> for Unread {
 
 impl KeySet {
     /// Our ring and the others. The configuration has refused two issuers of one name.
-    pub fn new(own: KeyRing, trusts: Vec<Trusted>) -> KeySet {
+    pub fn new(own: impl Into<Arc<KeyRing>>, trusts: Vec<Trusted>) -> KeySet {
+        let own = own.into();
         let mut hash = digest::Context::new(&digest::SHA256);
         hash.update(&own.fingerprint());
         for Trusted { trust, keys } in &trusts {
             let rules = format!("{trust:?}");
             hash.update(&(rules.len() as u64).to_be_bytes());
             hash.update(rules.as_bytes());
-            hash.update(&keys.as_ref().map_or([0; 32], |keys| keys.ring.fingerprint()));
+            hash.update(&keys.as_ref().map_or([0; 32], |ring| ring.fingerprint()));
         }
         let mut fingerprint = [0; digest::SHA256_OUTPUT_LEN];
         fingerprint.copy_from_slice(hash.finish().as_ref());
@@ -74,7 +66,7 @@ impl KeySet {
     }
 
     /// The keys that sign ours, and the only ones that are shown to others.
-    pub fn own(&self) -> &KeyRing {
+    pub fn own(&self) -> &Arc<KeyRing> {
         &self.own
     }
 
@@ -83,8 +75,7 @@ impl KeySet {
         &self.trusts
     }
 
-    /// Equal for sets by which the same tokens are read in the same way. How long fetched keys are good is not in it:
-    /// [`KeySet::standing`] asks for that.
+    /// Equal for sets by which the same tokens are read in the same way, and only for those.
     pub fn fingerprint(&self) -> [u8; digest::SHA256_OUTPUT_LEN] {
         self.fingerprint
     }
@@ -107,12 +98,13 @@ impl KeySet {
         }
     }
 
-    /// Judges what was read at `now`: the keys' end, for ours issuer and audience, and the times.
+    /// Judges what was read at `now`: the key's end, for ours issuer and audience, and the times. `signed` was read by this set.
     pub fn standing(&self, signed: &SignedClaims, rules: &TokenRules, now: UnixTime) -> Standing {
         let Some(index) = signed.trust else { return signed.standing(rules, now) };
-        let keys = self.trusts.get(index).and_then(|one| one.keys.as_ref());
-        let aged = keys.is_none_or(|keys| keys.good_until.is_some_and(|end| end <= now));
-        if aged { Standing::Unproven(TokenFault::Invalid) } else { signed.in_time(rules, now) }
+        match self.trusts.get(index).is_some_and(|one| one.keys.is_some()) {
+            true => signed.in_time(rules, now),
+            false => Standing::Unproven(TokenFault::Invalid),
+        }
     }
 
     /// The issuer that a token says it is from, unproved; `None`: ours. For people, see [`KeySet::read`].
@@ -133,14 +125,14 @@ impl KeySet {
             return Ok((payload, parts.key(&self.own)?));
         };
         let keys = self.trusts[index].keys.as_ref().ok_or(TokenFault::Invalid)?;
-        Ok((payload, signer(&parts, &keys.ring)?))
+        Ok((payload, signer(&parts, keys)?))
     }
 
     /// The same set where the issuer that this token names has these keys; `None`: it names none of the list.
     pub fn with_keys_for(self, token: &str, ring: KeyRing) -> Option<KeySet> {
         let (index, _) = self.issuer_of(&Parts::of(token).ok()?)?;
         let mut trusts = self.trusts;
-        trusts[index].keys = Some(IssuerKeys { ring: Arc::new(ring), good_until: None });
+        trusts[index].keys = Some(Arc::new(ring));
         Some(KeySet::new(self.own, trusts))
     }
 
@@ -162,10 +154,10 @@ impl KeySet {
         rules: &TokenRules,
     ) -> Result<SignedClaims, Unread> {
         let Trusted { trust, keys } = &self.trusts[index];
-        let key = keys.as_ref().map_or(Err(TokenFault::Invalid), |keys| signer(parts, &keys.ring));
+        let key = keys.as_ref().map_or(Err(TokenFault::Invalid), |ring| signer(parts, ring));
         let key = key.map_err(|fault| Unread {
             fault,
-            may_have_new_keys: is_news(parts, trust, keys.as_ref()).then_some(index),
+            may_have_new_keys: is_news(parts, trust, keys.as_deref()).then_some(index),
         })?;
         let token = Foreign { header: &parts.header, payload, message: parts.message };
         let claims = trust.claims(&token, rules)?;
@@ -204,9 +196,9 @@ fn signer<'r>(parts: &Parts<'_>, ring: &'r KeyRing) -> Result<&'r Key, TokenFaul
 }
 
 /// Whether the token names a key that is not there, of an algorithm that would be taken.
-fn is_news(parts: &Parts<'_>, trust: &Trust, keys: Option<&IssuerKeys>) -> bool {
+fn is_news(parts: &Parts<'_>, trust: &Trust, keys: Option<&KeyRing>) -> bool {
     let Ok((id, algorithm)) = possible(&parts.header) else { return false };
-    let unknown = |id: &str| keys.is_none_or(|keys| keys.ring.find(id).is_none());
+    let unknown = |id: &str| keys.is_none_or(|ring| ring.find(id).is_none());
     id.is_none_or(unknown)
         && (id.is_some() || keys.is_none())
         && trust.algorithms.iter().any(|one| one.name() == algorithm)

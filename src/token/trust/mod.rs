@@ -20,7 +20,7 @@ use serde_json::{Map, Value, json};
 use super::keys::Algorithm;
 use super::verify::TokenRules;
 use super::{Claims, SUBJECT, TokenFault, TokenKind, UnixTime, claims};
-pub use keyset::{IssuerKeys, KeySet, Trusted, Unread};
+pub use keyset::{KeySet, Trusted, Unread};
 pub use path::ClaimPath;
 
 /// One `[[tokens.trust]]` without its keys.

@@ -7,8 +7,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 
-use super::{CheckedAt, ClaimPath, IssuerKeys, KeySet, Trust, Trusted, Unread};
-use crate::token::keys::{Algorithm, Key, KeyFault, KeyRing, KeySpec, generate};
+use super::{CheckedAt, ClaimPath, KeySet, Trust, Trusted, Unread};
+use crate::token::keys::{Algorithm, Key, KeyRing, KeySpec, generate};
 use crate::token::verify::TokenRules;
 use crate::token::{Claims, Standing, TokenFault, UnixTime, jwks};
 
@@ -49,13 +49,12 @@ fn trust(issuer: &str, prefix: &str) -> Trust {
     }
 }
 
-fn keys_of(keys: Vec<Key>) -> Option<IssuerKeys> {
+fn keys_of(keys: Vec<Key>) -> Option<Arc<KeyRing>> {
     let set = jwks::document(&KeyRing::new(keys), NOW);
-    let published = KeyRing::published(set.as_bytes(), &[Algorithm::Es256]).expect("good keys");
-    Some(IssuerKeys { ring: Arc::new(published.ring), good_until: None })
+    Some(Arc::new(KeyRing::published(set.as_bytes(), &[Algorithm::Es256]).expect("good keys")))
 }
 
-fn trusted(trust: Trust, keys: Option<IssuerKeys>) -> Trusted {
+fn trusted(trust: Trust, keys: Option<Arc<KeyRing>>) -> Trusted {
     Trusted { trust: Arc::new(trust), keys }
 }
 
@@ -103,8 +102,7 @@ fn world(corp: Trust) -> World {
     let (corp_key, partner) = (key("k", Algorithm::Es256), key("k", Algorithm::Es256));
     let public = |key: &Key| {
         let text = serde_json::to_vec(key.public().expect("not a secret")).expect("JSON");
-        let published = KeyRing::published(&text, &[Algorithm::Es256]).expect("a good key");
-        Some(IssuerKeys { ring: Arc::new(published.ring), good_until: None })
+        Some(Arc::new(KeyRing::published(&text, &[Algorithm::Es256]).expect("a good key")))
     };
     let trusts = vec![
         trusted(corp, public(&corp_key)),
@@ -342,28 +340,24 @@ fn revocation_knows_a_token_by_issuer_and_jti_or_by_what_is_signed() {
 }
 
 #[test]
-fn keys_that_have_not_come_or_are_too_old_prove_nothing() {
+fn keys_that_are_not_there_prove_nothing() {
     let world = world(trust(CORP, "corp:"));
     let token = sign(&world.corp, &header("k"), &theirs());
-    let ring = &world.keys.trusts()[0].keys.as_ref().unwrap().ring;
-    let with = |keys| {
-        let own = KeyRing::new(vec![key("own", Algorithm::Es256)]);
-        KeySet::new(own, vec![trusted(trust(CORP, "corp:"), keys)])
-    };
-    let until = |good_until| Some(IssuerKeys { ring: Arc::clone(ring), good_until });
-    assert!(judged(&with(until(Some(UnixTime(NOW.0 + 1)))), &token).is_ok());
-    assert_eq!(judged(&with(until(Some(NOW))), &token).unwrap_err(), TokenFault::Invalid);
-    let unread = with(None).read(&token, &rules()).unwrap_err();
+    let own = KeyRing::new(vec![key("k", Algorithm::Es256)]);
+    let without = KeySet::new(own, vec![trusted(trust(CORP, "corp:"), None)]);
+    let unread = without.read(&token, &rules()).unwrap_err();
     let expected = Unread { fault: TokenFault::Invalid, may_have_new_keys: Some(0) };
     assert_eq!(unread, expected);
-    // What was read with one set and is judged with another that lost the issuer.
+    // What was read with one set and is judged with another that lost the issuer or its keys.
     let signed = world.keys.read(&token, &rules()).unwrap();
     let none = KeySet::new(KeyRing::new(Vec::new()), Vec::new());
-    assert!(matches!(
+    for standing in [
         none.standing(&signed, &rules(), NOW),
-        Standing::Unproven(TokenFault::Invalid)
-    ));
-    assert!(matches!(signed.standing(&rules(), NOW), Standing::Unproven(TokenFault::Invalid)));
+        without.standing(&signed, &rules(), NOW),
+        signed.standing(&rules(), NOW),
+    ] {
+        assert!(matches!(standing, Standing::Unproven(TokenFault::Invalid)));
+    }
 }
 
 #[test]
@@ -383,90 +377,64 @@ fn only_a_kid_that_is_not_known_says_that_there_may_be_new_keys() {
 }
 
 #[test]
-fn a_key_without_a_name_serves_where_it_is_the_only_one() {
-    let [one, other] = ["", ""].map(|id| key(id, Algorithm::Es256));
-    let jwk = |key: &Key| {
-        let mut jwk = serde_json::to_value(key.public().unwrap()).unwrap();
-        jwk.as_object_mut().unwrap().remove("kid");
-        jwk
+fn of_keys_without_names_the_only_one_of_its_algorithm_is_tried() {
+    let [one, other] = ["one", "other"].map(|id| key(id, Algorithm::Es256));
+    let set = |ring: KeyRing| {
+        let trusts = vec![trusted(trust(CORP, "corp:"), Some(Arc::new(ring)))];
+        KeySet::new(KeyRing::new(Vec::new()), trusts)
     };
-    let set = |keys: &[&Key]| {
-        let text = json!({"keys": keys.iter().map(|key| jwk(key)).collect::<Vec<_>>()}).to_string();
-        let ring = KeyRing::published(text.as_bytes(), &[Algorithm::Es256]).unwrap().ring;
-        let keys = Some(IssuerKeys { ring: Arc::new(ring), good_until: None });
-        KeySet::new(KeyRing::new(Vec::new()), vec![trusted(trust(CORP, "corp:"), keys)])
+    let named = |keys: &[&Key]| {
+        let keys: Vec<Value> =
+            keys.iter().map(|key| serde_json::to_value(key.public().unwrap()).unwrap()).collect();
+        let text = json!({ "keys": keys }).to_string();
+        set(KeyRing::published(text.as_bytes(), &[Algorithm::Es256]).unwrap())
     };
-    let nameless = json!({"alg": "ES256"});
-    for header in [&nameless, &header("any")] {
-        let token = sign(&one, header, &theirs());
-        assert!(judged(&set(&[&one]), &token).is_ok(), "{header}");
-        assert_eq!(judged(&set(&[&one, &other]), &token).unwrap_err(), TokenFault::Invalid);
+    // A token that does not say which key.
+    let token = sign(&one, &json!({"alg": "ES256"}), &theirs());
+    assert!(judged(&named(&[&one]), &token).is_ok());
+    assert_eq!(judged(&named(&[&one, &other]), &token).unwrap_err(), TokenFault::Invalid);
+    assert_eq!(judged(&named(&[&other]), &token).unwrap_err(), TokenFault::Forged);
+    // A file in PEM cannot say it either.
+    let jwk = serde_json::to_value(one.public().unwrap()).unwrap();
+    let part = |name: &str| URL_SAFE_NO_PAD.decode(jwk[name].as_str().unwrap()).unwrap();
+    let point = [&P256_SPKI[..], &part("x"), &part("y")].concat();
+    let pem = pem::encode(&pem::Pem::new("PUBLIC KEY", point));
+    let by_pem = set(KeyRing::published(pem.as_bytes(), &[Algorithm::Es256]).unwrap());
+    for header in [json!({"alg": "ES256"}), header("any")] {
+        assert!(judged(&by_pem, &sign(&one, &header, &theirs())).is_ok(), "{header}");
+        let forged = judged(&by_pem, &sign(&other, &header, &theirs()));
+        assert_eq!(forged.unwrap_err(), TokenFault::Forged);
     }
 }
 
+/// What stands before the point of a P-256 key (RFC 5480 §2): algorithm, curve, bit string, uncompressed.
+const P256_SPKI: [u8; 27] = [
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
+    0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04,
+];
+
 #[test]
-fn of_a_published_set_the_good_keys_are_taken() {
-    let good = key("good", Algorithm::Es256);
-    let jwk = |key: &Key| serde_json::to_value(key.public().unwrap()).unwrap();
-    let rsa = jwk(&key("rsa", Algorithm::Rs256));
-    let changed = |jwk: &Value, more: Value| {
-        let mut all = jwk.clone();
-        all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        all
-    };
-    let es = jwk(&good);
-    let read = |keys: Value, algorithms: &[Algorithm]| {
-        KeyRing::published(json!({ "keys": keys }).to_string().as_bytes(), algorithms)
-    };
-    let bad = [
-        json!(7),
-        json!({}),
-        json!({"kty": "oct", "k": "AAAA", "alg": "HS256"}),
-        json!({"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"}),
-        json!({"kty": "EC", "crv": "secp256k1", "x": "AA", "y": "AA"}),
-        changed(&es, json!({"kid": "enc", "use": "enc"})),
-        changed(&es, json!({"kid": "ops", "key_ops": ["encrypt"]})),
-        changed(&es, json!({"kid": "alg", "alg": "ES384"})),
-        changed(&es, json!({"kid": 7})),
-        changed(&rsa, json!({"kid": "weak", "n": "AQAB"})),
-        rsa.clone(),
-    ];
-    let mut all = bad.to_vec();
-    all.insert(4, es.clone());
-    // The second of one name is no key; nor is anything with the private half.
-    all.push(changed(&es, json!({"x": es["y"], "y": es["x"]})));
-    all.push(changed(&es, json!({"kid": "private", "d": es["x"]})));
-    let published = read(json!(all), &[Algorithm::Es256]).unwrap();
-    let ids: Vec<&str> = published.ring.keys().iter().map(Key::id).collect();
-    assert_eq!(ids, ["good"]);
-    assert_eq!(published.left_out.len(), bad.len() + 2);
-    assert!(published.exposed);
-    // An RSA key that does not say its algorithm is for each of those asked for.
-    let silent = {
-        let mut silent = rsa.clone();
-        silent.as_object_mut().unwrap().remove("alg");
-        silent
-    };
-    let both = [Algorithm::Rs256, Algorithm::Ps256];
-    let ring = read(json!([silent]), &both).unwrap().ring;
-    let found: Vec<Algorithm> = ring.keys().iter().map(Key::algorithm).collect();
-    assert_eq!(found, both);
-    assert_eq!(read(json!([rsa]), &both).unwrap().ring.keys().len(), 1);
-    for (text, why) in [
-        ("<html>", "none"),
-        ("", "none"),
-        ("[]", "none"),
-        ("{}", "no list `keys`"),
-        (r#"{"keys":{}}"#, "no list `keys`"),
-        (r#"{"keys":[]}"#, "no key"),
-        (r#"{"keys":[7,8]}"#, "none that can be used"),
-        (r#"{"keys":[],"keys":[]}"#, "not a JSON object"),
-    ] {
-        let KeyFault(said) = KeyRing::published(text.as_bytes(), &both).unwrap_err();
-        assert!(why == "none" || said.contains(why), "{text}: {said}");
+fn a_file_with_a_private_key_or_a_secret_is_refused_whole() {
+    let good = serde_json::to_value(key("good", Algorithm::Es256).public().unwrap()).unwrap();
+    let read = |text: &str| KeyRing::published(text.as_bytes(), &[Algorithm::Es256]);
+    assert_eq!(read(&good.to_string()).unwrap().keys().len(), 1);
+    let mut private = good.clone();
+    private["d"] = good["x"].clone();
+    for bad in [private, json!({"kty": "oct", "k": "c2VjcmV0"})] {
+        let fault = read(&json!({ "keys": [good, bad] }).to_string()).unwrap_err();
+        assert_eq!(fault.0, "a private key or a secret is in it");
+        assert!(read(&bad.to_string()).is_err());
     }
-    let many = vec![es; 101];
-    assert!(read(json!(many), &[Algorithm::Es256]).unwrap_err().0.contains("more than 100"));
+    let crate::token::keys::KeyMaterial::Private(pem) = generate(Algorithm::Es256).unwrap() else {
+        unreachable!("not a secret")
+    };
+    let text = String::from_utf8(pem.expose().to_vec()).unwrap();
+    assert_eq!(read(&text).unwrap_err().0, "a private key or a secret is in it");
+    for text in
+        ["", "<html>", "{", "{}", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----"]
+    {
+        assert!(read(text).is_err(), "{text}");
+    }
 }
 
 #[test]
@@ -494,7 +462,7 @@ fn a_way_to_a_claim_ends_where_a_member_is_absent_and_fails_where_it_is_no_objec
 
 #[test]
 fn another_issuer_key_or_rule_is_another_set() {
-    let of = |trust: Trust, keys: Option<IssuerKeys>| {
+    let of = |trust: Trust, keys: Option<Arc<KeyRing>>| {
         KeySet::new(KeyRing::new(Vec::new()), vec![trusted(trust, keys)]).fingerprint()
     };
     let keys = keys_of(vec![key("k", Algorithm::Es256)]);

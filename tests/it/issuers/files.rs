@@ -5,8 +5,8 @@ use std::fs;
 use serde_json::json;
 
 use super::{KEYCLOAK, ROUTES, keycloak_table};
-use crate::harness::issuer::Issuer;
 use crate::harness::Setup;
+use crate::harness::issuer::Issuer;
 
 fn toml(table: &str) -> String {
     format!("upstream = \"builtin:whoami\"\n{table}{ROUTES}")
