@@ -5,6 +5,8 @@ use serde_json::json;
 use crate::harness::issuer::Issuer;
 use crate::harness::{Gateway, Setup, Upstream, forge};
 
+/// Keys at a URL.
+mod fetched;
 /// What bad files, bad configurations and reloads do.
 mod files;
 /// What `inspect`, `verify`, `explain` and `diff` say.

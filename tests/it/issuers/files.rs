@@ -57,7 +57,7 @@ fn a_broken_key_file_stops_the_start() {
         (String::new(), "cannot be used"),
         ("no keys".to_owned(), "cannot be used"),
         (private.to_string(), "a private key or a secret is in it"),
-        (Issuer::p256(KEYCLOAK, "k").jwks(), "it is for an algorithm that is not listed"),
+        (Issuer::p256(KEYCLOAK, "k").jwks(), "no key of the set is for signatures"),
         ("x".repeat(1024 * 1024 + 1), "is larger than 1 MiB"),
     ] {
         let setup = Setup::new(&toml(&keycloak_table(""))).file("keycloak.json", &text);
