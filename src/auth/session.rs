@@ -18,7 +18,7 @@ use crate::config::Profile;
 use crate::policy::Refusal;
 use crate::store::throttle::{self, Door};
 use crate::store::{Account, Authenticated, Revoked, Session};
-use crate::token::mint::{Mint, NoSigner};
+use crate::token::mint::{Mint, Minted, NoSigner};
 use crate::token::{Claims, Secret, TokenKind, UnixTime};
 
 /// Name and password → a new session, a fresh access token and a refresh token.
@@ -69,7 +69,9 @@ async fn start(
         ..mint.clone()
     };
     let refresh = refresh.sign(context.ring, rules, now).map_err(no_signer)?;
-    let answer = tokens(&access.token, Some(&refresh.token), rules.access_ttl, true);
+    let answer =
+        Given { access: &access, refresh: Some(&refresh), ttl: rules.access_ttl, fresh: true };
+    let answer = answer.told(context)?;
     context.state.start(session.clone()).await.map_err(|fault| away(&fault))?;
     Ok(answer)
 }
@@ -147,13 +149,18 @@ pub(super) async fn logout(
     now: UnixTime,
 ) -> Result<Response<Bytes>, Refusal> {
     let ended = audited("logout", &claims.subject, context, end(claims, context, now)).await;
-    ended.map(|()| match context.profile {
+    ended?;
+    let mut answer = match context.profile {
         Profile::Standard => no_content(),
         Profile::FlaskJwtExtended => {
             let kind = if claims.kind == TokenKind::Refresh { "Refresh" } else { "Access" };
             private_json(&json!({ "msg": format!("{kind} token revoked") }))
         }
-    })
+    };
+    if let Some(jar) = context.cookies {
+        jar.clear(answer.headers_mut())?;
+    }
+    Ok(answer)
 }
 
 async fn end(claims: &Claims, context: &AuthContext<'_>, now: UnixTime) -> Result<(), Refusal> {
@@ -229,22 +236,40 @@ impl Access<'_> {
             ttl,
         };
         let minted = mint.sign(context.ring, rules, now).map_err(no_signer)?;
-        Ok(tokens(&minted.token, None, ttl, self.fresh))
+        Given { access: &minted, refresh: None, ttl, fresh: self.fresh }.told(context)
     }
 }
 
-/// The OAuth names (RFC 6749 §5.1), and `fresh`.
-fn tokens(access: &str, refresh: Option<&str>, ttl: Duration, fresh: bool) -> Response<Bytes> {
-    let mut answer = json!({
-        "access_token": access,
-        "token_type": "Bearer",
-        "expires_in": ttl.as_secs(),
-        "fresh": fresh,
-    });
-    if let Some(refresh) = refresh {
-        answer["refresh_token"] = json!(refresh);
+/// What a client is given.
+struct Given<'a> {
+    access: &'a Minted,
+    refresh: Option<&'a Minted>,
+    /// How long the access token lives.
+    ttl: Duration,
+    fresh: bool,
+}
+
+impl Given<'_> {
+    /// The OAuth names (RFC 6749 §5.1), and `fresh`; the tokens there, or in cookies, or both.
+    fn told(&self, context: &AuthContext<'_>) -> Result<Response<Bytes>, Refusal> {
+        let mut body = json!({ "expires_in": self.ttl.as_secs(), "fresh": self.fresh });
+        if context.cookies.is_none_or(|jar| jar.is_beside_bodies()) {
+            body["access_token"] = json!(self.access.token);
+            body["token_type"] = json!("Bearer");
+            if let Some(refresh) = self.refresh {
+                body["refresh_token"] = json!(refresh.token);
+            }
+        }
+        let mut answer = private_json(&body);
+        if let Some(jar) = context.cookies {
+            let headers = answer.headers_mut();
+            jar.set(headers, (TokenKind::Access, self.access), self.ttl)?;
+            if let Some(refresh) = self.refresh {
+                jar.set(headers, (TokenKind::Refresh, refresh), context.rules.refresh_ttl)?;
+            }
+        }
+        Ok(answer)
     }
-    private_json(&answer)
 }
 
 fn no_signer(error: NoSigner) -> Refusal {

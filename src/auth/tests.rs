@@ -96,6 +96,7 @@ impl World {
             guesses: self.guesses,
             metrics: &self.metrics,
             profile: Profile::Standard,
+            cookies: None,
             request_id: "r1",
             address: [192, 0, 2, 1].into(),
         };

@@ -1,10 +1,11 @@
 //! A request's life, top to bottom: [`handle`] is the table of contents.
 //!
 //! `client` says who asks, `judge` holds steps 2 to 6 for every caller, `tokens` remembers verified tokens and `forgers` who sends
-//! forged ones, `limits` counts those that are reached here, `answer` turns refusals into responses, as `profile` has them, and
+//! forged ones, `assertions` what is signed for backends, `limits` counts those that are reached here, `answer` turns refusals into responses, as `profile` has them, and
 //! writes the access line.
 
 pub mod answer;
+mod assertions;
 mod client;
 mod forgers;
 pub mod judge;
@@ -21,7 +22,7 @@ use http::request::Parts;
 use http::{Request, Response};
 use hyper::body::Incoming;
 
-use crate::auth::{self, AuthContext};
+use crate::auth::{self, AuthContext, Jar};
 use crate::config::Config;
 use crate::policy::route::{Action, Endpoint, Route};
 use crate::policy::{Permit, Refusal};
@@ -37,6 +38,7 @@ use crate::token::extract::Presented;
 use crate::token::trust::{KeySet, Unread};
 use crate::token::{Standing, TokenFault, UnixTime};
 use answer::{Answer, Line, Record};
+use assertions::Assertions;
 use client::{asked_host, identify};
 use judge::{Asked, View, judge};
 use tokens::{Budget, TokenCache};
@@ -77,6 +79,7 @@ pub struct Data {
     world: Arc<ArcSwap<Snapshot>>,
     pools: Mutex<Pools>,
     tokens: TokenCache,
+    assertions: Mutex<Assertions>,
     /// What this thread counts.
     pub meter: ThreadMeter,
 }
@@ -94,7 +97,13 @@ impl Data {
         let snapshot = world.load();
         let (capacity, metrics) = (snapshot.config.limits.token_cache, &snapshot.metrics);
         let tokens = TokenCache::new(capacity, meter.clone(), Arc::clone(metrics));
-        Arc::new(Data { world, pools: Mutex::default(), tokens, meter })
+        Arc::new(Data {
+            world,
+            pools: Mutex::default(),
+            tokens,
+            assertions: Mutex::default(),
+            meter,
+        })
     }
 
     /// The world as it is now.
@@ -223,12 +232,14 @@ impl Scene<'_> {
             // 8. The backend's.
             Action::Forward(plan) => {
                 let pool = self.data.pool(self.snapshot, plan.upstream);
+                let assertion = self.assertion(&permit, plan.upstream)?;
                 let way = Way {
                     pool: &pool,
                     firewall: &self.snapshot.firewall,
                     limits: &self.snapshot.config.limits,
                     paths: &self.snapshot.config.paths,
                     client: self.client,
+                    assertion: assertion.as_ref(),
                     metrics: &self.snapshot.metrics,
                 };
                 let sent = proxy::forward(&permit, plan, &path, (parts, body), way).await;
@@ -250,11 +261,9 @@ impl Scene<'_> {
         let signed = match self.data.tokens.read(token, trusted, budget) {
             Ok(signed) => signed,
             Err(Unread { fault, may_have_new_keys }) => {
+                // Whoever asks next has them; nobody waits.
                 let issuer = may_have_new_keys.and_then(|one| self.snapshot.issuers.get(one));
-                if let Some(issuer) = issuer.and_then(Option::as_ref) {
-                    // Whoever asks next has them; nobody waits.
-                    issuer.unknown_kid();
-                }
+                issuer.into_iter().flatten().for_each(|keys| keys.unknown_kid());
                 return Standing::Unproven(fault);
             }
         };
@@ -280,6 +289,7 @@ impl Scene<'_> {
             guesses: throttle::Rules::of_limits(&self.snapshot.config.limits),
             metrics: &self.snapshot.metrics,
             profile: self.snapshot.config.profile,
+            cookies: Jar::of(&self.snapshot.config),
             request_id: self.client.request_id.to_str().unwrap_or_default(),
             address: self.client.origin,
         };

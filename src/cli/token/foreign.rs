@@ -53,8 +53,8 @@ pub fn claim_faults(
             faults.push(format!("it has `{name}`, which no access token for us has"));
         }
     }
-    if !at(&trust.subject, said).is_some_and(|value| value.as_str().is_some_and(|s| !s.is_empty()))
-    {
+    let who = at(&trust.subject, said).and_then(Value::as_str).unwrap_or_default();
+    if who.is_empty() {
         faults.push(format!("`{}`, the subject, is no text", trust.subject));
     }
     let times = ["iat", "exp", "nbf"].map(|name| (name, said.get(name)));

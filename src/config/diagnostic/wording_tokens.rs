@@ -120,46 +120,14 @@ impl Diagnostics {
         );
     }
 
-    // Other issuers.
-
-    /// Anything else that is wrong with a `[[tokens.trust]]`.
-    pub(crate) fn trust_refused(&mut self, span: &Span, title: &str, label: &str, help: &str) {
-        self.error("trust-refused", span, title.to_owned(), label, help);
-    }
-
-    /// Two issuers of one name, or one that is called like the gateway itself.
-    pub(crate) fn issuer_twice(&mut self, span: &Span, first: Option<&Span>, issuer: &str) {
-        let title = match first {
-            Some(_) => format!("the issuer `{issuer}` is there twice"),
-            None => format!("`{issuer}` is the `issuer` of this gateway itself"),
-        };
-        let help = "each token is checked with the keys of the one issuer that its `iss` names";
-        self.error("issuer-twice", span, title, "the second one", help);
-        if let Some(first) = first {
-            self.beside(first, "the first one");
-        }
-    }
-
-    /// `"corp"` and `"corp:"`.
-    pub(crate) fn prefixes_overlap(&mut self, span: &Span, other: &Span) {
+    /// Nothing that signs has a public half.
+    pub(crate) fn no_assertion_key(&mut self, span: &Span) {
         self.error(
-            "subject-prefix",
+            "assertion-key",
             span,
-            "one `subject_prefix` begins another: a subject could be of both issuers".to_owned(),
-            "this one",
-            "let none begin with another, or make them equal if both speak of the same people",
-        );
-        self.beside(other, "and this one");
-    }
-
-    /// A path with an empty name.
-    pub(crate) fn bad_claim_path(&mut self, span: &Span, at: &str) {
-        self.error(
-            "claim-path",
-            span,
-            format!("`{at}` does not say where a claim is"),
-            "an empty name, or none",
-            "write \"realm_access.roles\", or [\"https://example.org/roles\"] where a name has dots",
+            "no key can sign an assertion".to_owned(),
+            "the backend checks it with the JWK set, and a shared secret is never in that",
+            "add a [[tokens.key]] such as alg = \"ES256\" with `private`, behind the others if they are to sign the tokens",
         );
     }
 
@@ -264,6 +232,39 @@ impl Diagnostics {
     }
 
     // Login and identity.
+
+    /// Cookies that are set and that no route reads.
+    pub(crate) fn unread_cookies(&mut self, span: &Span) {
+        self.error(
+            "login-cookies",
+            span,
+            "`login.cookies` sets cookies that nobody reads".to_owned(),
+            "`accept` of [tokens] has no \"cookie\"",
+            "write accept = [\"header\", \"cookie\"] under [tokens], or remove the line",
+        );
+    }
+
+    /// A name that browsers keep only with `Secure`.
+    pub(crate) fn insecure_prefix(&mut self, span: &Span, name: &str) {
+        self.error(
+            "insecure-prefix",
+            span,
+            format!("no browser keeps the cookie `{name}` without `Secure`"),
+            "its name promises it",
+            "remove this line, or call the cookie otherwise",
+        );
+    }
+
+    /// Cookies in the clear.
+    pub(crate) fn insecure_cookies(&mut self, span: &Span) {
+        self.warning(
+            "insecure-cookies",
+            Some(span),
+            "the cookies of the login are sent without TLS too".to_owned(),
+            "whoever can see the traffic has the session",
+            "remove the line: browsers send `Secure` cookies over TLS, and to this machine itself",
+        );
+    }
 
     /// Not a plain path.
     pub(crate) fn bad_login_path(&mut self, span: &Span, at: &str, why: &str) {
