@@ -217,13 +217,7 @@ impl World {
             (Some(claims), Ok(_) | Err(Standing::Anonymous)) => Ok(Standing::assumed(claims)),
             (_, Err(standing)) => Ok(standing),
             // Keys are read, and made on a first run, only when there is a token to verify.
-            (None, Ok(token)) => {
-                let (keys, rules) = (self.keys(now)?, &self.config.tokens);
-                Ok(match keys.read(token, rules) {
-                    Ok(signed) => keys.standing(&signed, rules, now),
-                    Err(unread) => Standing::Unproven(unread.fault),
-                })
-            }
+            (None, Ok(token)) => Ok(self.keys(now)?.judge(token, &self.config.tokens, now)),
         }
     }
 

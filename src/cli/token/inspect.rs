@@ -89,10 +89,7 @@ fn find<'r>(token: &str, config: &Config, keys: &'r KeySet, now: UnixTime) -> Fi
     let field = HeaderValue::from_str(&format!("Bearer {token}"));
     let field = field.unwrap_or(HeaderValue::from_static("Bearer"));
     let headers = HeaderMap::from_iter([(header::AUTHORIZATION, field)]);
-    let prove = |token: &str| match keys.read(token, &config.tokens) {
-        Ok(signed) => keys.standing(&signed, &config.tokens, now),
-        Err(unread) => Standing::Unproven(unread.fault),
-    };
+    let prove = |token: &str| keys.judge(token, &config.tokens, now);
     let places = Locations::default();
     let presented = places.find(places.accept, Cookies::Access, &headers, None).presented.token();
     Findings {

@@ -107,6 +107,14 @@ impl KeySet {
         }
     }
 
+    /// Reads a token and judges it. For the command line, which remembers none.
+    pub fn judge(&self, token: &str, rules: &TokenRules, now: UnixTime) -> Standing {
+        match self.read(token, rules) {
+            Ok(signed) => self.standing(&signed, rules, now),
+            Err(unread) => Standing::Unproven(unread.fault),
+        }
+    }
+
     /// The issuer that a token says it is from, unproved; `None`: ours. For people, see [`KeySet::read`].
     pub fn named_by(&self, token: &str) -> Option<&Trusted> {
         let (index, _) = self.issuer_of(&Parts::of(token).ok()?)?;
