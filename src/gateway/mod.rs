@@ -1,6 +1,6 @@
 //! A request's life, top to bottom: [`handle`] is the table of contents.
 //!
-//! `client` says who asks, `judge` holds steps 2 to 6 for every caller, `tokens` remembers verified tokens and `forgers` who sends
+//! `client` says who asks, `judge` holds steps 2 to 6 for every caller, `prove` finds out who asks by a token, `tokens` remembers verified ones and `forgers` who sends
 //! forged ones, `assertions` what is signed for backends, `limits` counts those that are reached here, `answer` turns refusals into responses, as `profile` has them, and
 //! writes the access line.
 
@@ -11,6 +11,7 @@ mod forgers;
 pub mod judge;
 mod limits;
 pub mod profile;
+mod prove;
 pub mod selftest;
 pub mod tokens;
 
@@ -34,14 +35,13 @@ use crate::proxy::{self, Way};
 use crate::store::issuers::RemoteKeys;
 use crate::store::{CredentialStore, StateStore, throttle};
 use crate::telemetry::{self, Metrics, RouteMeter, ThreadMeter, panics};
-use crate::token::extract::Presented;
-use crate::token::trust::{KeySet, Unread};
-use crate::token::{Standing, TokenFault, UnixTime};
+use crate::token::trust::KeySet;
+use crate::token::{Secret, UnixTime};
 use answer::{Answer, Line, Record};
 use assertions::Assertions;
 use client::{asked_host, identify};
-use judge::{Asked, View, judge};
-use tokens::{Budget, TokenCache};
+use judge::{Asked, View, judge, token_of};
+use tokens::TokenCache;
 
 /// The whole world a request sees: loaded once, never changed, replaced whole.
 pub struct Snapshot {
@@ -248,31 +248,6 @@ impl Scene<'_> {
         }
     }
 
-    /// From what was presented to who it proves, from memory or by signature; then revocation, in memory.
-    fn prove(&self, presented: Presented<'_>) -> Standing {
-        let token = match presented.token() {
-            Ok(token) => token,
-            Err(standing) => return standing,
-        };
-        let each_second = self.snapshot.config.limits.token_failures;
-        let Snapshot { keys, config, .. } = &**self.snapshot;
-        let trusted = (keys, &config.tokens);
-        let budget = Budget { address: self.client.origin, each_second };
-        let signed = match self.data.tokens.read(token, trusted, budget) {
-            Ok(signed) => signed,
-            Err(Unread { fault, may_have_new_keys }) => {
-                // Whoever asks next has them; nobody waits.
-                let issuer = may_have_new_keys.and_then(|one| self.snapshot.issuers.get(one));
-                issuer.into_iter().flatten().for_each(|keys| keys.unknown_kid());
-                return Standing::Unproven(fault);
-            }
-        };
-        if self.snapshot.state.revocations().holds(signed.claims()) {
-            return Standing::Unproven(TokenFault::Revoked);
-        }
-        keys.standing(&signed, &config.tokens, self.now)
-    }
-
     async fn answer(
         &self,
         permit: Permit,
@@ -280,9 +255,16 @@ impl Scene<'_> {
         parts: Parts,
         body: Incoming,
     ) -> Result<Response<ResponseBody>, Refusal> {
+        let locations = &self.snapshot.config.locations;
+        let token = matches!(endpoint, Endpoint::Refresh)
+            .then(|| token_of(permit.route(), locations, &parts.headers, parts.uri.query()))
+            .flatten()
+            .map(Secret::new);
         let context = AuthContext {
             ring: self.snapshot.keys.own(),
             rules: &self.snapshot.config.tokens,
+            sessions: &self.snapshot.config.sessions,
+            token: token.as_ref(),
             credentials: self.snapshot.credentials.as_deref(),
             state: self.snapshot.state.as_ref(),
             body_idle: self.snapshot.config.limits.body_idle,

@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use foldhash::fast::RandomState;
 use quick_cache::unsync::Cache;
-use quick_cache::{DefaultHashBuilder, OptionsBuilder, UnitWeighter};
+use quick_cache::{OptionsBuilder, UnitWeighter};
 
 use super::forgers::Forgers;
 use crate::telemetry::{Limit, Metrics, ThreadMeter};
@@ -34,12 +35,15 @@ pub struct Budget {
     pub each_second: usize,
 }
 
+/// By a hash that is quick on the whole of a long token. Nobody can fill it with tokens that collide: what is kept was signed by us.
+type Tokens = Cache<Box<str>, SignedClaims, UnitWeighter, RandomState>;
+
 #[derive(Debug)]
 struct Verified {
     keys: [u8; 32],
     /// How claims were read: by other rules the same token may be another's, or nobody's.
     reading: (String, bool),
-    tokens: Cache<Box<str>, SignedClaims, UnitWeighter, DefaultHashBuilder>,
+    tokens: Tokens,
     forgers: Forgers,
 }
 
@@ -94,11 +98,11 @@ impl TokenCache {
     }
 }
 
-fn empty(capacity: usize) -> Cache<Box<str>, SignedClaims, UnitWeighter, DefaultHashBuilder> {
+fn empty(capacity: usize) -> Tokens {
     let options = OptionsBuilder::new()
         .estimated_items_capacity(capacity)
         .weight_capacity(capacity as u64)
         .build()
         .expect("both capacities are given");
-    Cache::with_options(options, UnitWeighter, DefaultHashBuilder::default(), Default::default())
+    Cache::with_options(options, UnitWeighter, RandomState::default(), Default::default())
 }

@@ -70,6 +70,8 @@ pub struct Metrics {
     reloads: Family<ResultLabels, Counter>,
     reload_refused: Gauge,
     limits_reached: Family<LimitLabels, Counter>,
+    /// Refresh tokens that came back after they had been replaced.
+    pub refresh_reuse: Counter,
     /// By number of [`Limit`], each there from the start, so that a rate over it is defined.
     limits: Box<[Counter]>,
     issuer_fetches: Family<FetchLabels, Counter>,
@@ -102,6 +104,7 @@ impl Metrics {
             configuration: Family::default(),
             reloads: Family::default(),
             reload_refused: Gauge::default(),
+            refresh_reuse: Counter::default(),
             limits_reached,
             limits,
             issuer_fetches: Family::default(),
@@ -133,6 +136,8 @@ impl Metrics {
         registry.register("reloads", reloads, self.reloads.clone());
         let refused = "1 while the file is refused and an older configuration serves";
         registry.register("reload_refused", refused, self.reload_refused.clone());
+        let reuse = "Sessions that ended because a replaced refresh token came back";
+        registry.register("refresh_reuse", reuse, self.refresh_reuse.clone());
         let reached = "How often each limit was reached, by its key in [limits]";
         registry.register("limits_reached", reached, self.limits_reached.clone());
         let fetches = "Fetches of the keys of another issuer, by result";

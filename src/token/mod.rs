@@ -2,7 +2,7 @@
 //!
 //! Pure: no I/O, no clocks, no bodies; `now` is an argument. `extract` finds the token in a request,
 //! `verify` turns its text into a [`Standing`], `trust` knows other issuers, `mint` writes ours, `assertion` what backends are told,
-//! `keys` and `jwks` hold the key ring.
+//! `seal` keeps one for the holder of another, `keys` and `jwks` hold the key ring.
 
 pub mod assertion;
 pub mod claims;
@@ -11,6 +11,7 @@ pub mod json;
 pub mod jwks;
 pub mod keys;
 pub mod mint;
+pub mod seal;
 pub mod trust;
 pub mod verify;
 

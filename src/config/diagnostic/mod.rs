@@ -10,6 +10,7 @@ mod wording;
 mod wording_checks;
 mod wording_issuers;
 mod wording_routes;
+mod wording_sessions;
 mod wording_tokens;
 
 use std::fmt;

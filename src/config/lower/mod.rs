@@ -15,6 +15,7 @@ mod routes;
 mod secrets;
 mod sections;
 mod selftest;
+mod sessions;
 mod trust;
 mod upstreams;
 
@@ -268,6 +269,7 @@ impl Lowering<'_> {
         let identity = self.identity(&raw.identity());
         let tokens_raw = raw.tokens.get().map(|raw| raw.value.clone()).unwrap_or_default();
         let profile = tokens_raw.profile().value.profile();
+        let sessions = self.sessions(&tokens_raw, profile);
         let locations = self.locations(tokens_raw, profile, &identity);
         if let Some(login) = &mut login {
             login.cookies = self.login_cookies(raw.login.get(), login, &locations);
@@ -295,6 +297,7 @@ impl Lowering<'_> {
             routes: routes.table,
             paths,
             tokens,
+            sessions,
             profile,
             locations,
             keys,
