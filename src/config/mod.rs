@@ -21,6 +21,7 @@ pub mod selftest;
 pub mod sessions;
 #[cfg(test)]
 mod tests;
+pub mod trust;
 pub mod values;
 pub mod words;
 
@@ -35,6 +36,7 @@ use ipnet::IpNet;
 use self::diagnostic::{Diagnostics, Span};
 pub use self::selftest::FileTest;
 pub use self::sessions::SessionRules;
+pub use self::trust::{JwksUrl, Trust, TrustKeys};
 use crate::policy::path::PathRules;
 use crate::policy::route::{Action, Route, RouteTable};
 use crate::token::Secret;
@@ -72,6 +74,8 @@ pub struct Config {
     pub locations: Locations,
     /// `[[tokens.key]]`, in the order of the file; empty means: use the key made on first run.
     pub keys: Vec<KeySpec>,
+    /// `[[tokens.trust]]`, in the order of the file.
+    pub trusts: Vec<Trust>,
     /// `[login]`; `None` when `enabled = false`.
     pub login: Option<Login>,
     /// `[identity]`, in the order of the file.

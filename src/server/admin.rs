@@ -20,6 +20,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
 use super::accept::ACCEPT_PAUSE;
+use super::issuers;
 use super::reload::Reload;
 use crate::gateway::Snapshot;
 use crate::store::Revoked;
@@ -98,6 +99,7 @@ impl Admin {
             "/healthz" if reads => json_reply(StatusCode::OK, &json!({"status": "ok"})),
             "/readyz" if reads => self.readiness().await,
             "/metrics" if reads => {
+                issuers::count(&self.world.load(), UnixTime::of(telemetry::clock()));
                 reply(StatusCode::OK, OPENMETRICS, self.world.load().metrics.render())
             }
             "/reload" if request.method() == Method::POST => self.reload(request).await,
@@ -129,19 +131,28 @@ impl Admin {
         }
     }
 
-    /// 503 once shutting down; degraded, but still in service, while the state store is away.
+    /// 503 once shutting down; degraded, but still in service, while the state store is away or another issuer has no
+    /// keys here.
     async fn readiness(&self) -> Response<Full<Bytes>> {
         if *self.draining.borrow() {
             return json_reply(StatusCode::SERVICE_UNAVAILABLE, &json!({"status": "draining"}));
         }
-        let state = Arc::clone(&self.world.load().state);
+        let world = self.world.load_full();
+        let state = Arc::clone(&world.state);
         let now = UnixTime::of(telemetry::clock());
         // A write, since a full disk can still be read: the revocation, already expired, of a token that never was.
         let probe = Revoked::Token("readyz".to_owned());
-        let mut answer = match state.revoke(probe, now).await {
-            Ok(()) => json!({"status": "ready"}),
-            Err(_) => json!({"status": "degraded", "away": ["state store"]}),
+        let (issuers, mut away) = issuers::told(&world);
+        if state.revoke(probe, now).await.is_err() {
+            away.insert(0, "state store".to_owned());
+        }
+        let mut answer = match away.is_empty() {
+            true => json!({"status": "ready"}),
+            false => json!({"status": "degraded", "away": away}),
         };
+        if !issuers.is_empty() {
+            answer["issuers"] = json!(issuers);
+        }
         let status = self.reload.status.load();
         answer["configuration"] = json!({"hash": status.hash, "since": status.since.0});
         if let Some((at, diagnostics)) = &status.refused {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::config::{Config, Limits, Login, Upstream, UsersSource};
+use crate::config::{Config, Limits, Login, Trust, TrustKeys, Upstream, UsersSource};
 use crate::gateway::Snapshot;
 use crate::gateway::answer::PASS;
 use crate::policy::Refusal;
@@ -16,6 +16,7 @@ use crate::store::watch::Watch;
 use crate::store::{CredentialStore, StateStore, keys, password};
 use crate::telemetry::{self, Metrics};
 use crate::token::keys::{Key, KeyRing};
+use crate::token::trust::{KeySet, Trusted};
 use crate::token::{Secret, UnixTime, assertion};
 
 /// Why the gateway cannot start; the text is for the operator.
@@ -137,8 +138,8 @@ fn assemble(
     kept: Option<&Users>,
 ) -> Result<(Snapshot, Option<Users>), StartFault> {
     let now = UnixTime::of(telemetry::clock());
-    let ring = key_ring(&config, now)?;
-    if config.login.is_some() && ring.signer(now).is_none() {
+    let keys = key_set(&config, now)?;
+    if config.login.is_some() && keys.own().signer(now).is_none() {
         return Err(StartFault(
             "login is on, but no key can sign: add a [[tokens.key]] with `secret` or `private`, \
              or write `enabled = false` under [login]"
@@ -146,7 +147,7 @@ fn assemble(
         ));
     }
     let asserted = config.upstreams.iter().find(|one| one.assertion);
-    if let (Some(upstream), None) = (asserted, assertion::signer(&ring, now)) {
+    if let (Some(upstream), None) = (asserted, assertion::signer(keys.own(), now)) {
         return Err(StartFault(format!(
             "`assertion = true` of [upstreams.{}]: no key can sign one, since a shared secret is never in the JWK set; \
              make one with `freshgate key generate --alg ES256`",
@@ -163,15 +164,16 @@ fn assemble(
         .collect();
     let snapshot = Snapshot {
         firewall: Firewall::new(&config),
-        no_route: metrics.route("-", "-", &DECISIONS),
+        no_route: Arc::new(metrics.route("-", "-", &DECISIONS)),
         credentials: users
             .as_ref()
             .map(|users| Arc::clone(&users.file) as Arc<dyn CredentialStore>),
         state,
         places: Vec::new(),
-        config,
-        ring,
-        meters,
+        config: Arc::new(config),
+        keys,
+        meters: Arc::new(meters),
+        issuers: Vec::new(),
         metrics,
     };
     Ok((snapshot, users))
@@ -194,6 +196,21 @@ pub fn key_ring(config: &Config, now: UnixTime) -> Result<KeyRing, StartFault> {
         })
         .collect::<Result<Vec<Key>, StartFault>>()?;
     Ok(KeyRing::new(keys))
+}
+
+/// Our keys and those of other issuers, as far as files hold them: what a URL says is known to a running gateway only.
+///
+/// # Errors
+/// As [`key_ring`].
+pub fn key_set(config: &Config, now: UnixTime) -> Result<KeySet, StartFault> {
+    let of_file = |one: &Trust| {
+        let keys = match &one.keys {
+            TrustKeys::File { ring, .. } => ring.clone(),
+            TrustKeys::Url(_) => None,
+        };
+        Trusted { trust: Arc::clone(&one.rules), keys }
+    };
+    Ok(KeySet::new(key_ring(config, now)?, config.trusts.iter().map(of_file).collect()))
 }
 
 /// An open users file, reread whenever it changes.

@@ -43,6 +43,8 @@ mod attacks;
 mod assertions;
 /// `Host` and the request id.
 mod forwarded;
+/// Tokens of other issuers.
+mod issuers;
 /// Keys as other programs write them.
 mod keys;
 /// Where a token may be.

@@ -16,6 +16,7 @@ mod secrets;
 mod sections;
 mod selftest;
 mod sessions;
+mod trust;
 mod upstreams;
 
 use std::fs;
@@ -262,7 +263,7 @@ impl Lowering<'_> {
         let trusted_proxies = self.networks(&raw.trusted_proxies());
         let state_dir = self.state(raw.state.get());
         let upstreams = self.upstreams(raw);
-        let (tokens, keys) = self.tokens(raw.tokens.get());
+        let (tokens, keys, trusts) = self.tokens(raw.tokens.get());
         self.assertions(raw);
         let mut login = self.login(raw.login.get(), &state_dir);
         let identity = self.identity(&raw.identity());
@@ -300,6 +301,7 @@ impl Lowering<'_> {
             profile,
             locations,
             keys,
+            trusts,
             login,
             identity,
             limits,
