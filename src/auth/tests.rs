@@ -403,6 +403,14 @@ impl StateStore for Away {
     ) -> Answer<'a, Result<Option<Session>, StoreFault>> {
         down()
     }
+    fn sessions<'a>(
+        &'a self,
+        _: Option<&'a str>,
+        _: UnixTime,
+        _: usize,
+    ) -> Answer<'a, Result<Vec<Session>, StoreFault>> {
+        down()
+    }
     fn step_up<'a>(&'a self, _: &'a str, _: UnixTime) -> Answer<'a, Result<bool, StoreFault>> {
         down()
     }

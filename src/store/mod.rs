@@ -117,12 +117,20 @@ pub enum Revoked {
     Token(String),
     /// A whole session, by `sid`.
     Session(String),
+    /// Everything of a subject: its sessions, and each of its tokens that was issued in the second `at` or earlier.
+    Subject {
+        /// `sub`.
+        subject: String,
+        /// The last second of which everything is revoked.
+        at: UnixTime,
+    },
 }
 
 /// Sessions, revocations and failed attempts. Each verb is atomic, and durable before it answers: what was acknowledged
 /// survives `kill -9`.
 pub trait StateStore: Send + Sync {
-    /// Records a new session.
+    /// Records a new session. One of a subject of whom everything was revoked in the second of its start or later is
+    /// refused: its tokens would be dead.
     ///
     /// # Errors
     /// [`StoreFault`]: nothing was recorded, and the login must be refused.
@@ -138,6 +146,17 @@ pub trait StateStore: Send + Sync {
         now: UnixTime,
     ) -> Answer<'a, Result<Option<Session>, StoreFault>>;
 
+    /// The sessions of a subject that live at `now`, or those of everybody: the last to start first, at most `max`.
+    ///
+    /// # Errors
+    /// [`StoreFault`]: the caller refuses with 503.
+    fn sessions<'a>(
+        &'a self,
+        of: Option<&'a str>,
+        now: UnixTime,
+        max: usize,
+    ) -> Answer<'a, Result<Vec<Session>, StoreFault>>;
+
     /// Records that the credentials were checked again. `false` when the session has ended meanwhile.
     ///
     /// # Errors
@@ -149,7 +168,8 @@ pub trait StateStore: Send + Sync {
     ) -> Answer<'a, Result<bool, StoreFault>>;
 
     /// Revokes until `expires_at`, after which the tokens are dead anyway. When it answers, the
-    /// revocation is durable *and* seen by [`StateStore::revocations`].
+    /// revocation is durable *and* seen by [`StateStore::revocations`], and no session that it ended can be found,
+    /// refreshed or stepped up. A subject's sessions that outlive `expires_at` are revoked until their own end.
     ///
     /// # Errors
     /// [`StoreFault`]: the caller answers 503; the revocation may or may not be kept, and can be repeated.

@@ -12,9 +12,9 @@ use std::time::Duration;
 use aws_lc_rs::rand;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Transaction, params};
 
-use super::{clock, failures, log};
+use super::{clock, failures, log, revoked};
 use crate::store::throttle::tallies::KEY_BYTES;
-use crate::store::{Revocations, Revoked, Session, StoreFault, Tallies};
+use crate::store::{Revocations, Session, StoreFault, Tallies};
 use crate::token::UnixTime;
 
 /// `PRAGMA application_id` of our files: "FrGt".
@@ -22,7 +22,7 @@ const APPLICATION_ID: i32 = 0x4672_4774;
 
 /// Every step from an empty file to the newest schema. The version of a file is the number of steps it
 /// has taken, so an applied step is never edited: a change is a new step.
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     "
     CREATE TABLE sessions (
         id         TEXT PRIMARY KEY NOT NULL,
@@ -43,6 +43,7 @@ const STEPS: [&str; 3] = [
 ",
     clock::STEP,
     failures::STEP,
+    revoked::STEP,
 ];
 
 /// How long SQLite waits for somebody who reads or copies the file by hand.
@@ -89,22 +90,8 @@ impl Database {
         now: UnixTime,
         revocations: &Revocations,
     ) -> Result<(), StoreFault> {
-        let load = || -> rusqlite::Result<()> {
-            let mut statement = self
-                .connection
-                .prepare("SELECT kind, id, expires_at FROM revocations WHERE expires_at > ?1")?;
-            let mut rows = statement.query([stored(now)])?;
-            while let Some(row) = rows.next()? {
-                let id = row.get(1)?;
-                let what = match row.get_ref(0)?.as_str()? {
-                    "token" => Revoked::Token(id),
-                    _ => Revoked::Session(id),
-                };
-                revocations.add(what, moment(row.get(2)?));
-            }
-            Ok(())
-        };
-        load().map_err(|error| StoreFault(format!("the revocations cannot be read: {error}")))
+        revoked::load(&self.connection, now, revocations)
+            .map_err(|error| StoreFault(format!("the revocations cannot be read: {error}")))
     }
 
     /// The highest time that the file has seen.
@@ -160,16 +147,35 @@ pub(super) fn find(
 ) -> rusqlite::Result<Option<Session>> {
     let sql = "SELECT id, subject, started_at, auth_time, expires_at FROM sessions WHERE id = ?1 AND expires_at > ?2";
     let mut statement = on.prepare_cached(sql)?;
-    let session = statement.query_row(params![id, stored(now)], |row| {
-        Ok(Session {
-            id: row.get(0)?,
-            subject: row.get(1)?,
-            started_at: moment(row.get(2)?),
-            auth_time: moment(row.get(3)?),
-            expires_at: moment(row.get(4)?),
-        })
-    });
-    session.optional()
+    statement.query_row(params![id, stored(now)], session_of).optional()
+}
+
+/// The living sessions of a subject, or of everybody, the last to start first.
+pub(super) fn list(
+    on: &Transaction<'_>,
+    of: Option<&str>,
+    now: UnixTime,
+    max: usize,
+) -> rusqlite::Result<Vec<Session>> {
+    let sql = match of {
+        Some(_) => "SELECT id, subject, started_at, auth_time, expires_at FROM sessions
+            WHERE subject = ?3 AND expires_at > ?1 ORDER BY started_at DESC, id LIMIT ?2",
+        None => "SELECT id, subject, started_at, auth_time, expires_at FROM sessions
+            WHERE expires_at > ?1 AND ?3 IS NULL ORDER BY started_at DESC, id LIMIT ?2",
+    };
+    let mut statement = on.prepare_cached(sql)?;
+    let max = i64::try_from(max).unwrap_or(i64::MAX);
+    statement.query_map(params![stored(now), max, of], session_of)?.collect()
+}
+
+fn session_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Session> {
+    Ok(Session {
+        id: row.get(0)?,
+        subject: row.get(1)?,
+        started_at: moment(row.get(2)?),
+        auth_time: moment(row.get(3)?),
+        expires_at: moment(row.get(4)?),
+    })
 }
 
 /// Moves `auth_time` forward, never back; `false` when there is no living session.
@@ -184,35 +190,12 @@ pub(super) fn step_up(
     Ok(changed == 1)
 }
 
-/// Revokes; a session's row goes in the same transaction, so it cannot be refreshed or stepped up.
-pub(super) fn revoke(
-    on: &Transaction<'_>,
-    what: &Revoked,
-    expires_at: UnixTime,
-) -> rusqlite::Result<()> {
-    let (kind, id) = match what {
-        Revoked::Token(id) => ("token", id),
-        Revoked::Session(id) => ("session", id),
-    };
-    let sql = "INSERT INTO revocations (kind, id, expires_at) VALUES (?1, ?2, ?3)
-        ON CONFLICT (kind, id) DO UPDATE SET expires_at = max(expires_at, excluded.expires_at)";
-    on.prepare_cached(sql)?.execute(params![kind, id, stored(expires_at)])?;
-    if let Revoked::Session(id) = what {
-        on.prepare_cached("DELETE FROM sessions WHERE id = ?1")?.execute([id])?;
-    }
-    Ok(())
-}
-
 /// Removes what expired at `before` or earlier, a bounded number of rows; `true` when there may be more.
 pub(super) fn purge(on: &Transaction<'_>, before: UnixTime) -> rusqlite::Result<bool> {
-    let statements = [
-        "DELETE FROM sessions WHERE id IN
-            (SELECT id FROM sessions WHERE expires_at <= ?1 LIMIT ?2)",
-        "DELETE FROM revocations WHERE (kind, id) IN
-            (SELECT kind, id FROM revocations WHERE expires_at <= ?1 LIMIT ?2)",
-    ];
+    let sessions = "DELETE FROM sessions WHERE id IN
+        (SELECT id FROM sessions WHERE expires_at <= ?1 LIMIT ?2)";
     let mut more = false;
-    for sql in statements {
+    for sql in [sessions].into_iter().chain(revoked::PURGES) {
         let removed =
             on.prepare_cached(sql)?.execute(params![stored(before), PURGE_ROWS_MAX as i64])?;
         more |= removed == PURGE_ROWS_MAX;

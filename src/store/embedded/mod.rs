@@ -1,6 +1,6 @@
 //! Sessions, revocations and failed attempts in one SQLite file, `<state dir>/state.db`: the [`StateStore`] of a single gateway.
 //!
-//! `database` opens the file and knows its SQL, `failures` the SQL of failed attempts; `owner` is the one
+//! `database` opens the file and knows its SQL, `failures` the SQL of failed attempts, `revoked` that of revocations; `owner` is the one
 //! thread that touches it. Callers send
 //! a verb and wait, at most [`VERB_TIMEOUT`]; nothing here blocks a runtime. A state directory belongs to
 //! one gateway at a time. The server opens it once and shares it with every data thread.
@@ -12,6 +12,7 @@ mod database;
 mod failures;
 mod log;
 mod owner;
+mod revoked;
 #[cfg(test)]
 mod tests;
 
@@ -132,6 +133,16 @@ impl StateStore for Embedded {
     ) -> Answer<'a, Result<Option<Session>, StoreFault>> {
         let id = id.to_owned();
         Box::pin(self.ask(move |reply| Verb::Find(id, now, reply)))
+    }
+
+    fn sessions<'a>(
+        &'a self,
+        of: Option<&'a str>,
+        now: UnixTime,
+        max: usize,
+    ) -> Answer<'a, Result<Vec<Session>, StoreFault>> {
+        let of = of.map(str::to_owned);
+        Box::pin(self.ask(move |reply| Verb::List { of, now, max, reply }))
     }
 
     fn step_up<'a>(

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use super::clock;
 use super::database::{self, Database};
 use super::failures;
+use super::revoked;
 use crate::store::throttle::tallies::Ids;
 use crate::store::{Revocations, Revoked, Session, StoreFault, Tallies};
 use crate::telemetry::{self, panics};
@@ -38,6 +39,7 @@ pub(super) enum Verb {
     Start(Session, Reply<()>),
     Find(String, UnixTime, Reply<Option<Session>>),
     StepUp(String, UnixTime, Reply<bool>),
+    List { of: Option<String>, now: UnixTime, max: usize, reply: Reply<Vec<Session>> },
     Revoke(Revoked, UnixTime, Reply<()>),
     Keep(Ids, Reply<()>),
 }
@@ -49,6 +51,9 @@ enum Outcome {
     Done,
     Found(Option<Session>),
     Alive(bool),
+    Listed(Vec<Session>),
+    /// The sessions that a revocation ended, each with its last second.
+    Ended(Vec<(String, UnixTime)>),
     /// A constraint refused it: this verb alone fails.
     Refused(StoreFault),
 }
@@ -175,7 +180,7 @@ fn in_transaction(
     let acted = batch.iter().map(|verb| verb.act(&transaction, tallies));
     let outcomes = acted.collect::<Result<_, _>>()?;
     // A batch that only asks needs no disk.
-    if batch.iter().any(|verb| !matches!(verb, Verb::Find(..))) {
+    if batch.iter().any(|verb| !matches!(verb, Verb::Find(..) | Verb::List { .. })) {
         clock::saw(&transaction, now)?;
     }
     transaction.commit()?;
@@ -190,6 +195,11 @@ impl Verb {
             Verb::Start(_, reply) if reply.is_closed() => Ok(Outcome::Nothing),
             Verb::Find(_, _, reply) if reply.is_closed() => Ok(Outcome::Nothing),
             Verb::StepUp(_, _, reply) if reply.is_closed() => Ok(Outcome::Nothing),
+            Verb::List { reply, .. } if reply.is_closed() => Ok(Outcome::Nothing),
+            Verb::Start(session, _) if revoked::is_born_dead(on, session)? => {
+                let fault = StoreFault("everything of this subject was revoked meanwhile".into());
+                Ok(Outcome::Refused(fault))
+            }
             Verb::Start(session, _) => match database::start(on, session) {
                 Err(error) if is_constraint(&error) => {
                     let fault = StoreFault("a session with this id is there already".into());
@@ -199,9 +209,10 @@ impl Verb {
             },
             Verb::Find(id, now, _) => database::find(on, id, *now).map(Outcome::Found),
             Verb::StepUp(id, time, _) => database::step_up(on, id, *time).map(Outcome::Alive),
-            Verb::Revoke(what, until, _) => {
-                database::revoke(on, what, *until).map(|()| Outcome::Done)
+            Verb::List { of, now, max, .. } => {
+                database::list(on, of.as_deref(), *now, *max).map(Outcome::Listed)
             }
+            Verb::Revoke(what, until, _) => revoked::revoke(on, what, *until).map(Outcome::Ended),
             Verb::Keep(ids, _) => failures::keep(on, &tallies.rows(ids)).map(|()| Outcome::Done),
         }
     }
@@ -210,7 +221,8 @@ impl Verb {
     /// meanwhile are no mistake, so what `send` says is not looked at.
     fn answer(self, outcome: Outcome, revocations: &Revocations) {
         match (self, outcome) {
-            (Verb::Revoke(what, until, reply), Outcome::Done) => {
+            (Verb::Revoke(what, until, reply), Outcome::Ended(sessions)) => {
+                sessions.iter().for_each(|(id, until)| revocations.add_session(id, *until));
                 revocations.add(what, until);
                 drop(reply.send(Ok(())));
             }
@@ -219,9 +231,10 @@ impl Verb {
             }
             (Verb::Find(_, _, reply), Outcome::Found(found)) => drop(reply.send(Ok(found))),
             (Verb::StepUp(_, _, reply), Outcome::Alive(alive)) => drop(reply.send(Ok(alive))),
+            (Verb::List { reply, .. }, Outcome::Listed(all)) => drop(reply.send(Ok(all))),
             (verb, Outcome::Refused(fault)) => verb.fail(fault),
             // Nobody waits: dropping the reply is the answer.
-            (_, Outcome::Nothing | Outcome::Done | Outcome::Found(_) | Outcome::Alive(_)) => {}
+            _ => {}
         }
     }
 
@@ -232,6 +245,7 @@ impl Verb {
             }
             Verb::Find(_, _, reply) => drop(reply.send(Err(fault))),
             Verb::StepUp(_, _, reply) => drop(reply.send(Err(fault))),
+            Verb::List { reply, .. } => drop(reply.send(Err(fault))),
         }
     }
 }

@@ -266,7 +266,8 @@ async fn file_of_the_first_schema_is_raised() {
     let dir = filled().await;
     let path = dir.path().join("state.db");
     let sql = rusqlite::Connection::open(&path).unwrap();
-    let since = "DROP TABLE clock; DROP TABLE failed_logins; DROP TABLE failed_logins_key;";
+    let since = "DROP TABLE clock; DROP TABLE failed_logins; DROP TABLE failed_logins_key; \
+        DROP TABLE subject_revocations;";
     sql.execute_batch(since).unwrap();
     sql.pragma_update(None, "user_version", 1).unwrap();
     drop(sql);

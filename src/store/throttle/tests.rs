@@ -178,6 +178,14 @@ impl StateStore for Told {
     ) -> Answer<'a, Result<Option<Session>, StoreFault>> {
         unimplemented_here()
     }
+    fn sessions<'a>(
+        &'a self,
+        _: Option<&'a str>,
+        _: UnixTime,
+        _: usize,
+    ) -> Answer<'a, Result<Vec<Session>, StoreFault>> {
+        unimplemented_here()
+    }
     fn step_up<'a>(&'a self, _: &'a str, _: UnixTime) -> Answer<'a, Result<bool, StoreFault>> {
         unimplemented_here()
     }
