@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use super::database::{moment, stored};
 use crate::store::{Revocations, Revoked, Session};
 use crate::token::UnixTime;
+use crate::token::verify::LEEWAY_MAX;
 
 /// The step of the schema that makes room for those of subjects.
 pub(super) const STEP: &str = "
@@ -25,9 +26,6 @@ pub(super) const PURGES: [&str; 2] = [
     "DELETE FROM subject_revocations WHERE subject IN
         (SELECT subject FROM subject_revocations WHERE expires_at <= ?1 LIMIT ?2)",
 ];
-
-/// A session that expires is still accepted for `[tokens] leeway`, in seconds: the most that it can be.
-const LEEWAY_MAX_S: u64 = 300;
 
 /// Fills the memory with what lives at `now`. There may be a million: no row costs an allocation.
 pub(super) fn load(
@@ -73,12 +71,7 @@ pub(super) fn revoke(
     Ok(Vec::new())
 }
 
-fn put(
-    on: &Transaction<'_>,
-    kind: &str,
-    id: &str,
-    expires_at: UnixTime,
-) -> rusqlite::Result<()> {
+fn put(on: &Transaction<'_>, kind: &str, id: &str, expires_at: UnixTime) -> rusqlite::Result<()> {
     let sql = "INSERT INTO revocations (kind, id, expires_at) VALUES (?1, ?2, ?3)
         ON CONFLICT (kind, id) DO UPDATE SET expires_at = max(expires_at, excluded.expires_at)";
     on.prepare_cached(sql)?.execute(params![kind, id, stored(expires_at)])?;
@@ -96,10 +89,11 @@ fn everything(
         ON CONFLICT (subject) DO UPDATE
         SET at = max(at, excluded.at), expires_at = max(expires_at, excluded.expires_at)";
     on.prepare_cached(sql)?.execute(params![subject, stored(at), stored(expires_at)])?;
-    let mut ended = on.prepare_cached("DELETE FROM sessions WHERE subject = ?1 RETURNING id, expires_at")?;
+    let mut ended =
+        on.prepare_cached("DELETE FROM sessions WHERE subject = ?1 RETURNING id, tokens_until")?;
     let rows = ended.query_map([subject], |row| {
         let last = moment(row.get(1)?);
-        Ok((row.get(0)?, UnixTime(last.0.saturating_add(LEEWAY_MAX_S))))
+        Ok((row.get(0)?, last.plus(LEEWAY_MAX)))
     })?;
     let ended = rows.collect::<rusqlite::Result<Vec<(String, UnixTime)>>>()?;
     for (id, until) in &ended {
@@ -112,6 +106,7 @@ fn everything(
 pub(super) fn is_born_dead(on: &Transaction<'_>, session: &Session) -> rusqlite::Result<bool> {
     let sql = "SELECT 1 FROM subject_revocations WHERE subject = ?1 AND at >= ?2";
     let mut statement = on.prepare_cached(sql)?;
-    let found = statement.query_row(params![session.subject, stored(session.started_at)], |_| Ok(()));
+    let found =
+        statement.query_row(params![session.subject, stored(session.started_at)], |_| Ok(()));
     Ok(found.optional()?.is_some())
 }

@@ -47,7 +47,8 @@ impl Names {
     /// (SipHash, by two keys of this process): that one of them is taken for one of a million others has a chance
     /// of 2⁻¹⁰⁸, and would refuse a good token, never pass a revoked one.
     fn key(&self, id: &str) -> u128 {
-        let is_spelled = id.len() == UUID_CHARS && !id.bytes().any(|sign| sign.is_ascii_uppercase());
+        let is_spelled =
+            id.len() == UUID_CHARS && !id.bytes().any(|sign| sign.is_ascii_uppercase());
         let key = match is_spelled.then(|| Uuid::try_parse_ascii(id.as_bytes())) {
             Some(Ok(uuid)) => uuid.as_u128(),
             _ => u128::from(self.0.hash_one(id)) << 64 | u128::from(self.1.hash_one(id)),
