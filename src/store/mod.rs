@@ -12,6 +12,8 @@ pub mod embedded;
 pub mod file;
 pub mod keys;
 pub mod leavers;
+#[cfg(test)]
+mod leavers_tests;
 pub mod password;
 pub mod revocations;
 pub mod session;
