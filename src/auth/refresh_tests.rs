@@ -4,7 +4,6 @@ use super::tests::{MINUTE, NOW, World, at};
 use super::*;
 use crate::store::Device;
 use crate::store::file::edit;
-use crate::store::password::Hash;
 use crate::token::TokenKind;
 
 /// What a refresh gave: the access token, and the refresh token if there was one.
