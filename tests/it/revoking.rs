@@ -183,8 +183,14 @@ fn bad_questions_about_sessions_are_answered_in_words() {
     refused(&["--token", "-"], &"x".repeat(100_000), &["not a token"]);
     refused(&["--user", ""], "", &["empty"]);
     refused(&["--user", "a\nb"], "", &["control character"]);
-    refused(&[], "", &["--session", "--user", "--token"]);
-    refused(&["--user", "a", "--session", "b"], "", &["cannot be used with"]);
+    for (args, words) in [
+        (&["session", "revoke"][..], "--session <SID>|--user <NAME>|--token <FILE>"),
+        (&["session", "revoke", "--user", "a", "--session", "b"], "cannot be used with"),
+    ] {
+        let output = gateway.cli(args, "");
+        assert_eq!(output.code, Some(2));
+        assert!(output.stderr.contains(words), "{output:?}");
+    }
     gateway.client().get("/x").bearer(&login(&gateway).access).send().expect(200);
 }
 
