@@ -120,6 +120,9 @@ pub trait CredentialStore: Send + Sync {
     }
 }
 
+/// Subjects with living sessions, each with a mark that its credential had at a login.
+pub type Marks = Vec<(String, Option<String>)>;
+
 /// What is revoked.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Revoked {
@@ -171,8 +174,7 @@ pub trait StateStore: Send + Sync {
     ///
     /// # Errors
     /// [`StoreFault`].
-    fn marks(&self, now: UnixTime)
-    -> Answer<'_, Result<Vec<(String, Option<String>)>, StoreFault>>;
+    fn marks(&self, now: UnixTime) -> Answer<'_, Result<Marks, StoreFault>>;
 
     /// Records that the credentials were checked again, for a token that expires at `tokens_until`. `false` when the
     /// session has ended meanwhile.

@@ -1,7 +1,8 @@
 //! Sessions listed and ended: by their owner, by the operator on the command line, and with their user.
 
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 
 use serde_json::{Value, json};
 
@@ -232,6 +233,40 @@ fn control_socket_is_for_the_owner_of_the_state_alone() {
     assert!(socket.file_type().is_socket());
     assert_eq!(socket.permissions().mode() & 0o777, 0o600);
     assert!(!gateway.path("data/control.new").exists());
+}
+
+#[test]
+fn control_socket_answers_bad_questions_and_serves_on() {
+    let gateway = Gateway::start(&format!("upstream = \"builtin:whoami\"\n{SHUT}"));
+    let ask = |text: &str| {
+        let mut socket =
+            UnixStream::connect(gateway.path("data/control.sock")).expect("the socket");
+        socket.write_all(text.as_bytes()).expect("a question");
+        let mut answer = String::new();
+        // A connection that is cut may be so by a reset.
+        let _ = socket.read_to_string(&mut answer);
+        answer
+    };
+    let post = |length: usize, body: &str| {
+        ask(&format!(
+            "POST /sessions HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+        ))
+    };
+    assert!(
+        ask("GET /sessions HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            .starts_with("HTTP/1.1 404 ")
+    );
+    assert!(post(8, "{\"no\":1}").starts_with("HTTP/1.1 400 "));
+    assert!(post(100_000, &" ".repeat(100_000)).starts_with("HTTP/1.1 400 "));
+    assert!(!ask("nonsense\r\n\r\n").starts_with("HTTP/1.1 200 "));
+    // More at once than it serves: the rest is cut off, and later it serves again.
+    let held: Vec<UnixStream> = (0..40)
+        .map(|_| UnixStream::connect(gateway.path("data/control.sock")).expect("the socket"))
+        .collect();
+    drop(held);
+    eventually("the operator to be answered", || {
+        (gateway.cli(&["session", "list"], "").code == Some(0)).then_some(())
+    });
 }
 
 #[test]
