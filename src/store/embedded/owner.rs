@@ -244,7 +244,7 @@ impl Verb {
                 drop(reply.send(Ok(())));
             }
             (Verb::Find(_, _, reply), Outcome::Found(found)) => {
-                drop(reply.send(Ok(found.map(|session| *session))));
+                drop(reply.send(Ok(found.map(|one| *one))))
             }
             (Verb::StepUp(_, _, _, reply), Outcome::Alive(alive)) => drop(reply.send(Ok(alive))),
             (Verb::Marks(_, reply), Outcome::Marks(all)) => drop(reply.send(Ok(all))),
