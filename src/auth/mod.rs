@@ -1,11 +1,15 @@
-//! Our own endpoints: login, refresh, step-up, logout, who am I, and the public keys.
+//! Our own endpoints: login, refresh, step-up, logout, who am I, my sessions, and the public keys.
 //!
 //! They are routes like any other: [`answer`] takes the [`Permit`] that the policy gave. `session` holds what
-//! a session goes through, `refresh` how its refresh token is replaced, `body` reads what clients send, `cookies` writes
-//! those of browsers. Never forwards anything, and never writes a password or a token to a log. Called by `gateway`.
+//! a session goes through, `refresh` how its refresh token is replaced, `devices` shows and ends the sessions of whoever
+//! asks, `body` reads what clients send, `cookies` writes those of browsers. Never forwards anything, and never writes a
+//! password or a token to a log. Called by `gateway`.
 
 mod body;
 mod cookies;
+mod devices;
+#[cfg(test)]
+mod devices_tests;
 mod refresh;
 #[cfg(test)]
 mod refresh_tests;
@@ -58,6 +62,8 @@ pub struct AuthContext<'a> {
     pub metrics: &'a Metrics,
     /// Whose clients the answers are for.
     pub profile: Profile,
+    /// The path that was judged.
+    pub path: &'a str,
     /// The cookies that are set; `None`: none.
     pub cookies: Option<Jar<'a>>,
     /// For the log: the request.
@@ -90,12 +96,20 @@ pub async fn answer<B: Body<Data = Bytes>>(
     }
     // An endpoint that needs a token has a route that demands one.
     let claims = || permit.claims().ok_or(Refusal::TokenMissing);
+    // Another issuer's user has no session here, whatever they are called.
+    let own = || match claims()? {
+        claims if claims.foreign => Err(Refusal::TokenWrongType),
+        claims => Ok(claims),
+    };
     match endpoint {
         Endpoint::Login => session::login(&parts.headers, body, context, now).await,
         Endpoint::Reauth => session::reauth(claims()?, &parts.headers, body, context, now).await,
         Endpoint::Refresh => refresh::refresh(claims()?, context, now).await,
         Endpoint::Logout => session::logout(claims()?, context, now).await,
         Endpoint::Me => Ok(me(claims()?, now)),
+        Endpoint::Sessions => devices::list(own()?, context, now).await,
+        Endpoint::EndSession => devices::end_one(own()?, context, now).await,
+        Endpoint::EndSessions => devices::end_all(own()?, context, now).await,
         Endpoint::Jwks => Ok(public_keys(context.ring, &parts.headers, now)),
     }
 }
@@ -106,10 +120,13 @@ fn is_own_page(endpoint: Endpoint, parts: &Parts) -> bool {
     let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let host = host.and_then(|host| host::canonical(host).ok()).unwrap_or_default();
     match endpoint {
-        Endpoint::Login | Endpoint::Refresh | Endpoint::Reauth | Endpoint::Logout => {
-            origin::is_own(parts.method.as_str(), &host, &parts.headers)
-        }
-        Endpoint::Me | Endpoint::Jwks => true,
+        Endpoint::Login
+        | Endpoint::Refresh
+        | Endpoint::Reauth
+        | Endpoint::Logout
+        | Endpoint::EndSession
+        | Endpoint::EndSessions => origin::is_own(parts.method.as_str(), &host, &parts.headers),
+        Endpoint::Me | Endpoint::Sessions | Endpoint::Jwks => true,
     }
 }
 

@@ -10,7 +10,7 @@ use http::Response;
 use serde_json::Map;
 
 use super::session::{Access, Given, living, no_signer};
-use super::{AuthContext, Escaped, audited, away};
+use super::{AuthContext, Escaped, audited, away, devices};
 use crate::policy::Refusal;
 use crate::store::{Renewal, Rotation, Session, Successor};
 use crate::token::mint::{Mint, Minted};
@@ -36,6 +36,8 @@ async fn renew(
     let own = credentials.claims_of(&claims.subject).await.map_err(|fault| away(&fault))?;
     // The user is gone or disabled. Nothing is replaced, so a client whose user comes back can go on.
     let own = own.ok_or(Refusal::TokenRevoked)?;
+    let mark = session.as_ref().and_then(|session| session.credential_mark.as_deref());
+    devices::require_same(credentials, &claims.subject, mark).await?;
     let auth_time = session.as_ref().map_or(claims.auth_time, |session| Some(session.auth_time));
     let session = session.as_ref();
     let access = Access { claims, session, own: &own, fresh: false, auth_time };

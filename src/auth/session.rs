@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use super::body::texts;
-use super::{AuthContext, audited, away, no_content, private_json, refusal_of};
+use super::{AuthContext, audited, away, devices, no_content, private_json, refusal_of};
 use crate::config::Profile;
 use crate::policy::Refusal;
 use crate::store::throttle::{self, Door};
@@ -39,6 +39,7 @@ async fn start(
     now: UnixTime,
 ) -> Result<Response<Bytes>, Refusal> {
     let user = check(name, password, context, now).await?;
+    let now = devices::settled(&user, context, now).await?;
     let (rules, most) = (context.rules, context.sessions.session_max);
     // 122 random bits; always a new one, so that nobody can fix it before (session fixation).
     let id = uuid::Uuid::new_v4().to_string();

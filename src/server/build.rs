@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::config::{Config, Limits, Login, Trust, TrustKeys, Upstream, UsersSource};
+use crate::config::{Config, Login, Trust, TrustKeys, Upstream, UsersSource};
 use crate::gateway::Snapshot;
 use crate::gateway::answer::PASS;
 use crate::policy::Refusal;
@@ -11,6 +11,7 @@ use crate::proxy::headers::Firewall;
 use crate::proxy::room::Room;
 use crate::store::embedded::Embedded;
 use crate::store::file::{UsersFile, edit};
+use crate::store::leavers::Leavers;
 use crate::store::password::Checker;
 use crate::store::watch::Watch;
 use crate::store::{CredentialStore, StateStore, keys, password};
@@ -154,8 +155,7 @@ fn assemble(
             upstream.name
         )));
     }
-    let open = |login| Users::open(login, &config.limits, &state, kept);
-    let users = config.login.as_ref().map(open);
+    let users = config.login.as_ref().map(|login| Users::open(login, &config, kept, &state));
     let users = users.transpose()?;
     let routes = config.routes.routes();
     let meters = routes
@@ -219,30 +219,43 @@ pub struct Users {
     file: Arc<UsersFile>,
     pool: Arc<password::Pool>,
     rehash: bool,
+    leavers: Arc<Leavers>,
     _watch: Arc<Watch>,
 }
 
 impl Users {
-    /// Opens the file of `login`; the one that is open already is kept, and with it the hashing pool.
+    /// Opens the file of `login`; the one that is open already is kept, and with it the hashing pool. Sessions of users
+    /// who are not in a new one, or have another password there, end before anybody is served.
     fn open(
         login: &Login,
-        limits: &Limits,
-        state: &Arc<dyn StateStore>,
+        config: &Config,
         kept: Option<&Users>,
+        state: &Arc<dyn StateStore>,
     ) -> Result<Users, StartFault> {
         let fault = |error: &dyn fmt::Display| StartFault(error.to_string());
-        let (path, rehash) = (login.users.path(), login.rehash);
+        let (path, life) = (login.users.path(), config.tokens.longest_life());
+        let rehash = login.rehash;
+        let leavers = match kept {
+            Some(kept) => Arc::clone(&kept.leavers),
+            None => Arc::new(Leavers::new(Arc::clone(state), life)),
+        };
+        leavers.set_life(life);
         if let Some(kept) = kept.filter(|kept| kept.file.path() == path && kept.rehash == rehash) {
             return Ok(kept.clone());
         }
         let pool = match kept {
             Some(kept) => Arc::clone(&kept.pool),
-            None => password::Pool::start(limits.login_queue).map_err(|error| fault(&error))?,
+            None => {
+                password::Pool::start(config.limits.login_queue).map_err(|error| fault(&error))?
+            }
         };
         let checker = Checker::new(Arc::clone(&pool), rehash.then(|| Arc::clone(state)));
         let file = UsersFile::open(path, checker).map_err(|error| fault(&error))?;
         let file = Arc::new(file);
-        let watch = file.watch().map_err(|error| fault(&error))?;
-        Ok(Users { file, pool, rehash, _watch: Arc::new(watch) })
+        leavers.compare(file.as_ref()).map_err(|error| {
+            StartFault(format!("the sessions of users who left cannot be ended: {error}"))
+        })?;
+        let watch = file.watch(Arc::clone(&leavers)).map_err(|error| fault(&error))?;
+        Ok(Users { file, pool, rehash, leavers, _watch: Arc::new(watch) })
     }
 }

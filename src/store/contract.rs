@@ -23,6 +23,8 @@ macro_rules! state_store_contract {
             session_is_found_until_it_expires, step_up_moves_auth_time_forward_only,
             revoked_session_is_gone_at_once, revoked_token_leaves_its_session,
             revoking_twice_keeps_the_longer, second_start_of_an_id_is_refused,
+            subject_and_its_sessions_end_up_to_the_second, session_of_a_revoked_second_is_not_started,
+            living_sessions_are_listed_last_first, marks_of_living_sessions_are_told,
             living_refresh_token_is_replaced_and_the_session_used, replaced_token_gives_the_same_successor_inside_the_window,
             reuse_after_the_window_revokes_the_session_at_once, token_that_was_never_living_is_reuse,
             of_many_that_rotate_at_once_one_does, session_without_a_living_token_takes_the_first_presented,
@@ -79,10 +81,20 @@ fn successor(id: &str) -> Successor {
 
 /// Claims of a token `jti` in a session.
 pub(crate) fn claims(jti: &str, sid: &str) -> Claims {
+    issued(jti, sid, 1000)
+}
+
+/// The same, issued in this second.
+pub(crate) fn issued(jti: &str, sid: &str, at: u64) -> Claims {
     let all = serde_json::json!({
-        "sub": "alice", "type": "access", "jti": jti, "sid": sid, "iat": 1000, "exp": 2000
+        "sub": "alice", "type": "access", "jti": jti, "sid": sid, "iat": at, "exp": 2000
     });
     Claims::from_json(all.as_object().unwrap().clone()).unwrap()
+}
+
+/// Everything of `alice` up to and in this second.
+pub(crate) fn alice(at: u64) -> Revoked {
+    Revoked::Subject { subject: "alice".into(), at: UnixTime(at) }
 }
 
 pub(crate) async fn session_is_found_until_it_expires(store: &impl StateStore) {
@@ -144,6 +156,80 @@ pub(crate) async fn second_start_of_an_id_is_refused(store: &impl StateStore) {
     assert!(store.start(thief).await.is_err());
     let found = store.session("s", UnixTime(1500)).await.unwrap();
     assert_eq!(found, Some(session("s")));
+}
+
+pub(crate) async fn subject_and_its_sessions_end_up_to_the_second(store: &impl StateStore) {
+    for id in ["s1", "s2"] {
+        store.start(session(id)).await.unwrap();
+    }
+    let bob = Session { subject: "bob".into(), ..session("s3") };
+    store.start(bob.clone()).await.unwrap();
+    store.revoke(alice(1500), UnixTime(3000)).await.unwrap();
+    let memory = store.revocations();
+    // Tokens without a session, by the second.
+    for (at, is_dead) in [(1000, true), (1500, true), (1501, false)] {
+        assert_eq!(memory.holds(&issued("t", "none", at)), is_dead, "issued at {at}");
+    }
+    assert_eq!(memory.subject("alice"), Some(UnixTime(1500)));
+    // Those of its sessions whatever the clock said by which they were issued.
+    for id in ["s1", "s2"] {
+        assert!(memory.holds(&issued("t", id, 1600)));
+        assert_eq!(store.session(id, UnixTime(1600)).await.unwrap(), None);
+        assert!(!store.step_up(id, UnixTime(1600), UnixTime(1700)).await.unwrap());
+        assert_eq!(store.rotate(present(id, "r0", 1600)).await.unwrap(), Rotation::Ended);
+    }
+    assert_eq!(store.session("s3", UnixTime(1600)).await.unwrap(), Some(bob));
+    assert!(!memory.holds(&issued("t", "s3", 1600)));
+    // An earlier one, which came late, brings nothing back and ends what has begun since.
+    let later = Session { started_at: UnixTime(1501), ..session("s4") };
+    store.start(later).await.unwrap();
+    store.revoke(alice(1400), UnixTime(2000)).await.unwrap();
+    assert_eq!(memory.subject("alice"), Some(UnixTime(1500)));
+    assert_eq!(store.session("s4", UnixTime(1600)).await.unwrap(), None);
+    memory.purge(UnixTime(2999));
+    assert!(memory.holds(&issued("t", "none", 1500)));
+}
+
+pub(crate) async fn session_of_a_revoked_second_is_not_started(store: &impl StateStore) {
+    store.revoke(alice(1500), UnixTime(3000)).await.unwrap();
+    for (at, starts) in [(1499, false), (1500, false), (1501, true)] {
+        let id = format!("s{at}");
+        let session = Session { started_at: UnixTime(at), ..session(&id) };
+        assert_eq!(store.start(session).await.is_ok(), starts, "at {at}");
+        assert_eq!(store.session(&id, UnixTime(1600)).await.unwrap().is_some(), starts);
+        assert!(!starts || !store.revocations().holds(&issued("t", &id, at)));
+    }
+    store.start(Session { subject: "bob".into(), ..session("b") }).await.unwrap();
+}
+
+pub(crate) async fn living_sessions_are_listed_last_first(store: &impl StateStore) {
+    let of = |id: &str, subject: &str, at: u64, until: u64| Session {
+        subject: subject.into(),
+        started_at: UnixTime(at),
+        tokens_until: UnixTime(until),
+        ..session(id)
+    };
+    let all = [
+        of("a", "alice", 1001, 2000),
+        of("b", "bob", 1002, 2000),
+        of("c", "alice", 1003, 2000),
+        of("over", "alice", 1004, 1500),
+        of("ended", "alice", 1005, 2000),
+    ];
+    for one in &all {
+        store.start(one.clone()).await.unwrap();
+    }
+    store.revoke(Revoked::Session("ended".into()), UnixTime(2000)).await.unwrap();
+    let ids = async |of: Option<&str>, max: usize| -> Vec<String> {
+        let found = store.sessions(of, UnixTime(1500), max).await.unwrap();
+        found.into_iter().map(|session| session.id).collect()
+    };
+    assert_eq!(ids(None, 100).await, ["c", "b", "a"]);
+    assert_eq!(ids(None, 2).await, ["c", "b"]);
+    assert_eq!(ids(Some("alice"), 100).await, ["c", "a"]);
+    assert_eq!(ids(Some("Alice"), 100).await, [""; 0]);
+    let found = store.sessions(Some("bob"), UnixTime(1500), 100).await.unwrap();
+    assert_eq!(found, [all[1].clone()]);
 }
 
 async fn rotation(store: &impl StateStore, id: &str, now: u64) -> Rotation {
@@ -291,6 +377,31 @@ pub(crate) async fn sessions_rotate_by_themselves(store: &impl StateStore) {
     assert!(matches!(rotation(store, "r0", 1600).await, Rotation::Reused { .. }));
     assert_eq!(store.session("s2", UnixTime(1600)).await.unwrap(), Some(session("s2")));
     assert_eq!(store.rotate(present("s2", "r0", 1600)).await.unwrap(), Rotation::Rotated);
+}
+
+pub(crate) async fn marks_of_living_sessions_are_told(store: &impl StateStore) {
+    let marked = |id: &str, subject: &str, mark: Option<&str>, until: u64| Session {
+        subject: subject.into(),
+        credential_mark: mark.map(str::to_owned),
+        tokens_until: UnixTime(until),
+        ..session(id)
+    };
+    for one in [
+        marked("a", "alice", Some("m1"), 2000),
+        marked("b", "alice", Some("m1"), 2000),
+        marked("c", "alice", Some("m2"), 2000),
+        marked("d", "bob", None, 2000),
+        marked("e", "carol", Some("m3"), 1500),
+        marked("f", "dave", Some("m4"), 2000),
+    ] {
+        store.start(one).await.unwrap();
+    }
+    store.revoke(Revoked::Session("f".into()), UnixTime(2000)).await.unwrap();
+    let mut all = store.marks(UnixTime(1500)).await.unwrap();
+    all.sort();
+    let pair = |subject: &str, mark: Option<&str>| (subject.to_owned(), mark.map(str::to_owned));
+    let expected = [pair("alice", Some("m1")), pair("alice", Some("m2")), pair("bob", None)];
+    assert_eq!(all, expected);
 }
 
 pub(crate) async fn unknown_session_can_be_revoked(store: &impl StateStore) {

@@ -2,8 +2,9 @@
 //!
 //! `session` says what a session is and when a refresh token was reused. `file` and `password` are the users of `users.toml`, `account` is the one spelling of their names, and
 //! `throttle` the only way to a check of a password. `embedded` keeps sessions, revocations and failed attempts
-//! in one SQLite file; `revocations` is their picture in memory, the only part that the request path asks. `keys` is the
-//! key folder. `outbound` is the one client for requests of our own, and `issuers` holds the key sets of others.
+//! in one SQLite file; `revocations` is their picture in memory, the only part that the request path asks. `leavers` ends
+//! what users have who have to go. `keys` is the key folder. `outbound` is the one client for requests of our own, and
+//! `issuers` holds the key sets of others.
 
 pub mod account;
 #[cfg(test)]
@@ -12,6 +13,9 @@ pub mod embedded;
 pub mod file;
 pub mod issuers;
 pub mod keys;
+pub mod leavers;
+#[cfg(test)]
+mod leavers_tests;
 pub mod outbound;
 pub mod password;
 pub mod revocations;
@@ -108,6 +112,15 @@ pub trait CredentialStore: Send + Sync {
         &'a self,
         subject: &'a str,
     ) -> Answer<'a, Result<Option<Map<String, Value>>, StoreFault>>;
+
+    /// What the credential of a subject looks like now, as [`Authenticated::mark`] tells it at a login: a session
+    /// that began with another one has ended. `None` when the store cannot say, or the subject is gone.
+    ///
+    /// # Errors
+    /// [`StoreFault`]: the caller refuses the refresh with 503.
+    fn mark_of<'a>(&'a self, _subject: &'a str) -> Answer<'a, Result<Option<String>, StoreFault>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
 }
 
 /// A password hash of ours that stands for a weak one, kept elsewhere.
@@ -118,6 +131,8 @@ pub struct Replacement {
     /// Ours.
     pub hash: password::Hash,
 }
+/// Subjects with living sessions, each with a mark that its credential had at a login.
+pub type Marks = Vec<(String, Option<String>)>;
 
 /// What is revoked.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -126,12 +141,20 @@ pub enum Revoked {
     Token(String),
     /// A whole session, by `sid`.
     Session(String),
+    /// Everything of a subject: its sessions, and each of its tokens that was issued in the second `at` or earlier.
+    Subject {
+        /// `sub`.
+        subject: String,
+        /// The last second of which everything is revoked.
+        at: UnixTime,
+    },
 }
 
 /// Sessions, revocations and failed attempts. Each verb is atomic, and durable before it answers: what was acknowledged
 /// survives `kill -9`.
 pub trait StateStore: Send + Sync {
-    /// Records a new session.
+    /// Records a new session. One of a subject of whom everything was revoked in the second of its start or later is
+    /// refused: its tokens would be dead.
     ///
     /// # Errors
     /// [`StoreFault`]: nothing was recorded, and the login must be refused.
@@ -146,6 +169,23 @@ pub trait StateStore: Send + Sync {
         id: &'a str,
         now: UnixTime,
     ) -> Answer<'a, Result<Option<Session>, StoreFault>>;
+
+    /// The sessions of a subject that live at `now`, or those of everybody: the last to start first, at most `max`.
+    ///
+    /// # Errors
+    /// [`StoreFault`]: the caller refuses with 503.
+    fn sessions<'a>(
+        &'a self,
+        of: Option<&'a str>,
+        now: UnixTime,
+        max: usize,
+    ) -> Answer<'a, Result<Vec<Session>, StoreFault>>;
+
+    /// Each subject that has sessions living at `now`, with each of the marks that its credential had at their logins.
+    ///
+    /// # Errors
+    /// [`StoreFault`].
+    fn marks(&self, now: UnixTime) -> Answer<'_, Result<Marks, StoreFault>>;
 
     /// Records that the credentials were checked again, for a token that expires at `tokens_until`. `false` when the
     /// session has ended meanwhile.
@@ -169,7 +209,8 @@ pub trait StateStore: Send + Sync {
     fn rotate(&self, renewal: Renewal) -> Answer<'_, Result<Rotation, StoreFault>>;
 
     /// Revokes until `expires_at`, after which the tokens are dead anyway. When it answers, the
-    /// revocation is durable *and* seen by [`StateStore::revocations`].
+    /// revocation is durable *and* seen by [`StateStore::revocations`], and no session that it ended can be found,
+    /// refreshed or stepped up. A subject's sessions that outlive `expires_at` are revoked until their own end.
     ///
     /// # Errors
     /// [`StoreFault`]: the caller answers 503; the revocation may or may not be kept, and can be repeated.

@@ -1,4 +1,4 @@
-//! The SQLite file: its schema, its versions, and the SQL of revocations.
+//! The SQLite file: its schema, and its versions.
 //!
 //! Opening checks that the file is ours, whole and not newer than this program, and raises an older one
 //! step by step. Nothing here decides when to commit: `owner` does.
@@ -12,9 +12,9 @@ use std::time::Duration;
 use aws_lc_rs::rand;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, params};
 
-use super::{clock, failures, log, replacements, sessions};
+use super::{clock, failures, log, replacements, revoked, sessions};
 use crate::store::throttle::tallies::KEY_BYTES;
-use crate::store::{Revocations, Revoked, StoreFault, Tallies};
+use crate::store::{Revocations, StoreFault, Tallies};
 use crate::token::UnixTime;
 
 /// `PRAGMA application_id` of our files: "FrGt".
@@ -22,7 +22,7 @@ const APPLICATION_ID: i32 = 0x4672_4774;
 
 /// Every step from an empty file to the newest schema. The version of a file is the number of steps it
 /// has taken, so an applied step is never edited: a change is a new step.
-const STEPS: [&str; 5] = [
+const STEPS: [&str; 6] = [
     "
     CREATE TABLE sessions (
         id         TEXT PRIMARY KEY NOT NULL,
@@ -45,6 +45,7 @@ const STEPS: [&str; 5] = [
     failures::STEP,
     sessions::STEP,
     replacements::STEP,
+    revoked::STEP,
 ];
 
 /// How long SQLite waits for somebody who reads or copies the file by hand.
@@ -91,22 +92,8 @@ impl Database {
         now: UnixTime,
         revocations: &Revocations,
     ) -> Result<(), StoreFault> {
-        let load = || -> rusqlite::Result<()> {
-            let mut statement = self
-                .connection
-                .prepare("SELECT kind, id, expires_at FROM revocations WHERE expires_at > ?1")?;
-            let mut rows = statement.query([stored(now)])?;
-            while let Some(row) = rows.next()? {
-                let id = row.get(1)?;
-                let what = match row.get_ref(0)?.as_str()? {
-                    "token" => Revoked::Token(id),
-                    _ => Revoked::Session(id),
-                };
-                revocations.add(what, moment(row.get(2)?));
-            }
-            Ok(())
-        };
-        load().map_err(|error| StoreFault(format!("the revocations cannot be read: {error}")))
+        revoked::load(&self.connection, now, revocations)
+            .map_err(|error| StoreFault(format!("the revocations cannot be read: {error}")))
     }
 
     /// The highest time that the file has seen.
@@ -154,25 +141,6 @@ impl Database {
     }
 }
 
-/// Revokes; a session's row goes in the same transaction, so it cannot be refreshed or stepped up.
-pub(super) fn revoke(
-    on: &Transaction<'_>,
-    what: &Revoked,
-    expires_at: UnixTime,
-) -> rusqlite::Result<()> {
-    let (kind, id) = match what {
-        Revoked::Token(id) => ("token", id),
-        Revoked::Session(id) => ("session", id),
-    };
-    let sql = "INSERT INTO revocations (kind, id, expires_at) VALUES (?1, ?2, ?3)
-        ON CONFLICT (kind, id) DO UPDATE SET expires_at = max(expires_at, excluded.expires_at)";
-    on.prepare_cached(sql)?.execute(params![kind, id, stored(expires_at)])?;
-    if let Revoked::Session(id) = what {
-        on.prepare_cached("DELETE FROM sessions WHERE id = ?1")?.execute([id])?;
-    }
-    Ok(())
-}
-
 /// Removes what expired at `before` or earlier, and what was replaced so long before `now` that it means nothing any more; a
 /// bounded number of rows, and `true` when there may be more.
 pub(super) fn purge(
@@ -180,14 +148,10 @@ pub(super) fn purge(
     before: UnixTime,
     now: UnixTime,
 ) -> rusqlite::Result<bool> {
-    let statements = [
-        "DELETE FROM sessions WHERE id IN
-            (SELECT id FROM sessions WHERE tokens_until <= ?1 LIMIT ?2)",
-        "DELETE FROM revocations WHERE (kind, id) IN
-            (SELECT kind, id FROM revocations WHERE expires_at <= ?1 LIMIT ?2)",
-    ];
+    let ended = "DELETE FROM sessions WHERE id IN
+        (SELECT id FROM sessions WHERE tokens_until <= ?1 LIMIT ?2)";
     let mut more = sessions::forget_replaced(on, now, PURGE_ROWS_MAX)? == PURGE_ROWS_MAX;
-    for sql in statements {
+    for sql in [ended].into_iter().chain(revoked::PURGES) {
         let removed =
             on.prepare_cached(sql)?.execute(params![stored(before), PURGE_ROWS_MAX as i64])?;
         more |= removed == PURGE_ROWS_MAX;

@@ -1,6 +1,6 @@
 //! Sessions, revocations and failed attempts in one SQLite file, `<state dir>/state.db`: the [`StateStore`] of a single gateway.
 //!
-//! `database` opens the file; `sessions` and `failures` know the SQL of sessions and of failed attempts, and `owner` is the one
+//! `database` opens the file; `sessions`, `revoked` and `failures` know the SQL of sessions, revocations and failed attempts, and `owner` is the one
 //! thread that touches it. Callers send a verb and wait, at most [`VERB_TIMEOUT`]; nothing here blocks a runtime. A state directory belongs to
 //! one gateway at a time. The server opens it once and shares it with every data thread.
 
@@ -12,6 +12,7 @@ mod failures;
 mod log;
 mod owner;
 mod replacements;
+mod revoked;
 mod sessions;
 #[cfg(test)]
 mod tests;
@@ -31,8 +32,8 @@ use tokio::sync::oneshot;
 
 use super::throttle::tallies::Ids;
 use super::{
-    Answer, Renewal, Replacement, Revocations, Revoked, Rotation, Session, StateStore, StoreFault,
-    Tallies, UnderWay,
+    Answer, Marks, Renewal, Replacement, Revocations, Revoked, Rotation, Session, StateStore,
+    StoreFault, Tallies, UnderWay,
 };
 use crate::telemetry;
 use crate::token::UnixTime;
@@ -138,6 +139,20 @@ impl StateStore for Embedded {
     ) -> Answer<'a, Result<Option<Session>, StoreFault>> {
         let id = id.to_owned();
         Box::pin(self.ask(move |reply| Verb::Find(id, now, reply)))
+    }
+
+    fn sessions<'a>(
+        &'a self,
+        of: Option<&'a str>,
+        now: UnixTime,
+        max: usize,
+    ) -> Answer<'a, Result<Vec<Session>, StoreFault>> {
+        let of = of.map(str::to_owned);
+        Box::pin(self.ask(move |reply| Verb::List { of, now, max, reply }))
+    }
+
+    fn marks(&self, now: UnixTime) -> Answer<'_, Result<Marks, StoreFault>> {
+        Box::pin(self.ask(move |reply| Verb::Marks(now, reply)))
     }
 
     fn step_up<'a>(

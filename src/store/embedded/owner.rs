@@ -13,10 +13,10 @@ use tokio::sync::oneshot;
 
 use super::clock;
 use super::database::{self, Database};
-use super::{failures, replacements, sessions};
+use super::{failures, replacements, revoked, sessions};
 use crate::store::throttle::tallies::Ids;
 use crate::store::{
-    Renewal, Replacement, Revocations, Revoked, Rotation, Session, StoreFault, Tallies,
+    Marks, Renewal, Replacement, Revocations, Revoked, Rotation, Session, StoreFault, Tallies,
 };
 use crate::telemetry::{self, panics};
 use crate::token::UnixTime;
@@ -41,6 +41,8 @@ pub(super) enum Verb {
     Find(String, UnixTime, Reply<Option<Session>>),
     StepUp(String, UnixTime, UnixTime, Reply<bool>),
     Rotate(Box<Renewal>, Reply<Rotation>),
+    Marks(UnixTime, Reply<Marks>),
+    List { of: Option<String>, now: UnixTime, max: usize, reply: Reply<Vec<Session>> },
     Revoke(Revoked, UnixTime, Reply<()>),
     Keep(Ids, Reply<()>),
     Replacement(String, Reply<Option<Replacement>>),
@@ -56,6 +58,10 @@ enum Outcome {
     Replacement(Option<Replacement>),
     Alive(bool),
     Rotation(Rotation),
+    Listed(Vec<Session>),
+    Marks(Marks),
+    /// The sessions that a revocation ended, each with its last second.
+    Ended(Vec<(String, UnixTime)>),
     /// A constraint refused it: this verb alone fails.
     Refused(StoreFault),
 }
@@ -183,7 +189,7 @@ fn in_transaction(
     let acted = batch.iter().map(|verb| verb.act(&transaction, tallies));
     let outcomes = acted.collect::<Result<_, _>>()?;
     // A batch that only asks needs no disk.
-    if batch.iter().any(|verb| !matches!(verb, Verb::Find(..) | Verb::Replacement(..))) {
+    if batch.iter().any(|verb| !verb.only_asks()) {
         clock::saw(&transaction, now)?;
     }
     transaction.commit()?;
@@ -191,6 +197,12 @@ fn in_transaction(
 }
 
 impl Verb {
+    /// Whether it changes nothing.
+    fn only_asks(&self) -> bool {
+        use Verb::{Find, List, Marks, Replacement};
+        matches!(self, Find(..) | Replacement(..) | List { .. } | Marks(..))
+    }
+
     /// A caller that went away is not served, except that a revocation is done, and an attempt counted, for
     /// whoever asked.
     fn act(&self, on: &Transaction<'_>, tallies: &Tallies) -> rusqlite::Result<Outcome> {
@@ -199,6 +211,11 @@ impl Verb {
             Verb::Find(_, _, reply) if reply.is_closed() => Ok(Outcome::Nothing),
             Verb::StepUp(_, _, _, reply) if reply.is_closed() => Ok(Outcome::Nothing),
             Verb::Rotate(_, reply) if reply.is_closed() => Ok(Outcome::Nothing),
+            Verb::List { reply, .. } if reply.is_closed() => Ok(Outcome::Nothing),
+            Verb::Start(session, _) if revoked::is_born_dead(on, session)? => {
+                let fault = StoreFault("everything of this subject was revoked meanwhile".into());
+                Ok(Outcome::Refused(fault))
+            }
             Verb::Start(session, _) => match sessions::start(on, session) {
                 Err(error) if is_constraint(&error) => {
                     let fault = StoreFault("a session with this id is there already".into());
@@ -213,8 +230,9 @@ impl Verb {
                 sessions::step_up(on, id, *time, *until).map(Outcome::Alive)
             }
             Verb::Rotate(renewal, _) => sessions::rotate(on, renewal).map(Outcome::Rotation),
-            Verb::Revoke(what, until, _) => {
-                database::revoke(on, what, *until).map(|()| Outcome::Done)
+            Verb::Marks(now, _) => sessions::marks(on, *now).map(Outcome::Marks),
+            Verb::List { of, now, max, .. } => {
+                sessions::list(on, of.as_deref(), *now, *max).map(Outcome::Listed)
             }
             Verb::Replacement(subject, _) => {
                 replacements::find(on, subject).map(Outcome::Replacement)
@@ -222,6 +240,7 @@ impl Verb {
             Verb::Replace(subject, new, _) => {
                 replacements::keep(on, subject, new).map(|()| Outcome::Done)
             }
+            Verb::Revoke(what, until, _) => revoked::revoke(on, what, *until).map(Outcome::Ended),
             Verb::Keep(ids, _) => failures::keep(on, &tallies.rows(ids)).map(|()| Outcome::Done),
         }
     }
@@ -230,7 +249,8 @@ impl Verb {
     /// meanwhile are no mistake, so what `send` says is not looked at.
     fn answer(self, outcome: Outcome, revocations: &Revocations) {
         match (self, outcome) {
-            (Verb::Revoke(what, until, reply), Outcome::Done) => {
+            (Verb::Revoke(what, until, reply), Outcome::Ended(sessions)) => {
+                sessions.iter().for_each(|(id, until)| revocations.add_session(id, *until));
                 revocations.add(what, until);
                 drop(reply.send(Ok(())));
             }
@@ -244,6 +264,8 @@ impl Verb {
                 drop(reply.send(Ok(found.map(|one| *one))))
             }
             (Verb::StepUp(_, _, _, reply), Outcome::Alive(alive)) => drop(reply.send(Ok(alive))),
+            (Verb::Marks(_, reply), Outcome::Marks(all)) => drop(reply.send(Ok(all))),
+            (Verb::List { reply, .. }, Outcome::Listed(all)) => drop(reply.send(Ok(all))),
             (Verb::Rotate(renewal, reply), Outcome::Rotation(rotation)) => {
                 if let Rotation::Reused { revoked_until } = rotation {
                     revocations.add(Revoked::Session(renewal.session), revoked_until);
@@ -271,6 +293,8 @@ impl Verb {
             Verb::Replacement(_, reply) => drop(reply.send(Err(fault))),
             Verb::StepUp(_, _, _, reply) => drop(reply.send(Err(fault))),
             Verb::Rotate(_, reply) => drop(reply.send(Err(fault))),
+            Verb::Marks(_, reply) => drop(reply.send(Err(fault))),
+            Verb::List { reply, .. } => drop(reply.send(Err(fault))),
         }
     }
 }

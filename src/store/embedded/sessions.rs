@@ -7,9 +7,10 @@ use std::net::IpAddr;
 
 use rusqlite::{OptionalExtension as _, Row, Transaction, params};
 
-use super::database::{self, moment, stored};
-use crate::store::Revoked;
+use super::database::{moment, stored};
+use super::revoked;
 use crate::store::session::{Device, REUSE_WINDOW_MAX, Renewal, Replaced, Rotation, Session};
+use crate::store::{Marks, Revoked};
 use crate::token::UnixTime;
 use crate::token::seal::Sealed;
 
@@ -58,10 +59,36 @@ pub(super) fn find(
     id: &str,
     now: UnixTime,
 ) -> rusqlite::Result<Option<Session>> {
-    let sql = "SELECT id, subject, started_at, auth_time, last_used_at, expires_at, tokens_until, refresh_id,
-            replaced_id, replaced_at, successor, address, device, credential_mark
-        FROM sessions WHERE id = ?1 AND tokens_until > ?2";
+    let sql = "SELECT * FROM sessions WHERE id = ?1 AND tokens_until > ?2";
     on.prepare_cached(sql)?.query_row(params![id, stored(now)], read).optional()
+}
+
+/// The living sessions of a subject, or of everybody: the last to start first, at most `max`.
+pub(super) fn list(
+    on: &Transaction<'_>,
+    of: Option<&str>,
+    now: UnixTime,
+    max: usize,
+) -> rusqlite::Result<Vec<Session>> {
+    let sql = match of {
+        Some(_) => {
+            "SELECT * FROM sessions WHERE subject = ?3 AND tokens_until > ?1
+            ORDER BY started_at DESC, id LIMIT ?2"
+        }
+        None => {
+            "SELECT * FROM sessions WHERE tokens_until > ?1 AND ?3 IS NULL
+            ORDER BY started_at DESC, id LIMIT ?2"
+        }
+    };
+    let max = i64::try_from(max).unwrap_or(i64::MAX);
+    on.prepare_cached(sql)?.query_map(params![stored(now), max, of], read)?.collect()
+}
+
+/// Each living pair of a subject and what its credential looked like at a login.
+pub(super) fn marks(on: &Transaction<'_>, now: UnixTime) -> rusqlite::Result<Marks> {
+    let sql = "SELECT DISTINCT subject, credential_mark FROM sessions WHERE tokens_until > ?1";
+    let mut statement = on.prepare_cached(sql)?;
+    statement.query_map([stored(now)], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Session> {
@@ -118,7 +145,7 @@ pub(super) fn rotate(on: &Transaction<'_>, asked: &Renewal) -> rusqlite::Result<
         Rotation::Rotated => replace(on, asked)?,
         Rotation::Again(_) => touch(on, asked)?,
         Rotation::Reused { revoked_until } => {
-            database::revoke(on, &Revoked::Session(session.id), *revoked_until)?;
+            revoked::revoke(on, &Revoked::Session(session.id), *revoked_until)?;
         }
         Rotation::Ended => {}
     }

@@ -180,6 +180,17 @@ impl StateStore for Told {
     ) -> Answer<'a, Result<Option<Session>, StoreFault>> {
         unimplemented_here()
     }
+    fn sessions<'a>(
+        &'a self,
+        _: Option<&'a str>,
+        _: UnixTime,
+        _: usize,
+    ) -> Answer<'a, Result<Vec<Session>, StoreFault>> {
+        unimplemented_here()
+    }
+    fn marks(&self, _: UnixTime) -> Answer<'_, Result<crate::store::Marks, StoreFault>> {
+        unimplemented_here()
+    }
     fn step_up<'a>(
         &'a self,
         _: &'a str,
