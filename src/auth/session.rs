@@ -17,7 +17,7 @@ use super::{AuthContext, audited, away, no_content, private_json, refusal_of};
 use crate::config::Profile;
 use crate::policy::Refusal;
 use crate::store::throttle::{self, Door};
-use crate::store::{Account, Authenticated, Revoked, Session};
+use crate::store::{Authenticated, Revoked, Session};
 use crate::token::mint::{Mint, NoSigner};
 use crate::token::{Claims, Secret, TokenKind, UnixTime};
 
@@ -117,7 +117,10 @@ async fn step_up(
     now: UnixTime,
 ) -> Result<Response<Bytes>, Refusal> {
     let session = living(claims, context, now).await?;
-    let user = check(&claims.subject, password, context, now).await?;
+    let credentials = context.credentials.ok_or(Refusal::StoreUnavailable)?;
+    let name = credentials.name_of(&claims.subject).await.map_err(|fault| away(&fault))?;
+    let name = name.ok_or(Refusal::TokenRevoked)?;
+    let user = check(&name, password, context, now).await?;
     if user.subject() != claims.subject {
         // Another issuer's name, alike but not the same: its claims are not this user's.
         return Err(Refusal::CredentialsInvalid);
@@ -197,7 +200,7 @@ async fn check(
         address: context.address,
     };
     let password = Secret::new(std::mem::take(&mut *password));
-    let checked = throttle::check(&door, &Account::of(name), password, now).await;
+    let checked = throttle::check(&door, name, password, now).await;
     checked.map_err(|fault| refusal_of(&fault, context.metrics))
 }
 

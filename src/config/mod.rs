@@ -4,12 +4,14 @@
 //! *all* of its mistakes; `diagnostic` words and draws them; `reference` prints the documentation.
 //! Called once at start and once for each reload; never on the way of a request.
 
+pub mod database;
 pub mod diagnostic;
 pub mod limits_page;
 #[cfg(test)]
 mod lint_tests;
 pub mod lower;
 mod macros;
+pub mod query;
 pub mod raw;
 pub mod raw_test;
 pub mod read;
@@ -23,13 +25,14 @@ pub mod values;
 pub mod words;
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 
+use self::database::SqlUsers;
 use self::diagnostic::{Diagnostics, Span};
 pub use self::selftest::FileTest;
 use crate::policy::path::PathRules;
@@ -204,13 +207,18 @@ pub enum UsersSource {
     Default(PathBuf),
     /// Named: must exist.
     File(PathBuf),
+    /// A table of a database.
+    Sql(Box<SqlUsers>),
+    /// Elsewhere, in these words, and not looked at: only where no secret is read.
+    Outlined(String),
 }
 
 impl UsersSource {
-    /// The file, however it was chosen.
-    pub fn path(&self) -> &PathBuf {
+    /// The file, however it was chosen; `None`: they are in no file.
+    pub fn file(&self) -> Option<&Path> {
         match self {
-            UsersSource::Default(path) | UsersSource::File(path) => path,
+            UsersSource::Default(path) | UsersSource::File(path) => Some(path),
+            UsersSource::Sql(_) | UsersSource::Outlined(_) => None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Where users and sessions are kept: two contracts with domain verbs, each saying which way it fails.
 //!
-//! `file` and `password` are the users of `users.toml`, `account` is the one spelling of their names, and
+//! `file` and `password` are the users of `users.toml`, `sql` those of a database, `account` is the one spelling of their names, and
 //! `throttle` the only way to a check of a password. `embedded` keeps sessions, revocations and failed attempts
 //! in one SQLite file; `revocations` is their picture in memory, the only part that the request path asks. `keys` is the
 //! key folder.
@@ -13,6 +13,7 @@ pub mod file;
 pub mod keys;
 pub mod password;
 pub mod revocations;
+pub mod sql;
 pub mod throttle;
 pub mod watch;
 
@@ -93,6 +94,15 @@ pub trait CredentialStore: Send + Sync {
         &'a self,
         subject: &'a str,
     ) -> Answer<'a, Result<Option<Map<String, Value>>, StoreFault>>;
+
+    /// The name under which the user of this subject logs in: what a step-up checks and is counted by. `None`
+    /// when the user is gone. Where nothing else is said, it is the subject.
+    ///
+    /// # Errors
+    /// [`StoreFault`]: the caller refuses with 503.
+    fn name_of<'a>(&'a self, subject: &'a str) -> Answer<'a, Result<Option<String>, StoreFault>> {
+        Box::pin(std::future::ready(Ok(Some(subject.to_owned()))))
+    }
 }
 
 /// What one login started.
