@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use serde_json::{Map, Value};
 
-use super::password::{Hash, Pool};
+use super::password::{Pool, StoredHash};
 use super::{Account, Answer, Attempt, Authenticated, CheckFault, CredentialStore, StoreFault};
 use crate::config::database::SqlUsers as Settings;
 use crate::token::Secret;
@@ -40,7 +40,7 @@ pub struct SqlUsers {
     desk: Desk,
     pool: Arc<Pool>,
     /// Checked for a user that does not exist: as dear as the last hash that was found.
-    dummy: ArcSwap<Hash>,
+    dummy: ArcSwap<StoredHash>,
     complained: Mutex<Option<Instant>>,
 }
 
@@ -92,7 +92,7 @@ impl SqlUsers {
         queue_max: usize,
     ) -> Result<SqlUsers, StoreFault> {
         let desk = Desk::start(settings, queue_max).map_err(StoreFault)?;
-        let dummy = Hash::dummy().map_err(|fault| StoreFault(format!("no dummy hash: {fault}")))?;
+        let dummy = StoredHash::dummy().map_err(|fault| StoreFault(format!("no dummy hash: {fault}")))?;
         Ok(SqlUsers {
             settings: settings.clone(),
             desk,
@@ -145,7 +145,7 @@ impl SqlUsers {
             (_, false) => Some("is disabled".to_owned()),
             (None, _) => Some("has no password (NULL)".to_owned()),
             (Some(hash), _) => {
-                Hash::parse(hash).err().map(|fault| format!("has a password that {fault}"))
+                StoredHash::parse(hash).err().map(|fault| format!("has a password that {fault}"))
             }
         };
         Ok(Some(Tried { subject: found.subject, claims: found.claims, obstacle }))
@@ -211,15 +211,16 @@ impl SqlUsers {
 
     /// The hash to check, and whether it is the user's own. There is always one, so that the time tells nothing about
     /// who exists, is disabled or has a password.
-    fn hash_of(&self, found: Option<&Found>) -> (Hash, bool) {
-        let dummy = || (Hash::clone(&self.dummy.load()), false);
+    fn hash_of(&self, found: Option<&Found>) -> (StoredHash, bool) {
+        let dummy = || (StoredHash::clone(&self.dummy.load()), false);
         let Some(text) = found.and_then(|found| found.password.as_deref()) else { return dummy() };
-        match Hash::parse(text) {
+        match StoredHash::parse(text) {
             Ok(hash) => {
-                if hash.costs() != self.dummy.load().costs()
-                    && let Ok(alike) = hash.dummy_alike()
+                let alike = |one: &StoredHash| (one.microseconds(), one.scheme());
+                if alike(&hash) != alike(&self.dummy.load())
+                    && let Ok(dummy) = hash.dummy_alike()
                 {
-                    self.dummy.store(Arc::new(alike));
+                    self.dummy.store(Arc::new(dummy));
                 }
                 (hash, true)
             }
