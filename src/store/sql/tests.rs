@@ -163,6 +163,20 @@ async fn a_user_disabled_or_removed_is_gone_at_the_next_look() {
 }
 
 #[tokio::test]
+async fn another_password_is_another_mark() {
+    let world = World::new();
+    let mark = world.login("ada", "right").await.unwrap().mark().unwrap().to_owned();
+    assert_eq!(world.users.mark_of("17").await.unwrap(), Some(mark.clone()));
+    let pool = Pool::start_with(1, 1).unwrap();
+    let restarted = SqlUsers::start(world.users.settings(), pool, 1).unwrap();
+    assert_eq!(restarted.mark_of("17").await.unwrap(), Some(mark.clone()));
+    world.app().execute("UPDATE users SET pass = 'x'", ()).unwrap();
+    assert_ne!(world.users.mark_of("17").await.unwrap(), Some(mark));
+    world.app().execute("DELETE FROM users", ()).unwrap();
+    assert_eq!(world.users.mark_of("17").await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn a_query_without_end_is_ended() {
     const ENDLESS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)
         SELECT users.* FROM users, n WHERE login = :name AND i < 0";
