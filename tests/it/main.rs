@@ -54,6 +54,8 @@ mod rotation;
 mod endpoints;
 /// `users.toml` and `freshgate user`.
 mod users;
+/// Users in tables of PostgreSQL, MariaDB and SQLite.
+mod users_sql;
 
 /// `check`, the tests inside the file, `init`.
 mod check;

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::row::Rows;
 use super::{mysql, postgres, sqlite, tls};
@@ -164,7 +164,12 @@ impl From<Trouble> for Fault {
 
 async fn serve(counter: Arc<Counter>, mut asks: mpsc::Receiver<Ask>) {
     let places = Arc::new(Semaphore::new(counter.settings.connections_max));
-    while let Some(ask) = asks.recv().await {
+    loop {
+        let Ok(asked) = timeout(KEPT_FOR, asks.recv()).await else {
+            counter.close_the_old();
+            continue;
+        };
+        let Some(ask) = asked else { return };
         // A caller that went away costs nothing.
         if ask.answer.is_closed() {
             continue;
@@ -248,11 +253,17 @@ impl Counter {
         Ok(rows)
     }
 
-    /// The connection that was used last; those that nobody wanted for long are closed.
+    /// The connection that was used last.
     fn kept(&self) -> Option<Connection> {
+        self.close_the_old();
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.pop().map(|(connection, _)| connection)
+    }
+
+    /// Those that nobody wanted for long.
+    fn close_the_old(&self) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.retain(|(_, since)| since.elapsed() < KEPT_FOR);
-        kept.pop().map(|(connection, _)| connection)
     }
 
     async fn connect(&self) -> Result<Connection, String> {
