@@ -85,6 +85,7 @@ impl Lowering<'_> {
             let words = format!("{}: {}", origin(&url.value), query.value.trim());
             return Some(UsersSource::Outlined(words));
         }
+        let ca = raw.ca.get().map(|ca| self.certificates(ca));
         let database = self.database(url)?;
         let by_name = self.query(query, &database, "name");
         let columns = columns?;
@@ -98,7 +99,6 @@ impl Lowering<'_> {
                 return None;
             }
         };
-        let ca = raw.ca.get().map(|ca| self.certificates(ca));
         Some(UsersSource::Sql(Box::new(SqlUsers {
             database,
             origin: origin(&url.value),
