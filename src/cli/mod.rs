@@ -10,6 +10,7 @@ pub mod key;
 mod lookup;
 pub mod manage;
 pub mod schema;
+pub mod session;
 pub mod suggest;
 pub mod token;
 
@@ -25,6 +26,7 @@ use crate::token::UnixTime;
 use crate::{server, telemetry};
 use key::KeyCommand;
 use manage::UserCommand;
+use session::SessionCommand;
 use token::TokenCommand;
 
 /// JWT policies in front of legacy backends, route by route.
@@ -69,6 +71,13 @@ enum Command {
         config: ConfigArg,
         #[command(subcommand)]
         command: KeyCommand,
+    },
+    /// List the living sessions, and end them: one, all of a user, or a single token.
+    Session {
+        #[command(flatten)]
+        config: ConfigArg,
+        #[command(subcommand)]
+        command: SessionCommand,
     },
     /// Mint and inspect tokens with the keys of the configuration.
     Token {
@@ -136,6 +145,7 @@ pub fn main() -> ExitCode {
             other => config.load_users().and_then(|users| manage::run_user(other, &users)),
         },
         Command::Key { config, command } => key::run(command, &config),
+        Command::Session { config, command } => session::run(command, &config),
         Command::Token { config, command } => token::run(command, &config),
         Command::Health(health) => health.run(),
     };

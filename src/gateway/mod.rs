@@ -34,10 +34,10 @@ use crate::store::{CredentialStore, StateStore, throttle};
 use crate::telemetry::{self, Metrics, RouteMeter, ThreadMeter, panics};
 use crate::token::extract::Presented;
 use crate::token::keys::KeyRing;
-use crate::token::{Standing, TokenFault, UnixTime};
+use crate::token::{Secret, Standing, TokenFault, UnixTime};
 use answer::{Answer, Line, Record};
 use client::{asked_host, identify};
-use judge::{Asked, View, judge};
+use judge::{Asked, View, judge, token_of};
 use tokens::{Budget, TokenCache};
 
 /// The whole world a request sees: loaded once, never changed, replaced whole.
@@ -216,7 +216,9 @@ impl Scene<'_> {
         let route = Arc::clone(permit.route());
         match &route.action {
             // 7. Ours.
-            Action::Endpoint(endpoint) => self.answer(permit, *endpoint, parts, body).await,
+            Action::Endpoint(endpoint) => {
+                self.answer((permit, *endpoint), path.judged(), parts, body).await
+            }
             // 8. The backend's.
             Action::Forward(plan) => {
                 let pool = self.data.pool(self.snapshot, plan.upstream);
@@ -255,20 +257,28 @@ impl Scene<'_> {
 
     async fn answer(
         &self,
-        permit: Permit,
-        endpoint: Endpoint,
+        (permit, endpoint): (Permit, Endpoint),
+        path: &str,
         parts: Parts,
         body: Incoming,
     ) -> Result<Response<ResponseBody>, Refusal> {
+        let locations = &self.snapshot.config.locations;
+        let token = matches!(endpoint, Endpoint::Refresh)
+            .then(|| token_of(permit.route(), locations, &parts.headers, parts.uri.query()))
+            .flatten()
+            .map(Secret::new);
         let context = AuthContext {
             ring: &self.snapshot.ring,
             rules: &self.snapshot.config.tokens,
+            sessions: &self.snapshot.config.sessions,
+            token: token.as_ref(),
             credentials: self.snapshot.credentials.as_deref(),
             state: self.snapshot.state.as_ref(),
             body_idle: self.snapshot.config.limits.body_idle,
             guesses: throttle::Rules::of_limits(&self.snapshot.config.limits),
             metrics: &self.snapshot.metrics,
             profile: self.snapshot.config.profile,
+            path,
             request_id: self.client.request_id.to_str().unwrap_or_default(),
             address: self.client.origin,
         };

@@ -144,7 +144,7 @@ fn assemble(
                 .to_owned(),
         ));
     }
-    let users = config.login.as_ref().map(|login| Users::open(login, &config.limits, kept));
+    let users = config.login.as_ref().map(|login| Users::open(login, &config, kept, &state));
     let users = users.transpose()?;
     let routes = config.routes.routes();
     let meters = routes

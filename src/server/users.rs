@@ -6,17 +6,19 @@ use std::sync::Arc;
 
 use super::build::StartFault;
 use crate::config::database::SqlUsers as SqlSettings;
-use crate::config::{Limits, Login, UsersSource};
+use crate::config::{Config, Limits, Login, UsersSource};
 use crate::store::file::UsersFile;
+use crate::store::leavers::Leavers;
 use crate::store::sql::{Probe, SqlUsers};
 use crate::store::watch::Watch;
-use crate::store::{CredentialStore, password};
+use crate::store::{CredentialStore, StateStore, password};
 
 /// Open users. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Users {
     place: Place,
     pool: Arc<password::Pool>,
+    leavers: Arc<Leavers>,
 }
 
 #[derive(Clone, Debug)]
@@ -28,12 +30,25 @@ enum Place {
 }
 
 impl Users {
-    /// Opens the users of `login`; those that are open already are kept where they are the same ones.
+    /// Opens the users of `login`; those that are open already are kept where they are the same ones. Sessions of users
+    /// who are not in a new file, or have another password there, end before anybody is served; of those in a table
+    /// at their next refresh.
     ///
     /// # Errors
     /// A file that cannot be used, or a database that refuses the queries. One that is away is no fault: it is logged,
     /// and logins are told 503 until it is back.
-    pub fn open(login: &Login, limits: &Limits, kept: Option<&Users>) -> Result<Users, StartFault> {
+    pub fn open(
+        login: &Login,
+        config: &Config,
+        kept: Option<&Users>,
+        state: &Arc<dyn StateStore>,
+    ) -> Result<Users, StartFault> {
+        let (limits, life) = (&config.limits, config.tokens.longest_life());
+        let leavers = match kept {
+            Some(kept) => Arc::clone(&kept.leavers),
+            None => Arc::new(Leavers::new(Arc::clone(state), life)),
+        };
+        leavers.set_life(life);
         if let Some(kept) = kept.filter(|kept| kept.place.is(&login.users)) {
             return Ok(kept.clone());
         }
@@ -46,7 +61,10 @@ impl Users {
                 let file =
                     UsersFile::open(path, Arc::clone(&pool)).map_err(|error| fault(&error))?;
                 let file = Arc::new(file);
-                let watch = file.watch().map_err(|error| fault(&error))?;
+                leavers.compare(file.as_ref()).map_err(|error| {
+                    StartFault(format!("the sessions of users who left cannot be ended: {error}"))
+                })?;
+                let watch = file.watch(Arc::clone(&leavers)).map_err(|error| fault(&error))?;
                 Place::File { file, _watch: Arc::new(watch) }
             }
             UsersSource::Sql(settings) => Place::Sql(table(settings, &pool, limits)?),
@@ -54,7 +72,7 @@ impl Users {
                 return Err(StartFault(format!("the users were not read: {words}")));
             }
         };
-        Ok(Users { place, pool })
+        Ok(Users { place, pool, leavers })
     }
 
     /// What checks passwords.

@@ -3,7 +3,7 @@
 //! `session` says what a session is and when a refresh token was reused. `file` and `password` are the users of `users.toml`, `sql` those
 //! of a database, `account` is the one spelling of their names, and
 //! `throttle` the only way to a check of a password. `embedded` keeps sessions, revocations and failed attempts
-//! in one SQLite file; `revocations` is their picture in memory, the only part that the request path asks. `keys` is the
+//! in one SQLite file; `revocations` is their picture in memory, the only part that the request path asks. `leavers` ends what users have who have to go. `keys` is the
 //! key folder.
 
 pub mod account;
@@ -12,6 +12,9 @@ mod contract;
 pub mod embedded;
 pub mod file;
 pub mod keys;
+pub mod leavers;
+#[cfg(test)]
+mod leavers_tests;
 pub mod password;
 pub mod revocations;
 pub mod session;

@@ -52,6 +52,8 @@ mod rotation;
 
 /// Login, refresh, reauth, logout, me, public keys.
 mod endpoints;
+/// Sessions listed and ended: by their owner, on the command line, with their user.
+mod revoking;
 /// `users.toml` and `freshgate user`.
 mod users;
 /// Users in tables of PostgreSQL, MariaDB and SQLite.

@@ -20,9 +20,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use aws_lc_rs::digest;
 use serde_json::{Map, Value};
 
+use super::leavers;
 use super::password::{Pool, StoredHash};
 use super::{Account, Answer, Attempt, Authenticated, CheckFault, CredentialStore, StoreFault};
 use crate::config::database::SqlUsers as Settings;
@@ -241,12 +241,8 @@ fn is_of(found: &Found, account: &Account) -> bool {
     found.names.iter().any(|name| Account::of(name) == *account)
 }
 
-/// Another one as soon as the stored hash is. A hash of the hash: the state store need not have what guesses are made from.
 fn mark(found: &Found) -> String {
-    const MARK_BYTES: usize = 16;
-    let stored = found.password.as_deref().unwrap_or_default();
-    let digest = digest::digest(&digest::SHA256, stored.as_bytes());
-    digest.as_ref().iter().take(MARK_BYTES).map(|byte| format!("{byte:02x}")).collect()
+    leavers::mark(found.password.as_deref().unwrap_or_default())
 }
 
 impl CredentialStore for SqlUsers {
