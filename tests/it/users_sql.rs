@@ -109,10 +109,15 @@ fn a_user_of_the_table_logs_in_refreshes_and_steps_up() {
 }
 
 #[test]
-fn a_user_disabled_or_removed_between_login_and_refresh_gets_no_token() {
+fn a_user_changed_disabled_or_removed_between_login_and_refresh_gets_no_token() {
     for engine in ENGINES {
         let database = Database::shared(engine);
-        for sql in ["UPDATE people SET active = NULL", "DELETE FROM people"] {
+        for sql in [
+            "UPDATE people SET active = NULL",
+            "DELETE FROM people",
+            "UPDATE people SET pass = '$2y$10$abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZ01234'",
+            "UPDATE people SET pass = NULL",
+        ] {
             let name = table(database);
             let gateway = setup(database, &name, &Upstream::echo()).start();
             let tokens = gateway.login("Ada", "password");

@@ -20,6 +20,9 @@ const CANNOT_AGGREGATE: [u16; 3] = [1267, 1270, 1271];
 /// The same, for a character set that cannot say the name.
 const CANNOT_CONVERT: u16 = 3854;
 
+/// The server shuts down, has too many connections, ended this one, or ended a statement that took too long.
+const ABOUT_ITSELF: [u16; 9] = [1040, 1053, 1077, 1205, 1317, 1927, 1969, 3024, 4031];
+
 /// A connection that answered last time.
 pub struct Connection {
     inner: Conn,
@@ -140,8 +143,8 @@ fn cell(value: Value, column: &Column) -> Cell {
 
 fn trouble(error: &Error) -> Trouble {
     match error {
-        Error::Server(_) => Trouble::Refused(told(error)),
-        Error::Io(_) | Error::Driver(_) | Error::Other(_) | Error::Url(_) => {
+        Error::Server(said) if !ABOUT_ITSELF.contains(&said.code) => Trouble::Refused(told(error)),
+        Error::Server(_) | Error::Io(_) | Error::Driver(_) | Error::Other(_) | Error::Url(_) => {
             Trouble::Broken(told(error))
         }
     }

@@ -91,7 +91,7 @@ impl Connection {
         match self.transaction(query, value).await {
             Ok(Ok(rows)) => Ok(rows),
             Ok(Err(why)) => Err(Trouble::Refused(why)),
-            Err(error) if error.as_db_error().is_some() => Err(Trouble::Refused(told(&error))),
+            Err(error) if is_about_the_query(&error) => Err(Trouble::Refused(told(&error))),
             Err(_) if self.room.is_used_up() => {
                 Err(Trouble::Refused(format!("a row has more than {ANSWER_BYTES_MAX} bytes")))
             }
@@ -225,6 +225,13 @@ fn utf8(raw: &[u8]) -> Cell {
         Ok(text) => Cell::Text(text.to_owned()),
         Err(_) => Cell::Other("no UTF-8".to_owned()),
     }
+}
+
+/// Whether the server speaks of the query, and not of itself: of a lost connection (class 08), of what it lacks (53) or of
+/// an operator's command (57); see <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+fn is_about_the_query(error: &Error) -> bool {
+    let said = error.as_db_error().map(|said| said.code().code());
+    said.is_some_and(|code| !["08", "53", "57"].contains(&code.get(..2).unwrap_or_default()))
 }
 
 /// What happened, with its cause; of the server's words only the message, since its details quote values.
