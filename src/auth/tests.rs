@@ -110,6 +110,7 @@ impl World {
             metrics: &self.metrics,
             profile: Profile::Standard,
             path: path.judged(),
+            cookies: None,
             request_id: "r1",
             address: [192, 0, 2, 1].into(),
         };

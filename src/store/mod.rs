@@ -4,17 +4,19 @@
 //! of a database, `account` is the one spelling of their names, and
 //! `throttle` the only way to a check of a password. `embedded` keeps sessions, revocations and failed attempts
 //! in one SQLite file; `revocations` is their picture in memory, the only part that the request path asks. `leavers` ends what users have who have to go. `keys` is the
-//! key folder.
+//! key folder. `outbound` is the one client for requests of our own, and `issuers` holds the key sets of others.
 
 pub mod account;
 #[cfg(test)]
 mod contract;
 pub mod embedded;
 pub mod file;
+pub mod issuers;
 pub mod keys;
 pub mod leavers;
 #[cfg(test)]
 mod leavers_tests;
+pub mod outbound;
 pub mod password;
 pub mod revocations;
 pub mod session;

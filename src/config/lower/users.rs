@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use super::Lowering;
 use super::keys::reason;
-use crate::config::UsersSource;
 use crate::config::database::{ClaimColumn, Columns, Database, Reading, SqlUsers};
 use crate::config::diagnostic::Span;
 use crate::config::query::Query;
@@ -12,6 +11,7 @@ use crate::config::raw::{RawClaimColumn, RawSql, RawUsers};
 use crate::config::read::{Field, Spanned};
 use crate::config::secret::{DatabaseUrl, SecretRef};
 use crate::config::words::ReadAs;
+use crate::config::{UsersSource, open};
 use crate::token::RESERVED_CLAIMS;
 
 /// In the state directory, where no users are named.
@@ -123,8 +123,13 @@ impl Lowering<'_> {
 
     fn certificates(&mut self, file: &Spanned<String>) -> PathBuf {
         let path = self.path(&file.value);
-        if let Err(fault) = std::fs::File::open(&path) {
-            let why = format!("the file {} cannot be read: {}", path.display(), reason(&fault));
+        let why = match open::without_waiting(&path) {
+            Ok((_, about)) if about.is_file() => None,
+            Ok(_) => Some("it is not a regular file".to_owned()),
+            Err(fault) => Some(reason(&fault)),
+        };
+        if let Some(why) = why {
+            let why = format!("the file {} cannot be read: {why}", path.display());
             self.out.bad_ca(&file.span, &why);
         }
         path

@@ -53,7 +53,7 @@ enum Outcome {
     /// Its caller went away, so nothing was done.
     Nothing,
     Done,
-    Found(Option<Session>),
+    Found(Option<Box<Session>>),
     Alive(bool),
     Rotation(Rotation),
     Listed(Vec<Session>),
@@ -218,7 +218,9 @@ impl Verb {
                 }
                 started => started.map(|()| Outcome::Done),
             },
-            Verb::Find(id, now, _) => sessions::find(on, id, *now).map(Outcome::Found),
+            Verb::Find(id, now, _) => {
+                sessions::find(on, id, *now).map(|found| Outcome::Found(found.map(Box::new)))
+            }
             Verb::StepUp(id, time, until, _) => {
                 sessions::step_up(on, id, *time, *until).map(Outcome::Alive)
             }
@@ -244,7 +246,9 @@ impl Verb {
             (Verb::Start(_, reply) | Verb::Keep(_, reply), Outcome::Done) => {
                 drop(reply.send(Ok(())));
             }
-            (Verb::Find(_, _, reply), Outcome::Found(found)) => drop(reply.send(Ok(found))),
+            (Verb::Find(_, _, reply), Outcome::Found(found)) => {
+                drop(reply.send(Ok(found.map(|one| *one))))
+            }
             (Verb::StepUp(_, _, _, reply), Outcome::Alive(alive)) => drop(reply.send(Ok(alive))),
             (Verb::Marks(_, reply), Outcome::Marks(all)) => drop(reply.send(Ok(all))),
             (Verb::List { reply, .. }, Outcome::Listed(all)) => drop(reply.send(Ok(all))),
