@@ -313,7 +313,7 @@ fn our_endpoints_are_routes() {
     let on = good("[login]\nat = '/x/y/'");
     assert_eq!(route(&on, "POST /x/y/logout").requirement, Requirement::AnyToken);
     assert_eq!(route(&on, "POST /x/y/refresh").requirement, Requirement::Refresh);
-    assert_eq!(of(&on).len(), 6);
+    assert_eq!(of(&on).len(), 9);
     assert!(of(&good("[login]\nenabled = false")).is_empty());
     // A pattern that covers an endpoint is no mistake: the endpoint is more specific.
     good(
