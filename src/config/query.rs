@@ -105,12 +105,13 @@ impl Reader<'_> {
             rest.starts_with("--") || (self.engine == Engine::MySql && rest.starts_with('#'));
         let length = if line {
             rest.find('\n').unwrap_or(rest.len())
-        } else if rest.starts_with("/*") {
+        } else if let Some(inside) = rest.strip_prefix("/*") {
             // MySQL runs what is inside of these.
-            if rest.starts_with("/*!") || rest.starts_with("/*M!") {
+            if inside.starts_with('!') || inside.starts_with("M!") {
                 return Err("it has a comment that MySQL runs".into());
             }
-            2 + rest[2..].find("*/").ok_or("a comment in it does not end")? + 2
+            let end = inside.find("*/").ok_or("a comment in it does not end")?;
+            "/*".len() + end + "*/".len()
         } else {
             return Ok(false);
         };
