@@ -440,7 +440,7 @@ impl StateStore for Away {
     ) -> Answer<'a, Result<Vec<Session>, StoreFault>> {
         down()
     }
-    fn marks(&self, _: UnixTime) -> Answer<'_, Result<Vec<(String, Option<String>)>, StoreFault>> {
+    fn marks(&self, _: UnixTime) -> Answer<'_, Result<crate::store::Marks, StoreFault>> {
         down()
     }
     fn step_up<'a>(

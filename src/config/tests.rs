@@ -314,6 +314,9 @@ fn our_endpoints_are_routes() {
     assert_eq!(route(&on, "POST /x/y/logout").requirement, Requirement::AnyToken);
     assert_eq!(route(&on, "POST /x/y/refresh").requirement, Requirement::Refresh);
     assert_eq!(of(&on).len(), 9);
+    for path in ["DELETE /x/y/sessions", "DELETE /x/y/sessions/1"] {
+        assert_eq!(route(&on, path).requirement, Requirement::Fresh { max_age: None });
+    }
     assert!(of(&good("[login]\nenabled = false")).is_empty());
     // A pattern that covers an endpoint is no mistake: the endpoint is more specific.
     good(

@@ -16,6 +16,8 @@ mod exchanges;
 mod flood;
 /// Weak keys never load, `kid` is only a name, a signature has one form, rotation loses nobody.
 mod keys;
+/// Users who were removed, disabled or given another password.
+mod leavers;
 /// Each limit of a connection and of a request head.
 mod limits;
 /// Each limit of a body, on its way in and on its way out.

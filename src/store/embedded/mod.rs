@@ -31,8 +31,8 @@ use tokio::sync::oneshot;
 
 use super::throttle::tallies::Ids;
 use super::{
-    Answer, Renewal, Revocations, Revoked, Rotation, Session, StateStore, StoreFault, Tallies,
-    UnderWay,
+    Answer, Marks, Renewal, Revocations, Revoked, Rotation, Session, StateStore, StoreFault,
+    Tallies, UnderWay,
 };
 use crate::telemetry;
 use crate::token::UnixTime;
@@ -150,10 +150,7 @@ impl StateStore for Embedded {
         Box::pin(self.ask(move |reply| Verb::List { of, now, max, reply }))
     }
 
-    fn marks(
-        &self,
-        now: UnixTime,
-    ) -> Answer<'_, Result<Vec<(String, Option<String>)>, StoreFault>> {
+    fn marks(&self, now: UnixTime) -> Answer<'_, Result<Marks, StoreFault>> {
         Box::pin(self.ask(move |reply| Verb::Marks(now, reply)))
     }
 

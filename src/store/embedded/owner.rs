@@ -15,7 +15,7 @@ use super::clock;
 use super::database::{self, Database};
 use super::{failures, revoked, sessions};
 use crate::store::throttle::tallies::Ids;
-use crate::store::{Renewal, Revocations, Revoked, Rotation, Session, StoreFault, Tallies};
+use crate::store::{Marks, Renewal, Revocations, Revoked, Rotation, Session, StoreFault, Tallies};
 use crate::telemetry::{self, panics};
 use crate::token::UnixTime;
 
@@ -31,9 +31,6 @@ const PURGE_MARGIN_S: u64 = 900;
 
 /// Where the answer to a verb goes.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreFault>>;
-
-/// Subjects, each with a mark of its credential.
-type Marks = Vec<(String, Option<String>)>;
 
 /// What can be asked of the store, and where the answer goes.
 #[derive(Debug)]

@@ -41,7 +41,7 @@ fn raced(gateway: &Gateway, tokens: &Tokens, end: impl FnOnce()) {
     assert_eq!(late.load(Ordering::SeqCst), 0, "successes after it was ended");
 }
 
-// Holds: CVE-2024-21492
+// Holds: CVE-2024-21492, L5, L6
 #[test]
 fn after_an_end_of_any_kind_no_connection_gets_another_answer() {
     let upstream = Upstream::echo();
@@ -70,7 +70,7 @@ fn after_an_end_of_any_kind_no_connection_gets_another_answer() {
     login(&gateway);
 }
 
-// Holds: CVE-2024-21492
+// Holds: CVE-2024-21492, L5
 #[test]
 fn after_logout_no_connection_gets_another_answer_with_the_session() {
     let upstream = Upstream::echo();
