@@ -27,14 +27,14 @@ pub mod values;
 pub mod words;
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 
-use self::database::SqlUsers;
+pub use self::database::UsersSource;
 use self::diagnostic::{Diagnostics, Span};
 pub use self::selftest::FileTest;
 pub use self::sessions::SessionRules;
@@ -221,29 +221,6 @@ pub struct LoginCookies {
     pub secure: bool,
     /// Where browsers send the refresh cookie: to all that is under this path.
     pub refresh_path: String,
-}
-
-/// Where the users are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum UsersSource {
-    /// Not named: `users.toml` in the state directory, made with a first user when it is not there.
-    Default(PathBuf),
-    /// Named: must exist.
-    File(PathBuf),
-    /// A table of a database.
-    Sql(Box<SqlUsers>),
-    /// Elsewhere, in these words, and not looked at: only where no secret is read.
-    Outlined(String),
-}
-
-impl UsersSource {
-    /// The file, however it was chosen; `None`: they are in no file.
-    pub fn file(&self) -> Option<&Path> {
-        match self {
-            UsersSource::Default(path) | UsersSource::File(path) => Some(path),
-            UsersSource::Sql(_) | UsersSource::Outlined(_) => None,
-        }
-    }
 }
 
 /// One line of `[identity]`.

@@ -108,8 +108,12 @@ impl Connection {
             let mut found = self.inner.exec_iter(&statement, Params::Positional(values)).await?;
             while let Some(row) = found.next().await? {
                 let kinds = row.columns();
-                let cells = row.unwrap().into_iter().zip(kinds.iter());
-                all.rows.push(cells.map(|(value, column)| cell(value, column)).collect());
+                let cells = row.unwrap_raw().into_iter().zip(kinds.iter());
+                all.rows.push(
+                    cells
+                        .map(|(value, column)| cell(value.unwrap_or(Value::NULL), column))
+                        .collect(),
+                );
                 if all.rows.len() == ROWS_MAX {
                     self.spent = true;
                     return Ok(all);
