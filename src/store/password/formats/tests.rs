@@ -1,3 +1,4 @@
+//! Hashes that the programs themselves made, and what is none. Never reaches outside; the programs run in `tests/it/passwords.rs`.
 
 use std::time::{Duration, Instant};
 
