@@ -15,7 +15,7 @@ use super::{AuthContext, audited, away, devices, no_content, private_json, refus
 use crate::config::Profile;
 use crate::policy::Refusal;
 use crate::store::throttle::{self, Door};
-use crate::store::{Account, Authenticated, Device, Revoked, Session};
+use crate::store::{Authenticated, Device, Revoked, Session};
 use crate::token::mint::{Mint, Minted, NoSigner};
 use crate::token::{Claims, Secret, TokenKind, UnixTime};
 
@@ -107,7 +107,10 @@ async fn step_up(
         return Err(Refusal::TokenWrongType);
     }
     let session = living(claims, context, now).await?;
-    let user = check(&claims.subject, password, context, now).await?;
+    let credentials = context.credentials.ok_or(Refusal::StoreUnavailable)?;
+    let name = credentials.name_of(&claims.subject).await.map_err(|fault| away(&fault))?;
+    let name = name.ok_or(Refusal::TokenRevoked)?;
+    let user = check(&name, password, context, now).await?;
     if user.subject() != claims.subject {
         // Another issuer's name, alike but not the same: its claims are not this user's.
         return Err(Refusal::CredentialsInvalid);
@@ -196,7 +199,7 @@ async fn check(
         address: context.address,
     };
     let password = Secret::new(std::mem::take(&mut *password));
-    let checked = throttle::check(&door, &Account::of(name), password, now).await;
+    let checked = throttle::check(&door, name, password, now).await;
     checked.map_err(|fault| refusal_of(&fault, context.metrics))
 }
 

@@ -38,6 +38,11 @@ pub enum UserCommand {
     List,
     /// Take over users from a file of another program, with their passwords as it hashes them
     Import(ImportArgs),
+    /// Look a name up in the database of users, as a login would: shows subject and claims, never a hash
+    Check {
+        /// Name as it is typed at a login
+        name: String,
+    },
     /// Remove a user: all sessions and tokens end
     Remove {
         /// Name of the user
@@ -83,6 +88,9 @@ pub enum ManageFault {
     /// Users of another program are not taken over.
     #[error("{0}")]
     Import(#[from] ImportFault),
+    /// Only a database is looked into.
+    #[error("the users are in a file: `freshgate user list` shows them")]
+    NoDatabase,
     /// The two entries differ.
     #[error("the two passwords differ; nothing was changed")]
     Differ,
@@ -148,6 +156,7 @@ fn run_with(
         }
         UserCommand::List => list(users, out)?,
         UserCommand::Import(args) => import::run(&args, users, out)?,
+        UserCommand::Check { .. } => return Err(ManageFault::NoDatabase),
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ pub mod health;
 pub mod import;
 mod init;
 pub mod key;
+mod lookup;
 pub mod manage;
 pub mod schema;
 pub mod session;
@@ -19,8 +20,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::Config;
 use crate::config::diagnostic::Diagnostics;
+use crate::config::{Config, UsersSource};
 use crate::gateway::selftest;
 use crate::token::UnixTime;
 use crate::{server, telemetry};
@@ -140,9 +141,10 @@ pub fn main() -> ExitCode {
         Command::Explain(explain) => explain.run(),
         Command::Diff(diff) => return diff.run(),
         Command::Suggest(suggest) => suggest.run(),
-        Command::User { config, command } => {
-            config.load_users().and_then(|users| manage::run_user(command, &users))
-        }
+        Command::User { config, command } => match command {
+            UserCommand::Check { name } => lookup::check(&name, &config),
+            other => config.load_users().and_then(|users| manage::run_user(other, &users)),
+        },
         Command::Key { config, command } => key::run(command, &config),
         Command::Session { config, command } => session::run(command, &config),
         Command::Token { config, command } => token::run(command, &config),
@@ -186,11 +188,17 @@ impl ConfigArg {
 
     fn load_users(&self) -> Result<PathBuf, Failure> {
         // The file may not be there yet, nor the secrets: `user add` comes before both.
-        Config::users_path(self.file())
-            .map_err(|diagnostics| Failure::Drawn(diagnostics.render(is_terminal())))?
-            .ok_or_else(|| {
-                Failure::Words("login is off in this configuration: it has no users".to_owned())
-            })
+        let source = Config::users_source(self.file())
+            .map_err(|diagnostics| Failure::Drawn(diagnostics.render(is_terminal())))?;
+        let words = match source {
+            Some(UsersSource::Default(path) | UsersSource::File(path)) => return Ok(path),
+            Some(UsersSource::Sql(_) | UsersSource::Outlined(_)) => {
+                "the users of this configuration are not in a file: change them where they are kept; \
+                 `freshgate user check NAME` says what is found"
+            }
+            None => "login is off in this configuration: it has no users",
+        };
+        Err(Failure::Words(words.to_owned()))
     }
 }
 

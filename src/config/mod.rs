@@ -4,6 +4,7 @@
 //! *all* of its mistakes; `diagnostic` words and draws them; `reference` prints the documentation.
 //! Called once at start and once for each reload; never on the way of a request.
 
+pub mod database;
 pub mod diagnostic;
 pub mod limits_page;
 #[cfg(test)]
@@ -11,6 +12,7 @@ mod lint_tests;
 pub mod lower;
 mod macros;
 pub mod open;
+pub mod query;
 pub mod raw;
 pub mod raw_test;
 pub mod read;
@@ -33,6 +35,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 
+pub use self::database::UsersSource;
 use self::diagnostic::{Diagnostics, Span};
 pub use self::selftest::FileTest;
 pub use self::sessions::SessionRules;
@@ -224,24 +227,6 @@ pub struct LoginCookies {
     pub secure: bool,
     /// Where browsers send the refresh cookie: to all that is under this path.
     pub refresh_path: String,
-}
-
-/// Where the users are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum UsersSource {
-    /// Not named: `users.toml` in the state directory, made with a first user when it is not there.
-    Default(PathBuf),
-    /// Named: must exist.
-    File(PathBuf),
-}
-
-impl UsersSource {
-    /// The file, however it was chosen.
-    pub fn path(&self) -> &PathBuf {
-        match self {
-            UsersSource::Default(path) | UsersSource::File(path) => path,
-        }
-    }
 }
 
 /// One line of `[identity]`.

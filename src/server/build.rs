@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::users::Users;
 use crate::config::{Config, Login, Trust, TrustKeys, Upstream, UsersSource};
 use crate::gateway::Snapshot;
 use crate::gateway::answer::PASS;
@@ -10,11 +11,8 @@ use crate::policy::Refusal;
 use crate::proxy::headers::Firewall;
 use crate::proxy::room::Room;
 use crate::store::embedded::Embedded;
-use crate::store::file::{UsersFile, edit};
-use crate::store::leavers::Leavers;
-use crate::store::password::Checker;
-use crate::store::watch::Watch;
-use crate::store::{CredentialStore, StateStore, keys, password};
+use crate::store::file::edit;
+use crate::store::{StateStore, keys};
 use crate::telemetry::{self, Metrics};
 use crate::token::keys::{Key, KeyRing};
 use crate::token::trust::{KeySet, Trusted};
@@ -59,7 +57,7 @@ pub struct Built {
     pub snapshot: Snapshot,
     /// The user made on first run.
     pub first_user: Option<FirstUser>,
-    /// The open users file; its watch lives as long as this is kept.
+    /// The users that are open; the watch on their file lives as long as this is kept.
     pub users: Option<Users>,
 }
 
@@ -165,9 +163,7 @@ fn assemble(
     let snapshot = Snapshot {
         firewall: Firewall::new(&config),
         no_route: Arc::new(metrics.route("-", "-", &DECISIONS)),
-        credentials: users
-            .as_ref()
-            .map(|users| Arc::clone(&users.file) as Arc<dyn CredentialStore>),
+        credentials: users.as_ref().map(Users::store),
         state,
         places: Vec::new(),
         config: Arc::new(config),
@@ -211,51 +207,4 @@ pub fn key_set(config: &Config, now: UnixTime) -> Result<KeySet, StartFault> {
         Trusted { trust: Arc::clone(&one.rules), keys }
     };
     Ok(KeySet::new(key_ring(config, now)?, config.trusts.iter().map(of_file).collect()))
-}
-
-/// An open users file, reread whenever it changes.
-#[derive(Clone, Debug)]
-pub struct Users {
-    file: Arc<UsersFile>,
-    pool: Arc<password::Pool>,
-    rehash: bool,
-    leavers: Arc<Leavers>,
-    _watch: Arc<Watch>,
-}
-
-impl Users {
-    /// Opens the file of `login`; the one that is open already is kept, and with it the hashing pool. Sessions of users
-    /// who are not in a new one, or have another password there, end before anybody is served.
-    fn open(
-        login: &Login,
-        config: &Config,
-        kept: Option<&Users>,
-        state: &Arc<dyn StateStore>,
-    ) -> Result<Users, StartFault> {
-        let fault = |error: &dyn fmt::Display| StartFault(error.to_string());
-        let (path, life) = (login.users.path(), config.tokens.longest_life());
-        let rehash = login.rehash;
-        let leavers = match kept {
-            Some(kept) => Arc::clone(&kept.leavers),
-            None => Arc::new(Leavers::new(Arc::clone(state), life)),
-        };
-        leavers.set_life(life);
-        if let Some(kept) = kept.filter(|kept| kept.file.path() == path && kept.rehash == rehash) {
-            return Ok(kept.clone());
-        }
-        let pool = match kept {
-            Some(kept) => Arc::clone(&kept.pool),
-            None => {
-                password::Pool::start(config.limits.login_queue).map_err(|error| fault(&error))?
-            }
-        };
-        let checker = Checker::new(Arc::clone(&pool), rehash.then(|| Arc::clone(state)));
-        let file = UsersFile::open(path, checker).map_err(|error| fault(&error))?;
-        let file = Arc::new(file);
-        leavers.compare(file.as_ref()).map_err(|error| {
-            StartFault(format!("the sessions of users who left cannot be ended: {error}"))
-        })?;
-        let watch = file.watch(Arc::clone(&leavers)).map_err(|error| fault(&error))?;
-        Ok(Users { file, pool, rehash, leavers, _watch: Arc::new(watch) })
-    }
 }

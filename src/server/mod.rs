@@ -13,6 +13,7 @@ mod issuers;
 mod kept;
 pub mod reload;
 mod seats;
+pub mod users;
 pub mod wire;
 pub mod worker;
 

@@ -14,8 +14,9 @@ use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::build::{self, StartFault, Users};
+use super::build::{self, StartFault};
 use super::issuers::{self, Control};
+use super::users::Users;
 use crate::config::Config;
 use crate::gateway::{Snapshot, selftest};
 use crate::store::keys;

@@ -1,6 +1,7 @@
 //! Where users and sessions are kept: two contracts with domain verbs, each saying which way it fails.
 //!
-//! `session` says what a session is and when a refresh token was reused. `file` and `password` are the users of `users.toml`, `account` is the one spelling of their names, and
+//! `session` says what a session is and when a refresh token was reused. `file` and `password` are the users of `users.toml`, `sql` those
+//! of a database, `account` is the one spelling of their names, and
 //! `throttle` the only way to a check of a password. `embedded` keeps sessions, revocations and failed attempts
 //! in one SQLite file; `revocations` is their picture in memory, the only part that the request path asks. `leavers` ends
 //! what users have who have to go. `keys` is the key folder. `outbound` is the one client for requests of our own, and
@@ -20,6 +21,7 @@ pub mod outbound;
 pub mod password;
 pub mod revocations;
 pub mod session;
+pub mod sql;
 pub mod throttle;
 pub mod watch;
 
@@ -112,6 +114,15 @@ pub trait CredentialStore: Send + Sync {
         &'a self,
         subject: &'a str,
     ) -> Answer<'a, Result<Option<Map<String, Value>>, StoreFault>>;
+
+    /// The name under which the user of this subject logs in: what a step-up checks and is counted by. `None`
+    /// when the user is gone. Where nothing else is said, it is the subject.
+    ///
+    /// # Errors
+    /// [`StoreFault`]: the caller refuses with 503.
+    fn name_of<'a>(&'a self, subject: &'a str) -> Answer<'a, Result<Option<String>, StoreFault>> {
+        Box::pin(std::future::ready(Ok(Some(subject.to_owned()))))
+    }
 
     /// What the credential of a subject looks like now, as [`Authenticated::mark`] tells it at a login: a session
     /// that began with another one has ended. `None` when the store cannot say, or the subject is gone.

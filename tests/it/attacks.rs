@@ -73,6 +73,8 @@ mod framing;
 /// One oracle above all: whatever the bytes, what reaches a backend is by the book and under the right policy.
 mod oracle;
 
+/// Users in a database: names that are SQL, names alike, names twice.
+mod databases;
 /// The oracle on vectors written by others.
 mod others;
 /// Guesses at passwords: few are checked, by whatever door and spelling, and nobody is locked out by others.

@@ -62,6 +62,8 @@ mod endpoints;
 mod revoking;
 /// `users.toml` and `freshgate user`.
 mod users;
+/// Users in tables of PostgreSQL, MariaDB and SQLite.
+mod users_sql;
 
 /// `check`, the tests inside the file, `init`.
 mod check;

@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 
 use super::effect::span;
 use super::{Side, Verdict};
-use crate::config::{Config, HostRule, KeyOutline, SessionRules, Target, Trust, Upstream};
+use crate::config::{
+    Config, HostRule, KeyOutline, SessionRules, Target, Trust, Upstream, UsersSource,
+};
 use crate::policy::path::PathRules;
 use crate::token::extract::Locations;
 
@@ -265,7 +267,11 @@ fn host(rule: &HostRule) -> String {
 fn login(old: &Config, new: &Config, say: Say<'_>) {
     let users = |config: &Config| match &config.login {
         None => "login off".to_owned(),
-        Some(login) => beside(config, login.users.path()),
+        Some(login) => match &login.users {
+            UsersSource::Default(path) | UsersSource::File(path) => beside(config, path),
+            UsersSource::Sql(users) => users.database.to_string(),
+            UsersSource::Outlined(words) => words.clone(),
+        },
     };
     say("[login.users]", users(old), users(new), Verdict::Changed);
 }

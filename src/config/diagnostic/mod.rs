@@ -12,6 +12,7 @@ mod wording_issuers;
 mod wording_routes;
 mod wording_sessions;
 mod wording_tokens;
+mod wording_users;
 
 use std::fmt;
 use std::ops::Range;

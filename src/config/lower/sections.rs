@@ -8,11 +8,10 @@ use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
 use super::Lowering;
-use super::keys::reason;
 use crate::config::raw::{RawLog, RawLogin, RawPaths, RawState};
 use crate::config::read::{Named, Spanned};
 use crate::config::words::{DotSegments, DoubleSlash, Format, Spelling};
-use crate::config::{IdentityHeader, Log, LogFormat, Login, UsersSource};
+use crate::config::{IdentityHeader, Log, LogFormat, Login};
 use crate::policy::path::PathRules;
 use crate::policy::pattern::{Pattern, Segment};
 
@@ -60,19 +59,7 @@ impl Lowering<'_> {
         let at = self.login_path(&raw.at(), "login.at");
         let paths = self.endpoint_paths(&raw, &at);
         let enabled = raw.enabled().value;
-        let users = match raw.users.get() {
-            Some(users) => match users.value.file.get() {
-                Some(file) => UsersSource::File(self.users_file(file, enabled)),
-                None => {
-                    if users.value.file.is_missing() {
-                        let example = "file = \"users.toml\"";
-                        self.out.missing_key(&users.span, "login.users", "file", example);
-                    }
-                    return None;
-                }
-            },
-            None => UsersSource::Default(state_dir.join(USERS_FILE)),
-        };
+        let users = self.users(&raw.users, enabled, state_dir)?;
         let rehash = raw.users.get().is_some_and(|users| users.value.rehash().value);
         let [login, refresh, logout] = paths;
         enabled.then_some(Login { at, login, refresh, logout, users, rehash, cookies: None })
@@ -103,22 +90,6 @@ impl Lowering<'_> {
             }
         }
         paths
-    }
-
-    fn users_file(&mut self, file: &Spanned<String>, enabled: bool) -> PathBuf {
-        let path = self.path(&file.value);
-        let why = match std::fs::metadata(&path) {
-            Ok(about) if about.is_file() => None,
-            Ok(_) => Some("is not a regular file".to_owned()),
-            Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => {
-                Some("does not exist".to_owned())
-            }
-            Err(fault) => Some(format!("cannot be read: {}", reason(&fault))),
-        };
-        if let (Some(why), true) = (why, enabled && self.users_must_exist) {
-            self.out.users_file(&file.span, &path, &why);
-        }
-        path
     }
 
     /// A plain path, without the slash at the end.
@@ -227,6 +198,3 @@ pub(super) fn fold(name: &str) -> String {
     let fold = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
     name.chars().map(fold).collect()
 }
-
-/// In the state directory, where no users are named.
-const USERS_FILE: &str = "users.toml";

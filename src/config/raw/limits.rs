@@ -63,7 +63,7 @@ section! {
         /// Most verified tokens that each data thread remembers, so that a token's signature is checked once and not on every
         /// request. Expiry and revocation are still checked every time. 0 remembers none.
         token_cache: usize = 10000,
-        /// Most password checks that wait at once; more are answered 503. A check takes some 20 milliseconds of one core.
+        /// Most password checks that wait at once, and most look-ups in a database of users; more are answered 503. A check takes some 20 milliseconds of one core.
         login_queue: usize = 256,
         /// How often a password may be wrong for one account before the next attempt must wait. An address that this account has logged in from lately is
         /// counted by itself, so nobody is locked out by others.

@@ -1,8 +1,8 @@
-//! `[login]`: the endpoints of the gateway, their cookies, and where the users are.
+//! `[login]`: the endpoints of the gateway and their cookies.
 
 use toml::de::{DeTable, DeValue};
 
-use super::home;
+use super::{RawUsers, home};
 use crate::config::diagnostic::{Diagnostics, Span};
 use crate::config::macros::section;
 use crate::config::read::{
@@ -33,18 +33,5 @@ section! {
         cookie_secure: bool = true,
         /// See `[login.users]`.
         users: RawUsers,
-    }
-}
-
-section! {
-    /// Where the users are: `users = { file = "users.toml" }` in `[login]`. Without it, in `users.toml` of the state directory,
-    /// which the first run makes with a user `admin` and a random password, printed once, unless `freshgate user add`
-    /// has made it before.
-    pub struct RawUsers {
-        /// Required. The file must exist: `freshgate user add NAME` makes it. It is read again when it changes. Its hashes: docs/users.md.
-        file: String,
-        /// Whether a hash that is quick to guess (docs/users.md) is replaced, in `state.db`, by an argon2id hash when its user logs in.
-        /// While the users' own place says the same, only the new one opens; a password changed there counts at once.
-        rehash: bool = false,
     }
 }

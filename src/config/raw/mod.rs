@@ -1,13 +1,14 @@
 //! What `gateway.toml` says: every table, every key, its type, its default and its documentation.
 //!
 //! These files are the only place that names a key or a default; `limits` is `[limits]`, `login` is `[login]`, `paths` is
-//! `[paths]`, `trust` whose tokens are believed. The doc comments are the reference page: write them for the operator. Nothing is
-//! checked here beyond types; `lower` checks what the words mean.
+//! `[paths]`, `users` is `[login.users]`, `trust` whose tokens are believed. The doc comments are the reference page: write them
+//! for the operator. Nothing is checked here beyond types; `lower` checks what the words mean.
 
 mod limits;
 mod login;
 mod paths;
 pub(super) mod trust;
+mod users;
 
 use std::time::Duration;
 
@@ -24,9 +25,10 @@ use super::secret::ClaimWants;
 use super::values::{MaybeZero, Size};
 use super::words::{Format, Mode, Places, Policy, ProfileWord, RotationWord};
 pub use limits::RawLimits;
-pub use login::{RawLogin, RawUsers};
+pub use login::RawLogin;
 pub use paths::RawPaths;
 pub use trust::{RawKey, RawTrust};
+pub use users::{RawClaimColumn, RawSql, RawUsers};
 
 section! {
     /// These stand at the top of the file, before the first `[table]`.

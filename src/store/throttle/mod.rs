@@ -13,6 +13,7 @@ mod tests;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::account::TYPED_BYTES_MAX;
 use super::{Account, Authenticated, CheckFault, CredentialStore, StateStore};
 use crate::config::Limits;
 use crate::telemetry::Limit;
@@ -91,6 +92,7 @@ pub struct Throttled {
 #[derive(Debug)]
 pub struct Attempt {
     account: Account,
+    typed: String,
 }
 
 impl Attempt {
@@ -99,10 +101,21 @@ impl Attempt {
         &self.account
     }
 
+    /// The name as it was typed: for stores that others keep, which spell names in their own way. At most
+    /// [`TYPED_BYTES_MAX`] bytes; a longer one is nobody's, and empty here.
+    pub fn typed(&self) -> &str {
+        &self.typed
+    }
+
+    fn of(account: Account, typed: &str) -> Attempt {
+        let typed = if typed.len() > TYPED_BYTES_MAX { "" } else { typed };
+        Attempt { account, typed: typed.to_owned() }
+    }
+
     /// For the tests of credential stores alone.
     #[cfg(test)]
     pub(in crate::store) fn unthrottled(name: &str) -> Attempt {
-        Attempt { account: Account::of(name) }
+        Attempt::of(Account::of(name), name)
     }
 }
 
@@ -119,7 +132,7 @@ pub struct Door<'a> {
     pub address: IpAddr,
 }
 
-/// Checks a password, unless too many attempts have failed. When it says that the password is wrong, the
+/// Checks the password of a name as it was typed, unless too many attempts have failed. When it says that the password is wrong, the
 /// failure is durable.
 ///
 /// # Errors
@@ -127,13 +140,14 @@ pub struct Door<'a> {
 /// when the store went away before the failure could be written down.
 pub async fn check(
     door: &Door<'_>,
-    account: &Account,
+    name: &str,
     password: Secret,
     now: UnixTime,
 ) -> Result<Authenticated, CheckFault> {
-    let begun = door.state.tallies().begin(account, door.address, &door.rules, now);
+    let account = Account::of(name);
+    let begun = door.state.tallies().begin(&account, door.address, &door.rules, now);
     let under_way = begun.map_err(CheckFault::Throttled)?;
-    let attempt = Attempt { account: account.clone() };
+    let attempt = Attempt::of(account, name);
     match door.credentials.check(attempt, password).await {
         Ok(user) => {
             door.state.succeeded(under_way).await.map_err(CheckFault::Away)?;

@@ -6,6 +6,7 @@
 //! - [`Strict`] is the oracle of the attack tests: it judges every byte that reached it, and every path.
 //! - [`Client`] sends one request at a time, exactly as written: `/a/../b` stays `/a/../b`.
 //! - [`issuer::Issuer`] is another issuer with a key pair.
+//! - [`databases`] are real servers of PostgreSQL and MariaDB.
 //! - [`forge`] makes tokens that no honest issuer would.
 //!
 //! Nothing here knows the library: a test that needs its types belongs next to the code. Everything blocks, and
@@ -17,6 +18,7 @@
 )]
 
 pub mod client;
+pub mod databases;
 pub mod forge;
 pub mod gateway;
 pub mod issuer;
