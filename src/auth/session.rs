@@ -17,7 +17,7 @@ use super::{AuthContext, audited, away, no_content, private_json, refusal_of};
 use crate::config::Profile;
 use crate::policy::Refusal;
 use crate::store::throttle::{self, Door};
-use crate::store::{Account, Authenticated, Revoked, Session};
+use crate::store::{Authenticated, Revoked, Session};
 use crate::token::mint::{Mint, NoSigner};
 use crate::token::{Claims, Secret, TokenKind, UnixTime};
 
@@ -197,7 +197,7 @@ async fn check(
         address: context.address,
     };
     let password = Secret::new(std::mem::take(&mut *password));
-    let checked = throttle::check(&door, &Account::of(name), password, now).await;
+    let checked = throttle::check(&door, name, password, now).await;
     checked.map_err(|fault| refusal_of(&fault, context.metrics))
 }
 

@@ -63,7 +63,7 @@ impl Check {
 
 /// The users too: a gateway does not start without them. A default file that is not there yet is made then.
 fn check_users(config: &Config) -> Result<(), Diagnostics> {
-    let path = config.login.as_ref().map(|login| login.users.path());
+    let path = config.login.as_ref().and_then(|login| login.users.path());
     let Some(path) = path.filter(|path| path.exists()) else {
         return Ok(());
     };

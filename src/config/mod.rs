@@ -4,6 +4,7 @@
 //! *all* of its mistakes; `diagnostic` words and draws them; `reference` prints the documentation.
 //! Called once at start and once for each reload; never on the way of a request.
 
+mod backend_users;
 pub mod diagnostic;
 pub mod limits_page;
 #[cfg(test)]
@@ -30,6 +31,9 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 
+pub use self::backend_users::{
+    BackendUsers, CookieName, LoginFormat, Pointer as AnswerPointer, Success,
+};
 use self::diagnostic::{Diagnostics, Span};
 pub use self::selftest::FileTest;
 use crate::policy::path::PathRules;
@@ -204,13 +208,16 @@ pub enum UsersSource {
     Default(PathBuf),
     /// Named: must exist.
     File(PathBuf),
+    /// The login of a legacy application.
+    Backend(Box<BackendUsers>),
 }
 
 impl UsersSource {
-    /// The file, however it was chosen.
-    pub fn path(&self) -> &PathBuf {
+    /// The file, however it was chosen; `None` where users are not in a file.
+    pub fn path(&self) -> Option<&PathBuf> {
         match self {
-            UsersSource::Default(path) | UsersSource::File(path) => path,
+            UsersSource::Default(path) | UsersSource::File(path) => Some(path),
+            UsersSource::Backend(_) => None,
         }
     }
 }

@@ -183,6 +183,28 @@ impl ProfileWord {
 }
 
 words! {
+    /// How a login is sent to a backend.
+    pub enum LoginFormatWord {
+        /// As a web form.
+        Form = "form",
+        /// As a JSON object.
+        Json = "json",
+        /// In `Authorization`.
+        Basic = "basic",
+    }
+}
+
+words! {
+    /// How a name is sent to a backend.
+    pub enum NameSpelling {
+        /// In its one spelling.
+        Folded = "folded",
+        /// As typed.
+        Typed = "typed",
+    }
+}
+
+words! {
     /// How log lines look.
     pub enum Format {
         /// For people.

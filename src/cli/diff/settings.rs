@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::effect::span;
 use super::{Side, Verdict};
-use crate::config::{Config, HostRule, KeyOutline, Target, Upstream};
+use crate::config::{Config, HostRule, KeyOutline, Target, Upstream, UsersSource};
 use crate::policy::path::PathRules;
 use crate::token::extract::Locations;
 
@@ -206,7 +206,10 @@ fn host(rule: &HostRule) -> String {
 fn login(old: &Config, new: &Config, say: Say<'_>) {
     let users = |config: &Config| match &config.login {
         None => "login off".to_owned(),
-        Some(login) => beside(config, login.users.path()),
+        Some(login) => match &login.users {
+            UsersSource::Default(path) | UsersSource::File(path) => beside(config, path),
+            UsersSource::Backend(backend) => format!("the login of upstream {}", backend.upstream),
+        },
     };
     say("[login.users]", users(old), users(new), Verdict::Changed);
 }

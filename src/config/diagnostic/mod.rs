@@ -10,6 +10,7 @@ mod wording;
 mod wording_checks;
 mod wording_routes;
 mod wording_tokens;
+mod wording_users;
 
 use std::fmt;
 use std::ops::Range;

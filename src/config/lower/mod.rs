@@ -4,6 +4,7 @@
 //! `diagnostic`. Reads the files and variables that the configuration names, and nothing else.
 
 mod accept;
+mod backend_users;
 mod endpoints;
 mod keys;
 mod limits;
@@ -59,10 +60,11 @@ impl Config {
             let mut lowering =
                 Lowering { base, out: &mut out, users_must_exist: false, outlined: None };
             let state_dir = lowering.state(raw.state.get());
-            lowering.login(raw.login.get(), &state_dir)
+            let upstreams = lowering.upstreams(&raw);
+            lowering.login(raw.login.get(), &state_dir, &upstreams)
         });
         out.sort();
-        if out.has_errors() { Err(out) } else { Ok(login.map(|login| login.users.path().clone())) }
+        if out.has_errors() { Err(out) } else { Ok(login.and_then(|login| login.users.path().cloned())) }
     }
 
     /// As [`Config::load`], without looking at secrets and users, which another machine need not have, for
@@ -261,7 +263,7 @@ impl Lowering<'_> {
         let state_dir = self.state(raw.state.get());
         let upstreams = self.upstreams(raw);
         let (tokens, keys) = self.tokens(raw.tokens.get());
-        let login = self.login(raw.login.get(), &state_dir);
+        let login = self.login(raw.login.get(), &state_dir, &upstreams);
         let identity = self.identity(&raw.identity());
         let tokens_raw = raw.tokens.get().map(|raw| raw.value.clone()).unwrap_or_default();
         let profile = tokens_raw.profile().value.profile();

@@ -9,10 +9,10 @@ use tracing_subscriber::EnvFilter;
 
 use super::Lowering;
 use super::keys::reason;
-use crate::config::raw::{RawLog, RawLogin, RawPaths, RawState};
+use crate::config::raw::{RawLog, RawLogin, RawPaths, RawState, RawUsers};
 use crate::config::read::{Named, Spanned};
 use crate::config::words::{DotSegments, DoubleSlash, Format, Spelling};
-use crate::config::{IdentityHeader, Log, LogFormat, Login, UsersSource};
+use crate::config::{IdentityHeader, Log, LogFormat, Login, Upstream, UsersSource};
 use crate::policy::path::PathRules;
 use crate::policy::pattern::{Pattern, Segment};
 
@@ -54,26 +54,43 @@ impl Lowering<'_> {
         &mut self,
         raw: Option<&Spanned<RawLogin>>,
         state_dir: &Path,
+        upstreams: &[Upstream],
     ) -> Option<Login> {
         let raw = raw.map(|raw| raw.value.clone()).unwrap_or_default();
         let at = self.login_path(&raw.at(), "login.at");
         let paths = self.endpoint_paths(&raw, &at);
         let enabled = raw.enabled().value;
         let users = match raw.users.get() {
-            Some(users) => match users.value.file.get() {
-                Some(file) => UsersSource::File(self.users_file(file, enabled)),
-                None => {
-                    if users.value.file.is_missing() {
-                        let example = "file = \"users.toml\"";
-                        self.out.missing_key(&users.span, "login.users", "file", example);
-                    }
-                    return None;
-                }
-            },
+            Some(users) => self.users(users, enabled, upstreams)?,
             None => UsersSource::Default(state_dir.join(USERS_FILE)),
         };
         let [login, refresh, logout] = paths;
         enabled.then_some(Login { at, login, refresh, logout, users })
+    }
+
+    /// The one place that `[login.users]` names.
+    fn users(
+        &mut self,
+        users: &Spanned<RawUsers>,
+        enabled: bool,
+        upstreams: &[Upstream],
+    ) -> Option<UsersSource> {
+        let raw = &users.value;
+        if let (Some(file), Some(backend)) = (raw.file.get(), raw.backend.get()) {
+            self.out.two_stores(&backend.span, &file.span);
+        }
+        if let Some(file) = raw.file.get() {
+            return Some(UsersSource::File(self.users_file(file, enabled)));
+        }
+        if let Some(backend) = raw.backend.get() {
+            let backend = self.backend_users(backend, upstreams)?;
+            return Some(UsersSource::Backend(Box::new(backend)));
+        }
+        if raw.file.is_missing() && raw.backend.is_missing() {
+            let example = "file = \"users.toml\"";
+            self.out.missing_key(&users.span, "login.users", "file", example);
+        }
+        None
     }
 
     /// Login, refresh and logout. All endpoints take `POST`, so no two can share a path.

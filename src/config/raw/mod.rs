@@ -3,6 +3,7 @@
 //! These files are the only place that names a key or a default; `limits` is `[limits]`. The doc comments are the reference page: write
 //! them for the operator. Nothing is checked here beyond types; `lower` checks what the words mean.
 
+mod backend;
 mod limits;
 
 use std::time::Duration;
@@ -21,6 +22,7 @@ use super::values::{MaybeZero, Size};
 use super::words::{
     DotSegments, DoubleSlash, Format, KeyAlg, Mode, Places, Policy, ProfileWord, Spelling,
 };
+pub use backend::{RawBackendUsers, RawSuccess};
 pub use limits::RawLimits;
 
 section! {
@@ -183,12 +185,14 @@ section! {
 }
 
 section! {
-    /// Where the users are: `users = { file = "users.toml" }` in `[login]`. Without it, in `users.toml` of the state directory,
+    /// Where the users are: `users = { file = "users.toml" }` in `[login]`, or one of the other keys. Without it, in `users.toml` of the state directory,
     /// which the first run makes with a user `admin` and a random password, printed once, unless `freshgate user add`
     /// has made it before.
     pub struct RawUsers {
-        /// Required. The file must exist: `freshgate user add NAME` makes it. It is read again when it changes. It holds passwords as argon2id hashes.
+        /// A file, which must exist: `freshgate user add NAME` makes it. It is read again when it changes. It holds passwords as argon2id hashes.
         file: String,
+        /// See `[login.users.backend]`.
+        backend: RawBackendUsers,
     }
 }
 

@@ -13,6 +13,7 @@ mod tests;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::account::TYPED_BYTES_MAX;
 use super::{Account, Authenticated, CheckFault, CredentialStore, StateStore};
 use crate::config::Limits;
 use crate::telemetry::Limit;
@@ -91,6 +92,8 @@ pub struct Throttled {
 #[derive(Debug)]
 pub struct Attempt {
     account: Account,
+    typed: String,
+    address: IpAddr,
 }
 
 impl Attempt {
@@ -99,10 +102,26 @@ impl Attempt {
         &self.account
     }
 
+    /// The name as somebody typed it, for stores that hold names in spellings of their own.
+    pub fn typed(&self) -> &str {
+        &self.typed
+    }
+
+    /// Where the guess comes from.
+    pub fn address(&self) -> IpAddr {
+        self.address
+    }
+
     /// For the tests of credential stores alone.
     #[cfg(test)]
     pub(in crate::store) fn unthrottled(name: &str) -> Attempt {
-        Attempt { account: Account::of(name) }
+        Attempt::of(name, Account::of(name), IpAddr::from([127, 0, 0, 1]))
+    }
+
+    fn of(typed: &str, account: Account, address: IpAddr) -> Attempt {
+        // A name that is too long is nobody's, in no spelling.
+        let typed = if typed.len() > TYPED_BYTES_MAX { "" } else { typed }.to_owned();
+        Attempt { account, typed, address }
     }
 }
 
@@ -119,7 +138,7 @@ pub struct Door<'a> {
     pub address: IpAddr,
 }
 
-/// Checks a password, unless too many attempts have failed. When it says that the password is wrong, the
+/// Checks the password of the name that was typed, unless too many attempts have failed. When it says that the password is wrong, the
 /// failure is durable.
 ///
 /// # Errors
@@ -127,13 +146,14 @@ pub struct Door<'a> {
 /// when the store went away before the failure could be written down.
 pub async fn check(
     door: &Door<'_>,
-    account: &Account,
+    typed: &str,
     password: Secret,
     now: UnixTime,
 ) -> Result<Authenticated, CheckFault> {
-    let begun = door.state.tallies().begin(account, door.address, &door.rules, now);
+    let account = Account::of(typed);
+    let begun = door.state.tallies().begin(&account, door.address, &door.rules, now);
     let under_way = begun.map_err(CheckFault::Throttled)?;
-    let attempt = Attempt { account: account.clone() };
+    let attempt = Attempt::of(typed, account, door.address);
     match door.credentials.check(attempt, password).await {
         Ok(user) => {
             door.state.succeeded(under_way).await.map_err(CheckFault::Away)?;

@@ -1,0 +1,79 @@
+//! The login of a legacy application as the store of users: it alone knows the passwords, and is asked whether one
+//! is right, as its own form would ask.
+//!
+//! `request` writes the question, `verdict` reads the answer. Guesses are throttled before they get here. A user's claims
+//! are what the application said at the login: it cannot be asked again without the password.
+
+mod request;
+#[cfg(test)]
+mod tests;
+mod verdict;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+
+use super::outbound::{Budget, Outbound};
+use super::{Answer, Attempt, Authenticated, CheckFault, CredentialStore, StoreFault};
+use crate::config::BackendUsers;
+use crate::token::Secret;
+use verdict::{Person, Verdict};
+pub use verdict::{CLAIMS_BYTES_MAX, COOKIES_BYTES_MAX, SUBJECT_BYTES_MAX};
+
+/// Largest answer of a login that is read, in bytes: the page after a login may be a large one.
+pub const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// Most logins that are asked at once; the application checks passwords on its own threads, which are few.
+pub const CHECKS_MAX: usize = 16;
+
+/// One application's login.
+#[derive(Debug)]
+pub struct BackendLogin {
+    users: BackendUsers,
+    outbound: Outbound,
+    places: Semaphore,
+}
+
+impl BackendLogin {
+    /// Asks nobody yet.
+    ///
+    /// # Errors
+    /// This machine gave no client for requests.
+    pub fn new(users: BackendUsers) -> Result<BackendLogin, StoreFault> {
+        let options = Options {
+            // The operator named this very host as an upstream: it may be anywhere.
+            allow_private: vec![IpNet::from(ANY_V4), IpNet::from(ANY_V6)],
+            ..Options::default()
+        };
+        let outbound = Outbound::new(options).map_err(|fault| StoreFault(fault.to_string()))?;
+        Ok(BackendLogin { users, outbound, places: Semaphore::new(CHECKS_MAX) })
+    }
+
+    async fn ask(&self, attempt: Attempt, password: Secret) -> Result<Authenticated, CheckFault> {
+        let name = match self.users.as_typed {
+            true => attempt.typed(),
+            false => attempt.account().as_str(),
+        };
+        let request = request::request(&self.users, name, &password, attempt.address());
+        let Some(request) = request.filter(|_| !name.is_empty()) else {
+            return Err(CheckFault::Invalid);
+        };
+        let waited = timeout(self.users.timeout, self.places.acquire()).await;
+        let Ok(Ok(_place)) = waited else { return Err(CheckFault::Overloaded) };
+        let budget = Budget { timeout: self.users.timeout, body_max: ANSWER_BYTES_MAX };
+        let answer = self.outbound.send(request, budget).await;
+        let answer = answer.map_err(|fault| self.away(&fault))?;
+        match verdict::verdict(&self.users, &answer) {
+            Verdict::Right(person) => Ok(person.authenticated(name)),
+            Verdict::Wrong => Err(CheckFault::Invalid),
+            Verdict::Unclear(why) => Err(self.away(&why)),
+        }
+    }
+
+    fn away(&self, why: &dyn fmt::Display) -> CheckFault {
+        let upstream = &self.users.upstream;
+        CheckFault::Away(StoreFault(format!("the login of upstream `{upstream}`: {why}")))
+    }
+}
