@@ -11,6 +11,7 @@ mod contract;
 pub mod embedded;
 pub mod file;
 pub mod keys;
+pub mod outbound;
 pub mod password;
 pub mod revocations;
 pub mod throttle;
