@@ -198,7 +198,9 @@ impl Users {
     /// Opens the file of `login`; the one that is open already is kept, and with it the hashing pool.
     fn open(login: &Login, limits: &Limits, kept: Option<&Users>) -> Result<Users, StartFault> {
         let fault = |error: &dyn fmt::Display| StartFault(error.to_string());
-        let path = login.users.path();
+        let (UsersSource::Default(path) | UsersSource::File(path)) = &login.users else {
+            return Err(StartFault("not yet".into()));
+        };
         if let Some(kept) = kept.filter(|kept| kept.file.path() == path) {
             return Ok(kept.clone());
         }

@@ -6,6 +6,7 @@
 //! key folder.
 
 pub mod account;
+pub mod backend;
 #[cfg(test)]
 mod contract;
 pub mod embedded;

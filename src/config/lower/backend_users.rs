@@ -85,7 +85,12 @@ impl Lowering<'_> {
                 let found = upstreams.iter().find(|one| *one.name == *name.value);
                 if found.is_none() {
                     let known: Vec<&str> = upstreams.iter().map(|one| &*one.name).collect();
-                    self.out.unknown_word(&name.span, &format!("{AT}.upstream"), &name.value, &known);
+                    self.out.unknown_word(
+                        &name.span,
+                        &format!("{AT}.upstream"),
+                        &name.value,
+                        &known,
+                    );
                 }
                 found
             }
@@ -102,7 +107,11 @@ impl Lowering<'_> {
             Target::Http { host, port } => Some((found, host.clone(), *port)),
             Target::Whoami => {
                 let span = raw.upstream.get().map_or(span, |name| &name.span);
-                self.out.bad_backend_login(span, "upstream", "the small backend inside the gateway has no login");
+                self.out.bad_backend_login(
+                    span,
+                    "upstream",
+                    "the small backend inside the gateway has no login",
+                );
                 None
             }
         }
@@ -129,11 +138,7 @@ impl Lowering<'_> {
         target
     }
 
-    fn success(
-        &mut self,
-        raw: &RawBackendUsers,
-        span: &std::ops::Range<usize>,
-    ) -> Option<Success> {
+    fn success(&mut self, raw: &RawBackendUsers, span: &std::ops::Range<usize>) -> Option<Success> {
         let Some(raw) = raw.success.get() else {
             if raw.success.is_missing() {
                 let example = "success = { redirect_not_to = \"/login\" }";
@@ -169,8 +174,7 @@ impl Lowering<'_> {
             }
             header
         });
-        let cookie =
-            raw.cookie.get().and_then(|name| self.cookie_name(name, "success.cookie"));
+        let cookie = raw.cookie.get().and_then(|name| self.cookie_name(name, "success.cookie"));
         let json = raw.json.get().and_then(|at| self.pointer(at, "success.json"));
         let redirect_not_to = raw.redirect_not_to.get().and_then(|path| {
             if path.value.starts_with('/') && !path.value.contains(['?', '#', ';']) {

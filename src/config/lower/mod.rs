@@ -64,7 +64,11 @@ impl Config {
             lowering.login(raw.login.get(), &state_dir, &upstreams)
         });
         out.sort();
-        if out.has_errors() { Err(out) } else { Ok(login.and_then(|login| login.users.path().cloned())) }
+        if out.has_errors() {
+            Err(out)
+        } else {
+            Ok(login.and_then(|login| login.users.path().cloned()))
+        }
     }
 
     /// As [`Config::load`], without looking at secrets and users, which another machine need not have, for

@@ -9,24 +9,30 @@ mod request;
 mod tests;
 mod verdict;
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
-use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
-use super::outbound::{Budget, Outbound};
+use super::outbound::{Budget, Options, Outbound};
 use super::{Answer, Attempt, Authenticated, CheckFault, CredentialStore, StoreFault};
 use crate::config::BackendUsers;
 use crate::token::Secret;
-use verdict::{Person, Verdict};
+use verdict::Verdict;
 pub use verdict::{CLAIMS_BYTES_MAX, COOKIES_BYTES_MAX, SUBJECT_BYTES_MAX};
 
 /// Largest answer of a login that is read, in bytes: the page after a login may be a large one.
 pub const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// Most logins that are asked at once; the application checks passwords on its own threads, which are few.
 pub const CHECKS_MAX: usize = 16;
+
+/// Every address.
+fn anywhere() -> Vec<IpNet> {
+    let all = [IpAddr::from(Ipv4Addr::UNSPECIFIED), IpAddr::from(Ipv6Addr::UNSPECIFIED)];
+    all.into_iter().filter_map(|zero| IpNet::new(zero, 0).ok()).collect()
+}
 
 /// One application's login.
 #[derive(Debug)]
@@ -44,7 +50,7 @@ impl BackendLogin {
     pub fn new(users: BackendUsers) -> Result<BackendLogin, StoreFault> {
         let options = Options {
             // The operator named this very host as an upstream: it may be anywhere.
-            allow_private: vec![IpNet::from(ANY_V4), IpNet::from(ANY_V6)],
+            allow_private: anywhere(),
             ..Options::default()
         };
         let outbound = Outbound::new(options).map_err(|fault| StoreFault(fault.to_string()))?;
@@ -66,7 +72,10 @@ impl BackendLogin {
         let answer = self.outbound.send(request, budget).await;
         let answer = answer.map_err(|fault| self.away(&fault))?;
         match verdict::verdict(&self.users, &answer) {
-            Verdict::Right(person) => Ok(person.authenticated(name)),
+            Verdict::Right(person) => Ok(Authenticated::new(
+                person.subject.unwrap_or_else(|| name.to_owned()),
+                person.claims,
+            )),
             Verdict::Wrong => Err(CheckFault::Invalid),
             Verdict::Unclear(why) => Err(self.away(&why)),
         }
@@ -75,5 +84,22 @@ impl BackendLogin {
     fn away(&self, why: &dyn fmt::Display) -> CheckFault {
         let upstream = &self.users.upstream;
         CheckFault::Away(StoreFault(format!("the login of upstream `{upstream}`: {why}")))
+    }
+}
+
+impl CredentialStore for BackendLogin {
+    fn check(
+        &self,
+        attempt: Attempt,
+        password: Secret,
+    ) -> Answer<'_, Result<Authenticated, CheckFault>> {
+        Box::pin(self.ask(attempt, password))
+    }
+
+    fn claims_of<'a>(
+        &'a self,
+        _subject: &'a str,
+    ) -> Answer<'a, Result<Option<serde_json::Map<String, serde_json::Value>>, StoreFault>> {
+        Box::pin(std::future::ready(Ok(None)))
     }
 }

@@ -163,7 +163,10 @@ fn person(
     let subject = match &users.subject {
         None => None,
         Some(at) => Some(subject_of(find(at)).ok_or_else(|| {
-            format!("its answer has no name of at most {SUBJECT_BYTES_MAX} bytes at `{}`", at.0.join("."))
+            format!(
+                "its answer has no name of at most {SUBJECT_BYTES_MAX} bytes at `{}`",
+                at.0.join(".")
+            )
         })?),
     };
     let mut claims = Map::new();

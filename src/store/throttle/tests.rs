@@ -203,7 +203,7 @@ impl StateStore for Told {
 async fn guess(told: &Told, fault: Option<CheckFault>) -> Result<Authenticated, CheckFault> {
     *told.answer.lock().unwrap() = fault;
     let door = Door { credentials: told, state: told, rules: RULES, address: address(1) };
-    check(&door, &Account::of("Ada"), Secret::new("p"), NOW).await
+    check(&door, "Ada", Secret::new("p"), NOW).await
 }
 
 #[tokio::test]
