@@ -41,13 +41,21 @@ async fn start(
 ) -> Result<Response<Bytes>, Refusal> {
     let user = check(name, password, context, now).await?;
     let rules = context.rules;
+    let ends = now.plus(rules.refresh_ttl.max(rules.access_ttl));
     let session = Session {
         // 122 random bits; always a new one, so that nobody can fix it before (session fixation).
         id: uuid::Uuid::new_v4().to_string(),
         subject: user.subject().to_owned(),
         started_at: now,
         auth_time: now,
-        expires_at: now.plus(rules.refresh_ttl.max(rules.access_ttl)),
+        last_used_at: now,
+        expires_at: ends,
+        tokens_until: ends,
+        refresh_id: None,
+        replaced: None,
+        address: Some(context.address),
+        device: None,
+        credential_mark: user.mark().map(str::to_owned),
     };
     let mint = Mint {
         subject: user.subject(),
@@ -127,7 +135,7 @@ async fn step_up(
         Access { claims, session: session.as_ref(), own, fresh: true, auth_time: Some(now) };
     let answer = token.answer(context, now)?;
     if let Some(session) = &session {
-        let stepped = context.state.step_up(&session.id, now).await;
+        let stepped = context.state.step_up(&session.id, now, session.tokens_until).await;
         // It may have ended while the password was checked.
         if !stepped.map_err(|fault| away(&fault))? {
             return Err(Refusal::TokenRevoked);

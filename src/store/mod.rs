@@ -1,6 +1,6 @@
 //! Where users and sessions are kept: two contracts with domain verbs, each saying which way it fails.
 //!
-//! `file` and `password` are the users of `users.toml`, `account` is the one spelling of their names, and
+//! `session` says what a session is and when a refresh token was reused. `file` and `password` are the users of `users.toml`, `account` is the one spelling of their names, and
 //! `throttle` the only way to a check of a password. `embedded` keeps sessions, revocations and failed attempts
 //! in one SQLite file; `revocations` is their picture in memory, the only part that the request path asks. `keys` is the
 //! key folder.
@@ -15,6 +15,7 @@ pub mod keys;
 pub mod outbound;
 pub mod password;
 pub mod revocations;
+pub mod session;
 pub mod throttle;
 pub mod watch;
 
@@ -26,6 +27,7 @@ use serde_json::{Map, Value};
 use crate::token::{Secret, UnixTime};
 pub use account::Account;
 pub use revocations::Revocations;
+pub use session::{Device, Renewal, Rotation, Session, Successor};
 pub use throttle::{Attempt, Tallies, Throttled, UnderWay};
 
 /// A future that a store hands out.
@@ -42,12 +44,18 @@ pub struct StoreFault(pub String);
 pub struct Authenticated {
     subject: String,
     claims: Map<String, Value>,
+    mark: Option<String>,
 }
 
 impl Authenticated {
     /// Only a credential store may say this.
     pub(in crate::store) fn new(subject: String, claims: Map<String, Value>) -> Authenticated {
-        Authenticated { subject, claims }
+        Authenticated { subject, claims, mark: None }
+    }
+
+    /// With what the credential looked like, as a short hash: a session whose user has another one by now can be told.
+    pub fn with_mark(self, mark: String) -> Authenticated {
+        Authenticated { mark: Some(mark), ..self }
     }
 
     /// Who it is: the `sub` of the tokens.
@@ -58,6 +66,11 @@ impl Authenticated {
     /// The user's own claims, for the tokens.
     pub fn claims(&self) -> &Map<String, Value> {
         &self.claims
+    }
+
+    /// What the credential looked like, if the store says so.
+    pub fn mark(&self) -> Option<&str> {
+        self.mark.as_deref()
     }
 }
 
@@ -97,21 +110,6 @@ pub trait CredentialStore: Send + Sync {
     ) -> Answer<'a, Result<Option<Map<String, Value>>, StoreFault>>;
 }
 
-/// What one login started.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Session {
-    /// `sid`.
-    pub id: String,
-    /// `sub`.
-    pub subject: String,
-    /// When the login was.
-    pub started_at: UnixTime,
-    /// When the credentials were last checked; a step-up moves it.
-    pub auth_time: UnixTime,
-    /// When its last token can expire: nothing of it is kept after that.
-    pub expires_at: UnixTime,
-}
-
 /// What is revoked.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Revoked {
@@ -140,7 +138,8 @@ pub trait StateStore: Send + Sync {
         now: UnixTime,
     ) -> Answer<'a, Result<Option<Session>, StoreFault>>;
 
-    /// Records that the credentials were checked again. `false` when the session has ended meanwhile.
+    /// Records that the credentials were checked again, for a token that expires at `tokens_until`. `false` when the
+    /// session has ended meanwhile.
     ///
     /// # Errors
     /// [`StoreFault`]: nothing was recorded, and the step-up must be refused.
@@ -148,7 +147,17 @@ pub trait StateStore: Send + Sync {
         &'a self,
         id: &'a str,
         auth_time: UnixTime,
+        tokens_until: UnixTime,
     ) -> Answer<'a, Result<bool, StoreFault>>;
+
+    /// A refresh token was presented: does what [`Session::judge`] says of the living session, in one step. Of any
+    /// number that present the same token at once, one rotates and the others hear its successor. When it
+    /// answers that a token was reused, the session is revoked, durably and as seen by [`StateStore::revocations`].
+    ///
+    /// # Errors
+    /// [`StoreFault`]: the refresh must be refused. It may be recorded all the same; the client tries again with the
+    /// same token.
+    fn rotate(&self, renewal: Renewal) -> Answer<'_, Result<Rotation, StoreFault>>;
 
     /// Revokes until `expires_at`, after which the tokens are dead anyway. When it answers, the
     /// revocation is durable *and* seen by [`StateStore::revocations`].

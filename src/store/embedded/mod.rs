@@ -1,8 +1,7 @@
 //! Sessions, revocations and failed attempts in one SQLite file, `<state dir>/state.db`: the [`StateStore`] of a single gateway.
 //!
-//! `database` opens the file and knows its SQL, `failures` the SQL of failed attempts; `owner` is the one
-//! thread that touches it. Callers send
-//! a verb and wait, at most [`VERB_TIMEOUT`]; nothing here blocks a runtime. A state directory belongs to
+//! `database` opens the file; `sessions` and `failures` know the SQL of sessions and of failed attempts, and `owner` is the one
+//! thread that touches it. Callers send a verb and wait, at most [`VERB_TIMEOUT`]; nothing here blocks a runtime. A state directory belongs to
 //! one gateway at a time. The server opens it once and shares it with every data thread.
 
 mod clock;
@@ -12,8 +11,11 @@ mod database;
 mod failures;
 mod log;
 mod owner;
+mod sessions;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod upgrade_tests;
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _, Write as _};
@@ -27,7 +29,10 @@ use std::time::{Duration, UNIX_EPOCH};
 use tokio::sync::oneshot;
 
 use super::throttle::tallies::Ids;
-use super::{Answer, Revocations, Revoked, Session, StateStore, StoreFault, Tallies, UnderWay};
+use super::{
+    Answer, Renewal, Revocations, Revoked, Rotation, Session, StateStore, StoreFault, Tallies,
+    UnderWay,
+};
 use crate::telemetry;
 use crate::token::UnixTime;
 pub use clock::CLOCK_BEHIND_MAX;
@@ -138,9 +143,14 @@ impl StateStore for Embedded {
         &'a self,
         id: &'a str,
         auth_time: UnixTime,
+        tokens_until: UnixTime,
     ) -> Answer<'a, Result<bool, StoreFault>> {
         let id = id.to_owned();
-        Box::pin(self.ask(move |reply| Verb::StepUp(id, auth_time, reply)))
+        Box::pin(self.ask(move |reply| Verb::StepUp(id, auth_time, tokens_until, reply)))
+    }
+
+    fn rotate(&self, renewal: Renewal) -> Answer<'_, Result<Rotation, StoreFault>> {
+        Box::pin(self.ask(move |reply| Verb::Rotate(Box::new(renewal), reply)))
     }
 
     fn revoke(&self, what: Revoked, expires_at: UnixTime) -> Answer<'_, Result<(), StoreFault>> {

@@ -13,9 +13,9 @@ use tokio::sync::oneshot;
 
 use super::clock;
 use super::database::{self, Database};
-use super::failures;
+use super::{failures, sessions};
 use crate::store::throttle::tallies::Ids;
-use crate::store::{Revocations, Revoked, Session, StoreFault, Tallies};
+use crate::store::{Renewal, Revocations, Revoked, Rotation, Session, StoreFault, Tallies};
 use crate::telemetry::{self, panics};
 use crate::token::UnixTime;
 
@@ -37,7 +37,8 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreFault>>;
 pub(super) enum Verb {
     Start(Session, Reply<()>),
     Find(String, UnixTime, Reply<Option<Session>>),
-    StepUp(String, UnixTime, Reply<bool>),
+    StepUp(String, UnixTime, UnixTime, Reply<bool>),
+    Rotate(Box<Renewal>, Reply<Rotation>),
     Revoke(Revoked, UnixTime, Reply<()>),
     Keep(Ids, Reply<()>),
 }
@@ -49,6 +50,7 @@ enum Outcome {
     Done,
     Found(Option<Session>),
     Alive(bool),
+    Rotation(Rotation),
     /// A constraint refused it: this verb alone fails.
     Refused(StoreFault),
 }
@@ -132,7 +134,8 @@ impl Owner {
         let now = (self.clock)();
         let before = UnixTime(now.0.saturating_sub(PURGE_MARGIN_S));
         let purged = self.database.begin().and_then(|transaction| {
-            let more = database::purge(&transaction, before)? | failures::purge(&transaction, now)?;
+            let more =
+                database::purge(&transaction, before, now)? | failures::purge(&transaction, now)?;
             clock::saw(&transaction, now)?;
             transaction.commit()?;
             Ok(more)
@@ -189,16 +192,20 @@ impl Verb {
         match self {
             Verb::Start(_, reply) if reply.is_closed() => Ok(Outcome::Nothing),
             Verb::Find(_, _, reply) if reply.is_closed() => Ok(Outcome::Nothing),
-            Verb::StepUp(_, _, reply) if reply.is_closed() => Ok(Outcome::Nothing),
-            Verb::Start(session, _) => match database::start(on, session) {
+            Verb::StepUp(_, _, _, reply) if reply.is_closed() => Ok(Outcome::Nothing),
+            Verb::Rotate(_, reply) if reply.is_closed() => Ok(Outcome::Nothing),
+            Verb::Start(session, _) => match sessions::start(on, session) {
                 Err(error) if is_constraint(&error) => {
                     let fault = StoreFault("a session with this id is there already".into());
                     Ok(Outcome::Refused(fault))
                 }
                 started => started.map(|()| Outcome::Done),
             },
-            Verb::Find(id, now, _) => database::find(on, id, *now).map(Outcome::Found),
-            Verb::StepUp(id, time, _) => database::step_up(on, id, *time).map(Outcome::Alive),
+            Verb::Find(id, now, _) => sessions::find(on, id, *now).map(Outcome::Found),
+            Verb::StepUp(id, time, until, _) => {
+                sessions::step_up(on, id, *time, *until).map(Outcome::Alive)
+            }
+            Verb::Rotate(renewal, _) => sessions::rotate(on, renewal).map(Outcome::Rotation),
             Verb::Revoke(what, until, _) => {
                 database::revoke(on, what, *until).map(|()| Outcome::Done)
             }
@@ -218,10 +225,16 @@ impl Verb {
                 drop(reply.send(Ok(())));
             }
             (Verb::Find(_, _, reply), Outcome::Found(found)) => drop(reply.send(Ok(found))),
-            (Verb::StepUp(_, _, reply), Outcome::Alive(alive)) => drop(reply.send(Ok(alive))),
+            (Verb::StepUp(_, _, _, reply), Outcome::Alive(alive)) => drop(reply.send(Ok(alive))),
+            (Verb::Rotate(renewal, reply), Outcome::Rotation(rotation)) => {
+                if let Rotation::Reused { revoked_until } = rotation {
+                    revocations.add(Revoked::Session(renewal.session), revoked_until);
+                }
+                drop(reply.send(Ok(rotation)));
+            }
             (verb, Outcome::Refused(fault)) => verb.fail(fault),
             // Nobody waits: dropping the reply is the answer.
-            (_, Outcome::Nothing | Outcome::Done | Outcome::Found(_) | Outcome::Alive(_)) => {}
+            (_, _) => {}
         }
     }
 
@@ -231,7 +244,8 @@ impl Verb {
                 drop(reply.send(Err(fault)));
             }
             Verb::Find(_, _, reply) => drop(reply.send(Err(fault))),
-            Verb::StepUp(_, _, reply) => drop(reply.send(Err(fault))),
+            Verb::StepUp(_, _, _, reply) => drop(reply.send(Err(fault))),
+            Verb::Rotate(_, reply) => drop(reply.send(Err(fault))),
         }
     }
 }
