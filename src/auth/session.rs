@@ -56,6 +56,7 @@ async fn start(
         address: Some(context.address),
         device: None,
         credential_mark: user.mark().map(str::to_owned),
+        keepsake: user.keepsake().cloned(),
     };
     let mint = Mint {
         subject: user.subject(),
@@ -98,7 +99,10 @@ async fn renew(
 ) -> Result<Response<Bytes>, Refusal> {
     let session = living(claims, context, now).await?;
     let credentials = context.credentials.ok_or(Refusal::StoreUnavailable)?;
-    let own = credentials.claims_of(&claims.subject).await.map_err(|fault| away(&fault))?;
+    let own = credentials
+        .claims_of(&claims.subject, session.as_ref())
+        .await
+        .map_err(|fault| away(&fault))?;
     // The user is gone or disabled.
     let own = own.ok_or(Refusal::TokenRevoked)?;
     let auth_time = session.as_ref().map_or(claims.auth_time, |session| Some(session.auth_time));

@@ -15,7 +15,9 @@ use crate::store::embedded::Embedded;
 use crate::store::file::{UsersFile, edit};
 use crate::store::password::{Hash, Pool};
 use crate::store::throttle::tally::Allowance;
-use crate::store::{Answer, Renewal, Revocations, Revoked, Rotation, Session, Tallies, UnderWay};
+use crate::store::{
+    Answer, Keepsakes, Renewal, Revocations, Revoked, Rotation, Session, Tallies, UnderWay,
+};
 use crate::token::mint::Mint;
 use crate::token::{Secret, Standing, TokenKind, verify};
 
@@ -416,6 +418,17 @@ impl StateStore for Away {
     }
     fn revoke(&self, _: Revoked, _: UnixTime) -> Answer<'_, Result<(), StoreFault>> {
         down()
+    }
+    fn keep_cookies<'a>(
+        &'a self,
+        _: &'a str,
+        _: Vec<String>,
+    ) -> Answer<'a, Result<(), StoreFault>> {
+        down()
+    }
+    fn keepsakes(&self) -> &Keepsakes {
+        static NONE: std::sync::LazyLock<Keepsakes> = std::sync::LazyLock::new(Keepsakes::default);
+        &NONE
     }
     fn revocations(&self) -> &Revocations {
         static NONE: std::sync::LazyLock<Revocations> =

@@ -99,7 +99,12 @@ impl Keepsakes {
 
     /// Takes an answer's changes over at once; what the session has then, if that is something else than before. A session
     /// that is not here has ended.
-    pub fn change(&self, session: &str, changes: &Changes, bytes_max: usize) -> Option<Vec<String>> {
+    pub fn change(
+        &self,
+        session: &str,
+        changes: &Changes,
+        bytes_max: usize,
+    ) -> Option<Vec<String>> {
         let pinned = self.by_session.pin();
         let outcome = pinned.compute(session.into(), |entry| {
             let Some((_, old)) = entry else { return Operation::Abort(None) };

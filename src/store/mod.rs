@@ -11,6 +11,7 @@ pub mod backend;
 mod contract;
 pub mod embedded;
 pub mod file;
+pub mod keepsakes;
 pub mod keys;
 pub mod outbound;
 pub mod password;
@@ -26,6 +27,7 @@ use serde_json::{Map, Value};
 
 use crate::token::{Secret, UnixTime};
 pub use account::Account;
+pub use keepsakes::{Keepsake, Keepsakes};
 pub use revocations::Revocations;
 pub use session::{Device, Renewal, Rotation, Session, Successor};
 pub use throttle::{Attempt, Tallies, Throttled, UnderWay};
@@ -45,17 +47,28 @@ pub struct Authenticated {
     subject: String,
     claims: Map<String, Value>,
     mark: Option<String>,
+    keepsake: Option<Keepsake>,
 }
 
 impl Authenticated {
     /// Only a credential store may say this.
     pub(in crate::store) fn new(subject: String, claims: Map<String, Value>) -> Authenticated {
-        Authenticated { subject, claims, mark: None }
+        Authenticated { subject, claims, mark: None, keepsake: None }
     }
 
     /// With what the credential looked like, as a short hash: a session whose user has another one by now can be told.
     pub fn with_mark(self, mark: String) -> Authenticated {
         Authenticated { mark: Some(mark), ..self }
+    }
+
+    /// With what the program that checked the password wants to see again.
+    pub(in crate::store) fn with_keepsake(self, keepsake: Keepsake) -> Authenticated {
+        Authenticated { keepsake: Some(keepsake), ..self }
+    }
+
+    /// What is kept with the session, if anything.
+    pub fn keepsake(&self) -> Option<&Keepsake> {
+        self.keepsake.as_ref()
     }
 
     /// Who it is: the `sub` of the tokens.
@@ -99,14 +112,15 @@ pub trait CredentialStore: Send + Sync {
         password: Secret,
     ) -> Answer<'_, Result<Authenticated, CheckFault>>;
 
-    /// The claims of a subject that may still have tokens; `None` when the user is gone or disabled,
-    /// and then a refresh must say no.
+    /// The claims of a subject that may still have tokens, and of its session where the token names one; `None` when the user
+    /// is gone or disabled, and then a refresh must say no.
     ///
     /// # Errors
     /// [`StoreFault`]: the caller refuses the refresh with 503.
     fn claims_of<'a>(
         &'a self,
         subject: &'a str,
+        session: Option<&'a Session>,
     ) -> Answer<'a, Result<Option<Map<String, Value>>, StoreFault>>;
 }
 
@@ -165,6 +179,20 @@ pub trait StateStore: Send + Sync {
     /// # Errors
     /// [`StoreFault`]: the caller answers 503; the revocation may or may not be kept, and can be repeated.
     fn revoke(&self, what: Revoked, expires_at: UnixTime) -> Answer<'_, Result<(), StoreFault>>;
+
+    /// Keeps these cookies of another program for a session, in the place of those it had; of a session that has ended,
+    /// none. They are in [`StateStore::keepsakes`] already.
+    ///
+    /// # Errors
+    /// [`StoreFault`]: they may be lost with the process.
+    fn keep_cookies<'a>(
+        &'a self,
+        id: &'a str,
+        cookies: Vec<String>,
+    ) -> Answer<'a, Result<(), StoreFault>>;
+
+    /// What is kept of logins, in memory, for the request path.
+    fn keepsakes(&self) -> &Keepsakes;
 
     /// The revocations in memory, for the request path.
     fn revocations(&self) -> &Revocations;

@@ -13,15 +13,18 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
+use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::outbound::{Budget, Options, Outbound};
-use super::{Answer, Attempt, Authenticated, CheckFault, CredentialStore, StoreFault};
+use super::{
+    Answer, Attempt, Authenticated, CheckFault, CredentialStore, Keepsake, Session, StoreFault,
+};
 use crate::config::BackendUsers;
 use crate::token::Secret;
-use verdict::Verdict;
 pub use verdict::{CLAIMS_BYTES_MAX, COOKIES_BYTES_MAX, SUBJECT_BYTES_MAX};
+use verdict::{Person, Verdict};
 
 /// Largest answer of a login that is read, in bytes: the page after a login may be a large one.
 pub const ANSWER_BYTES_MAX: usize = 1024 * 1024;
@@ -72,10 +75,7 @@ impl BackendLogin {
         let answer = self.outbound.send(request, budget).await;
         let answer = answer.map_err(|fault| self.away(&fault))?;
         match verdict::verdict(&self.users, &answer) {
-            Verdict::Right(person) => Ok(Authenticated::new(
-                person.subject.unwrap_or_else(|| name.to_owned()),
-                person.claims,
-            )),
+            Verdict::Right(person) => Ok(authenticated(name, person)),
             Verdict::Wrong => Err(CheckFault::Invalid),
             Verdict::Unclear(why) => Err(self.away(&why)),
         }
@@ -85,6 +85,13 @@ impl BackendLogin {
         let upstream = &self.users.upstream;
         CheckFault::Away(StoreFault(format!("the login of upstream `{upstream}`: {why}")))
     }
+}
+
+fn authenticated(name: &str, person: Person) -> Authenticated {
+    let Person { subject, claims, cookies } = person;
+    let keepsake = Keepsake { name: name.to_owned(), claims: claims.clone(), cookies };
+    let subject = subject.unwrap_or_else(|| name.to_owned());
+    Authenticated::new(subject, claims).with_keepsake(keepsake)
 }
 
 impl CredentialStore for BackendLogin {
@@ -99,7 +106,10 @@ impl CredentialStore for BackendLogin {
     fn claims_of<'a>(
         &'a self,
         _subject: &'a str,
-    ) -> Answer<'a, Result<Option<serde_json::Map<String, serde_json::Value>>, StoreFault>> {
-        Box::pin(std::future::ready(Ok(None)))
+        session: Option<&'a Session>,
+    ) -> Answer<'a, Result<Option<Map<String, Value>>, StoreFault>> {
+        // A token without a session is of nobody whom the application let in.
+        let keepsake = session.and_then(|session| session.keepsake.as_ref());
+        Box::pin(std::future::ready(Ok(keepsake.map(|keepsake| keepsake.claims.clone()))))
     }
 }

@@ -12,9 +12,9 @@ use std::time::Duration;
 use aws_lc_rs::rand;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, params};
 
-use super::{clock, failures, log, sessions};
+use super::{clock, failures, keepsakes, log, sessions};
 use crate::store::throttle::tallies::KEY_BYTES;
-use crate::store::{Revocations, Revoked, StoreFault, Tallies};
+use crate::store::{Keepsakes, Revocations, Revoked, StoreFault, Tallies};
 use crate::token::UnixTime;
 
 /// `PRAGMA application_id` of our files: "FrGt".
@@ -22,7 +22,7 @@ const APPLICATION_ID: i32 = 0x4672_4774;
 
 /// Every step from an empty file to the newest schema. The version of a file is the number of steps it
 /// has taken, so an applied step is never edited: a change is a new step.
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 5] = [
     "
     CREATE TABLE sessions (
         id         TEXT PRIMARY KEY NOT NULL,
@@ -44,6 +44,7 @@ const STEPS: [&str; 4] = [
     clock::STEP,
     failures::STEP,
     sessions::STEP,
+    keepsakes::STEP,
 ];
 
 /// How long SQLite waits for somebody who reads or copies the file by hand.
@@ -106,6 +107,15 @@ impl Database {
             Ok(())
         };
         load().map_err(|error| StoreFault(format!("the revocations cannot be read: {error}")))
+    }
+
+    /// Fills the memory with what is kept of the logins of every session that lives at `now`.
+    ///
+    /// # Errors
+    /// [`StoreFault`]: without it users would be strangers to their application.
+    pub(super) fn load_keepsakes(&self, now: UnixTime, all: &Keepsakes) -> Result<(), StoreFault> {
+        keepsakes::load(&self.connection, now, all)
+            .map_err(|error| StoreFault(format!("the sessions cannot be read: {error}")))
     }
 
     /// The highest time that the file has seen.

@@ -13,9 +13,11 @@ use tokio::sync::oneshot;
 
 use super::clock;
 use super::database::{self, Database};
-use super::{failures, sessions};
+use super::{failures, keepsakes, sessions};
 use crate::store::throttle::tallies::Ids;
-use crate::store::{Renewal, Revocations, Revoked, Rotation, Session, StoreFault, Tallies};
+use crate::store::{
+    Keepsakes, Renewal, Revocations, Revoked, Rotation, Session, StoreFault, Tallies,
+};
 use crate::telemetry::{self, panics};
 use crate::token::UnixTime;
 
@@ -41,6 +43,7 @@ pub(super) enum Verb {
     Rotate(Box<Renewal>, Reply<Rotation>),
     Revoke(Revoked, UnixTime, Reply<()>),
     Keep(Ids, Reply<()>),
+    KeepCookies(String, Vec<String>, Reply<()>),
 }
 
 /// What a verb did in a transaction that is not yet committed.
@@ -70,6 +73,22 @@ pub(super) struct Owner {
 pub(super) struct Memory {
     pub(super) revocations: Arc<Revocations>,
     pub(super) tallies: Arc<Tallies>,
+    pub(super) keepsakes: Arc<Keepsakes>,
+}
+
+impl Memory {
+    fn started(&self, session: Session) {
+        if let Some(keepsake) = session.keepsake {
+            self.keepsakes.put(&session.id, keepsake.cookies, session.expires_at);
+        }
+    }
+
+    fn revoked(&self, what: Revoked, until: UnixTime) {
+        if let Revoked::Session(id) = &what {
+            self.keepsakes.forget(id);
+        }
+        self.revocations.add(what, until);
+    }
 }
 
 impl Owner {
@@ -118,7 +137,7 @@ impl Owner {
         match in_transaction(&mut self.database, &batch, &self.memory.tallies, now) {
             Ok(outcomes) => {
                 for (verb, outcome) in batch.into_iter().zip(outcomes) {
-                    verb.answer(outcome, &self.memory.revocations);
+                    verb.answer(outcome, &self.memory);
                 }
             }
             Err(error) => {
@@ -142,6 +161,7 @@ impl Owner {
         });
         self.memory.revocations.purge(before);
         self.memory.tallies.purge(now);
+        self.memory.keepsakes.purge(now);
         match purged {
             // The rest after the verbs that wait meanwhile.
             Ok(true) => {}
@@ -210,25 +230,32 @@ impl Verb {
                 database::revoke(on, what, *until).map(|()| Outcome::Done)
             }
             Verb::Keep(ids, _) => failures::keep(on, &tallies.rows(ids)).map(|()| Outcome::Done),
+            Verb::KeepCookies(id, cookies, _) => {
+                keepsakes::keep(on, id, cookies).map(|()| Outcome::Done)
+            }
         }
     }
 
     /// After the commit: a revocation is in memory before its caller hears of it. Callers that went away
     /// meanwhile are no mistake, so what `send` says is not looked at.
-    fn answer(self, outcome: Outcome, revocations: &Revocations) {
+    fn answer(self, outcome: Outcome, memory: &Memory) {
         match (self, outcome) {
             (Verb::Revoke(what, until, reply), Outcome::Done) => {
-                revocations.add(what, until);
+                memory.revoked(what, until);
                 drop(reply.send(Ok(())));
             }
-            (Verb::Start(_, reply) | Verb::Keep(_, reply), Outcome::Done) => {
+            (Verb::Start(session, reply), Outcome::Done) => {
+                memory.started(session);
+                drop(reply.send(Ok(())));
+            }
+            (Verb::Keep(_, reply) | Verb::KeepCookies(_, _, reply), Outcome::Done) => {
                 drop(reply.send(Ok(())));
             }
             (Verb::Find(_, _, reply), Outcome::Found(found)) => drop(reply.send(Ok(found))),
             (Verb::StepUp(_, _, _, reply), Outcome::Alive(alive)) => drop(reply.send(Ok(alive))),
             (Verb::Rotate(renewal, reply), Outcome::Rotation(rotation)) => {
                 if let Rotation::Reused { revoked_until } = rotation {
-                    revocations.add(Revoked::Session(renewal.session), revoked_until);
+                    memory.revoked(Revoked::Session(renewal.session), revoked_until);
                 }
                 drop(reply.send(Ok(rotation)));
             }
@@ -240,7 +267,10 @@ impl Verb {
 
     fn fail(self, fault: StoreFault) {
         match self {
-            Verb::Start(_, reply) | Verb::Revoke(_, _, reply) | Verb::Keep(_, reply) => {
+            Verb::Start(_, reply)
+            | Verb::Revoke(_, _, reply)
+            | Verb::Keep(_, reply)
+            | Verb::KeepCookies(_, _, reply) => {
                 drop(reply.send(Err(fault)));
             }
             Verb::Find(_, _, reply) => drop(reply.send(Err(fault))),

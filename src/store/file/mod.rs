@@ -21,7 +21,9 @@ use serde_json::{Map, Value};
 
 use super::password::{Hash, Pool};
 use super::watch::{Watch, watch};
-use super::{Account, Answer, Attempt, Authenticated, CheckFault, CredentialStore, StoreFault};
+use super::{
+    Account, Answer, Attempt, Authenticated, CheckFault, CredentialStore, Session, StoreFault,
+};
 use crate::token::Secret;
 pub use edit::first_run;
 pub use users::{Mistake, User, Users, UsersFault};
@@ -142,6 +144,7 @@ impl CredentialStore for UsersFile {
     fn claims_of<'a>(
         &'a self,
         subject: &'a str,
+        _: Option<&'a Session>,
     ) -> Answer<'a, Result<Option<Map<String, Value>>, StoreFault>> {
         let read = self.read.load();
         // A subject comes from a token and not from fingers: byte for byte.

@@ -8,7 +8,9 @@ use serde_json::Map;
 use super::tallies::TALLIES_MAX;
 use super::*;
 use crate::store::contract::{RULES, address};
-use crate::store::{Answer, Renewal, Revocations, Revoked, Rotation, Session, StoreFault};
+use crate::store::{
+    Answer, Keepsakes, Renewal, Revocations, Revoked, Rotation, Session, StoreFault,
+};
 
 const NOW: UnixTime = UnixTime(1_000_000);
 
@@ -150,6 +152,7 @@ impl CredentialStore for Told {
     fn claims_of<'a>(
         &'a self,
         _: &'a str,
+        _: Option<&'a Session>,
     ) -> Answer<'a, Result<Option<Map<String, serde_json::Value>>, StoreFault>> {
         unimplemented_here()
     }
@@ -191,6 +194,16 @@ impl StateStore for Told {
     }
     fn revoke(&self, _: Revoked, _: UnixTime) -> Answer<'_, Result<(), StoreFault>> {
         unimplemented_here()
+    }
+    fn keep_cookies<'a>(
+        &'a self,
+        _: &'a str,
+        _: Vec<String>,
+    ) -> Answer<'a, Result<(), StoreFault>> {
+        unimplemented_here()
+    }
+    fn keepsakes(&self) -> &Keepsakes {
+        panic!("the throttle does not ask this")
     }
     fn revocations(&self) -> &Revocations {
         &self.revocations
