@@ -129,7 +129,13 @@ async fn step_up(
     now: UnixTime,
 ) -> Result<Response<Bytes>, Refusal> {
     let session = living(claims, context, now).await?;
-    let user = check(&claims.subject, password, context, now).await?;
+    let credentials = context.credentials.ok_or(Refusal::StoreUnavailable)?;
+    let name = credentials
+        .name_of(&claims.subject, session.as_ref())
+        .await
+        .map_err(|fault| away(&fault))?;
+    let name = name.ok_or(Refusal::TokenRevoked)?;
+    let user = check(&name, password, context, now).await?;
     if user.subject() != claims.subject {
         // Another issuer's name, alike but not the same: its claims are not this user's.
         return Err(Refusal::CredentialsInvalid);

@@ -1,11 +1,11 @@
 //! `freshgate check`: every mistake of a configuration and every failure of its tests, for people or for programs.
-//! Starts nothing and writes nothing.
+//! Starts nothing and writes nothing; of a database of users it asks what the queries give.
 
 use clap::{Args, ValueEnum};
 
-use super::{ConfigArg, Failure, is_terminal};
-use crate::config::Config;
+use super::{ConfigArg, Failure, is_terminal, lookup};
 use crate::config::diagnostic::Diagnostics;
+use crate::config::{Config, UsersSource};
 use crate::gateway::selftest;
 use crate::server::banner;
 use crate::store::file::edit;
@@ -38,17 +38,17 @@ impl Check {
         let now = UnixTime::of(telemetry::clock());
         let checked = self.config.read().and_then(|config| {
             selftest::check(&config, now)?;
-            check_users(&config)?;
-            Ok(config)
+            check_users(config)
         });
         match (checked, self.format) {
-            (Ok(config), Format::Text) => {
+            (Ok((config, users)), Format::Text) => {
                 super::warn(&config);
                 println!("ok: {}{}", banner::routes_line(&config), tests_line(&config));
+                print!("{users}");
                 print!("{}", banner::file_line(&config));
                 Ok(())
             }
-            (Ok(config), Format::Json) => {
+            (Ok((config, _)), Format::Json) => {
                 print(&config.warnings);
                 Ok(())
             }
@@ -61,17 +61,31 @@ impl Check {
     }
 }
 
-/// The users too: a gateway does not start without them. A default file that is not there yet is made then.
-fn check_users(config: &Config) -> Result<(), Diagnostics> {
-    let path = config.login.as_ref().and_then(|login| login.users.path());
-    let Some(path) = path.filter(|path| path.exists()) else {
-        return Ok(());
-    };
-    edit::list(path).map(drop).map_err(|fault| {
+/// The users too: a gateway does not start without them. A default file that is not there yet is made then. A
+/// database is asked, as far as it can be; the line says what of.
+fn check_users(mut config: Config) -> Result<(Config, String), Diagnostics> {
+    let users = config.login.as_ref().map(|login| &login.users);
+    let unusable = |why: &str| {
         let mut out = config.warnings.clone();
-        out.unusable_users(&fault.to_string());
+        out.unusable_users(why);
         out
-    })
+    };
+    let line = match users {
+        Some(UsersSource::Sql(settings)) => match lookup::probe(settings) {
+            Ok(Ok(line)) => line,
+            Ok(Err(away)) => {
+                config.warnings.users_away(&away);
+                String::new()
+            }
+            Err(refused) => return Err(unusable(&refused)),
+        },
+        Some(UsersSource::Default(path) | UsersSource::File(path)) if path.exists() => {
+            edit::list(path).map_err(|fault| unusable(&fault.to_string()))?;
+            String::new()
+        }
+        _ => String::new(),
+    };
+    Ok((config, line))
 }
 
 fn print(all: &Diagnostics) {

@@ -35,6 +35,11 @@ pub enum UserCommand {
     },
     /// List the users with their claims
     List,
+    /// Look a name up in the database of users, as a login would: shows subject and claims, never a hash
+    Check {
+        /// Name as it is typed at a login
+        name: String,
+    },
     /// Remove a user: no login and no refresh any more; access tokens live until they expire
     Remove {
         /// Name of the user
@@ -67,6 +72,9 @@ pub enum ManageFault {
     /// The password cannot be used.
     #[error("{0}")]
     Password(#[from] PasswordFault),
+    /// Only a database is looked into.
+    #[error("the users are in a file: `freshgate user list` shows them")]
+    NoDatabase,
     /// The two entries differ.
     #[error("the two passwords differ; nothing was changed")]
     Differ,
@@ -123,6 +131,7 @@ fn run_with(
             writeln!(out, "changed the password of {name} in {}", users.display())?;
         }
         UserCommand::List => list(users, out)?,
+        UserCommand::Check { .. } => return Err(ManageFault::NoDatabase),
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ pub mod explain;
 pub mod health;
 pub mod init;
 pub mod key;
+mod lookup;
 pub mod manage;
 pub mod schema;
 pub mod suggest;
@@ -17,8 +18,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::Config;
 use crate::config::diagnostic::Diagnostics;
+use crate::config::{Config, UsersSource};
 use crate::gateway::selftest;
 use crate::token::UnixTime;
 use crate::{server, telemetry};
@@ -130,9 +131,10 @@ pub fn main() -> ExitCode {
         Command::Explain(explain) => explain.run(),
         Command::Diff(diff) => return diff.run(),
         Command::Suggest(suggest) => suggest.run(),
-        Command::User { config, command } => {
-            config.load_users().and_then(|users| manage::run_user(command, &users))
-        }
+        Command::User { config, command } => match command {
+            UserCommand::Check { name } => lookup::check(&name, &config),
+            other => config.load_users().and_then(|users| manage::run_user(other, &users)),
+        },
         Command::Key { config, command } => key::run(command, &config),
         Command::Token { config, command } => token::run(command, &config),
         Command::Health(health) => health.run(),
@@ -175,11 +177,20 @@ impl ConfigArg {
 
     fn load_users(&self) -> Result<PathBuf, Failure> {
         // The file may not be there yet, nor the secrets: `user add` comes before both.
-        Config::users_path(self.file())
-            .map_err(|diagnostics| Failure::Drawn(diagnostics.render(is_terminal())))?
-            .ok_or_else(|| {
-                Failure::Words("login is off in this configuration: it has no users".to_owned())
-            })
+        let source = Config::users_source(self.file())
+            .map_err(|diagnostics| Failure::Drawn(diagnostics.render(is_terminal())))?;
+        let words = match source {
+            Some(UsersSource::Default(path) | UsersSource::File(path)) => return Ok(path),
+            Some(UsersSource::Sql(_) | UsersSource::Outlined(_)) => {
+                "the users of this configuration are not in a file: change them where they are kept; \
+                 `freshgate user check NAME` says what is found"
+            }
+            Some(UsersSource::Backend(_)) => {
+                "the users of this configuration are those of the application behind the gateway: change them there"
+            }
+            None => "login is off in this configuration: it has no users",
+        };
+        Err(Failure::Words(words.to_owned()))
     }
 }
 

@@ -5,12 +5,14 @@
 //! Called once at start and once for each reload; never on the way of a request.
 
 mod backend_users;
+pub mod database;
 pub mod diagnostic;
 pub mod limits_page;
 #[cfg(test)]
 mod lint_tests;
 pub mod lower;
 mod macros;
+pub mod query;
 pub mod raw;
 pub mod raw_test;
 pub mod read;
@@ -24,7 +26,7 @@ pub mod values;
 pub mod words;
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +36,7 @@ use ipnet::IpNet;
 pub use self::backend_users::{
     BackendUsers, CookieName, LoginFormat, Pointer as AnswerPointer, Success,
 };
+use self::database::SqlUsers;
 use self::diagnostic::{Diagnostics, Span};
 pub use self::selftest::FileTest;
 use crate::policy::path::PathRules;
@@ -210,14 +213,18 @@ pub enum UsersSource {
     File(PathBuf),
     /// The login of a legacy application.
     Backend(Box<BackendUsers>),
+    /// A table of a database.
+    Sql(Box<SqlUsers>),
+    /// Elsewhere, in these words, and not looked at: only where no secret is read.
+    Outlined(String),
 }
 
 impl UsersSource {
-    /// The file, however it was chosen; `None` where users are not in a file.
-    pub fn path(&self) -> Option<&PathBuf> {
+    /// The file, however it was chosen; `None`: they are in no file.
+    pub fn file(&self) -> Option<&Path> {
         match self {
             UsersSource::Default(path) | UsersSource::File(path) => Some(path),
-            UsersSource::Backend(_) => None,
+            UsersSource::Backend(_) | UsersSource::Sql(_) | UsersSource::Outlined(_) => None,
         }
     }
 }

@@ -1,11 +1,12 @@
-//! Two values that have a form of their own: a reference to a secret, and the wanted values of claims.
+//! Values that have a form of their own: a reference to a secret, the URL of a database, claims and what is wanted of them.
 //! A secret written into the file itself is refused, and hidden wherever its line is shown.
 
 use serde_json::{Value, json};
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Diagnostics, Span};
-use super::read::{FromToml, Spanned};
+use super::raw::RawClaimColumn;
+use super::read::{Field, FromToml, Spanned};
 
 /// Where a secret is: never the secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,4 +131,105 @@ fn scalar(
         out.bad_wanted_value(&value.span(), claim, value.get_ref().type_str());
     }
     read.map(|read| Spanned { value: read, span: value.span() })
+}
+
+/// The URL of a database: where it is, or, if it has no password, itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DatabaseUrl {
+    /// Without a password.
+    Plain(String),
+    /// Elsewhere.
+    Secret(SecretRef),
+}
+
+impl FromToml for DatabaseUrl {
+    fn type_name() -> String {
+        format!("{}, or text", SecretRef::type_name())
+    }
+
+    fn schema() -> Value {
+        json!({ "anyOf": [SecretRef::schema(), { "type": "string", "pattern": "^(sqlite:|[a-z]+://[^:@/]*(@|$))" }] })
+    }
+
+    fn read(
+        value: &DeValue<'_>,
+        span: &Span,
+        at: &str,
+        out: &mut Diagnostics,
+    ) -> Option<DatabaseUrl> {
+        let Some(text) = value.as_str() else {
+            return SecretRef::read(value, span, at, out).map(DatabaseUrl::Secret);
+        };
+        let login = text.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@'));
+        let has_password = login.is_some_and(|(login, _)| login.contains(':'));
+        if has_password || text.to_ascii_lowercase().contains("password=") {
+            out.password_in_url(span, at);
+            return None;
+        }
+        Some(DatabaseUrl::Plain(text.to_owned()))
+    }
+}
+
+/// One name or a list of names, none of them empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OneOrMore(pub Vec<String>);
+
+impl FromToml for OneOrMore {
+    fn type_name() -> String {
+        "text, or list of text".to_owned()
+    }
+
+    fn schema() -> Value {
+        let one = json!({ "type": "string", "minLength": 1 });
+        json!({ "anyOf": [one, { "type": "array", "items": one, "minItems": 1 }] })
+    }
+
+    fn read(value: &DeValue<'_>, span: &Span, at: &str, out: &mut Diagnostics) -> Option<Self> {
+        let texts = match value {
+            DeValue::Array(list) => {
+                list.iter().map(|one| one.get_ref().as_str().map(str::to_owned)).collect()
+            }
+            other => other.as_str().map(|text| vec![text.to_owned()]),
+        };
+        let texts: Option<Vec<String>> = texts;
+        let good = texts.filter(|all| !all.is_empty() && all.iter().all(|one| !one.is_empty()));
+        if good.is_none() {
+            out.wrong_type(span, at, "a name, or a list of names", value.type_str());
+        }
+        good.map(OneOrMore)
+    }
+}
+
+/// `{ email = "email", roles = { column = "groups", split = "," } }`, as written.
+#[derive(Clone, Debug, Default)]
+pub struct ClaimColumns(pub Vec<(Spanned<String>, Spanned<RawClaimColumn>)>);
+
+impl FromToml for ClaimColumns {
+    fn type_name() -> String {
+        "table of columns".to_owned()
+    }
+
+    fn schema() -> Value {
+        let one = json!({ "anyOf": [{ "type": "string" }, RawClaimColumn::schema()] });
+        json!({ "type": "object", "additionalProperties": one })
+    }
+
+    fn read(value: &DeValue<'_>, span: &Span, at: &str, out: &mut Diagnostics) -> Option<Self> {
+        let wanted = "a table of claims and their columns, such as { email = \"email\" }";
+        let table = super::read::table(value, span, at, wanted, out)?;
+        let claims = table.iter().filter_map(|(key, value)| {
+            let name = Spanned { value: key.get_ref().to_string(), span: key.span() };
+            let (here, at) = (value.span(), super::read::join(at, &name.value));
+            let column = match value.get_ref() {
+                DeValue::String(text) => {
+                    let column =
+                        Field::Here(Spanned { value: text.to_string(), span: here.clone() });
+                    Some(RawClaimColumn { column, ..RawClaimColumn::default() })
+                }
+                other => RawClaimColumn::read(other, &here, &at, out),
+            };
+            column.map(|column| (name, Spanned { value: column, span: here }))
+        });
+        Some(ClaimColumns(claims.collect()))
+    }
 }

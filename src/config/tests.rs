@@ -350,11 +350,14 @@ fn a_users_file_is_named_before_it_is_there() {
     let codes = Config::load(&path).expect_err("mistakes");
     let codes: Vec<&str> = codes.list().iter().map(|one| one.code).collect();
     assert_eq!(codes, ["secret-unresolved", "users-file", "no-routes"]);
-    let users = Config::users_path(Some(&path)).expect("no mistakes");
-    assert_eq!(users, Some(dir.path().join("u.toml")));
-    assert_eq!(Config::users_path(None).expect("no mistakes"), Some("data/users.toml".into()));
+    let users = Config::users_source(Some(&path)).expect("no mistakes");
+    assert_eq!(users, Some(UsersSource::File(dir.path().join("u.toml"))));
+    assert_eq!(
+        Config::users_source(None).expect("no mistakes"),
+        Some(UsersSource::Default("data/users.toml".into()))
+    );
     fs::write(&path, "[login]\nenabled = false").expect("written");
-    assert_eq!(Config::users_path(Some(&path)).expect("no mistakes"), None);
+    assert_eq!(Config::users_source(Some(&path)).expect("no mistakes"), None);
 }
 
 #[test]

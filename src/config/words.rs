@@ -213,3 +213,15 @@ words! {
         Json = "json",
     }
 }
+
+words! {
+    /// How the value of a column is read.
+    pub enum ReadAs {
+        /// As text.
+        Text = "text",
+        /// As a truth value.
+        Boolean = "boolean",
+        /// As JSON.
+        Json = "json",
+    }
+}

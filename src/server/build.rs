@@ -3,16 +3,16 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::config::{Config, Limits, Login, Upstream, UsersSource};
+use super::users::Users;
+use crate::config::{Config, Login, Upstream, UsersSource};
 use crate::gateway::Snapshot;
 use crate::gateway::answer::PASS;
 use crate::policy::Refusal;
 use crate::proxy::headers::Firewall;
 use crate::proxy::room::Room;
 use crate::store::embedded::Embedded;
-use crate::store::file::{UsersFile, edit};
-use crate::store::watch::Watch;
-use crate::store::{CredentialStore, StateStore, keys, password};
+use crate::store::file::edit;
+use crate::store::{StateStore, keys};
 use crate::telemetry::{self, Metrics};
 use crate::token::keys::{Key, KeyRing};
 use crate::token::{Secret, UnixTime};
@@ -56,7 +56,7 @@ pub struct Built {
     pub snapshot: Snapshot,
     /// The user made on first run.
     pub first_user: Option<FirstUser>,
-    /// The open users file; its watch lives as long as this is kept.
+    /// The users that are open; the watch on their file lives as long as this is kept.
     pub users: Option<Users>,
 }
 
@@ -154,9 +154,7 @@ fn assemble(
     let snapshot = Snapshot {
         firewall: Firewall::new(&config),
         no_route: metrics.route("-", "-", &DECISIONS),
-        credentials: users
-            .as_ref()
-            .map(|users| Arc::clone(&users.file) as Arc<dyn CredentialStore>),
+        credentials: users.as_ref().map(Users::store),
         state,
         places: Vec::new(),
         config,
@@ -184,33 +182,4 @@ pub fn key_ring(config: &Config, now: UnixTime) -> Result<KeyRing, StartFault> {
         })
         .collect::<Result<Vec<Key>, StartFault>>()?;
     Ok(KeyRing::new(keys))
-}
-
-/// An open users file, reread whenever it changes.
-#[derive(Clone, Debug)]
-pub struct Users {
-    file: Arc<UsersFile>,
-    pool: Arc<password::Pool>,
-    _watch: Arc<Watch>,
-}
-
-impl Users {
-    /// Opens the file of `login`; the one that is open already is kept, and with it the hashing pool.
-    fn open(login: &Login, limits: &Limits, kept: Option<&Users>) -> Result<Users, StartFault> {
-        let fault = |error: &dyn fmt::Display| StartFault(error.to_string());
-        let (UsersSource::Default(path) | UsersSource::File(path)) = &login.users else {
-            return Err(StartFault("not yet".into()));
-        };
-        if let Some(kept) = kept.filter(|kept| kept.file.path() == path) {
-            return Ok(kept.clone());
-        }
-        let pool = match kept {
-            Some(kept) => Arc::clone(&kept.pool),
-            None => password::Pool::start(limits.login_queue).map_err(|error| fault(&error))?,
-        };
-        let file = UsersFile::open(path, Arc::clone(&pool)).map_err(|error| fault(&error))?;
-        let file = Arc::new(file);
-        let watch = file.watch().map_err(|error| fault(&error))?;
-        Ok(Users { file, pool, _watch: Arc::new(watch) })
-    }
 }

@@ -10,6 +10,7 @@ mod descriptors;
 mod kept;
 pub mod reload;
 mod seats;
+pub mod users;
 pub mod wire;
 pub mod worker;
 

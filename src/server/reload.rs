@@ -13,7 +13,8 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
 
-use super::build::{self, StartFault, Users};
+use super::build::{self, StartFault};
+use super::users::Users;
 use crate::config::Config;
 use crate::gateway::{Snapshot, selftest};
 use crate::store::keys;

@@ -1,6 +1,7 @@
 //! Where users and sessions are kept: two contracts with domain verbs, each saying which way it fails.
 //!
-//! `session` says what a session is and when a refresh token was reused. `file` and `password` are the users of `users.toml`, `account` is the one spelling of their names, and
+//! `session` says what a session is and when a refresh token was reused. `file` and `password` are the users of `users.toml`, `sql`
+//! those of a database, `backend` the login of a legacy application, `account` is the one spelling of their names, and
 //! `throttle` the only way to a check of a password. `embedded` keeps sessions, revocations and failed attempts
 //! in one SQLite file; `revocations` is their picture in memory, the only part that the request path asks. `keys` is the
 //! key folder.
@@ -17,6 +18,7 @@ pub mod outbound;
 pub mod password;
 pub mod revocations;
 pub mod session;
+pub mod sql;
 pub mod throttle;
 pub mod watch;
 
@@ -122,6 +124,19 @@ pub trait CredentialStore: Send + Sync {
         subject: &'a str,
         session: Option<&'a Session>,
     ) -> Answer<'a, Result<Option<Map<String, Value>>, StoreFault>>;
+
+    /// The name under which the user of this subject logs in: what a step-up checks and is counted by. `None`
+    /// when the user is gone. Where nothing else is said, it is the subject.
+    ///
+    /// # Errors
+    /// [`StoreFault`]: the caller refuses with 503.
+    fn name_of<'a>(
+        &'a self,
+        subject: &'a str,
+        _session: Option<&'a Session>,
+    ) -> Answer<'a, Result<Option<String>, StoreFault>> {
+        Box::pin(std::future::ready(Ok(Some(subject.to_owned()))))
+    }
 }
 
 /// What is revoked.

@@ -209,6 +209,8 @@ fn login(old: &Config, new: &Config, say: Say<'_>) {
         Some(login) => match &login.users {
             UsersSource::Default(path) | UsersSource::File(path) => beside(config, path),
             UsersSource::Backend(backend) => format!("the login of upstream {}", backend.upstream),
+            UsersSource::Sql(users) => users.database.to_string(),
+            UsersSource::Outlined(words) => words.clone(),
         },
     };
     say("[login.users]", users(old), users(new), Verdict::Changed);

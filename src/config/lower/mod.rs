@@ -16,6 +16,7 @@ mod secrets;
 mod sections;
 mod selftest;
 mod upstreams;
+mod users;
 
 use std::fs;
 use std::io::{ErrorKind, Read};
@@ -27,7 +28,7 @@ use toml::de::{DeTable, DeValue};
 use super::diagnostic::{Diagnostics, Span};
 use super::raw::RawFile;
 use super::read::Spanned;
-use super::{Config, DEFAULT, KeyOutline};
+use super::{Config, DEFAULT, KeyOutline, UsersSource};
 
 /// Bytes in one configuration file at most: thousands of routes are far below, a wrong file is above.
 pub const FILE_BYTES_MAX: u64 = 10 * 1024 * 1024;
@@ -44,13 +45,13 @@ impl Config {
         lower(&text_of(path)?, Some(path), base_of(path))
     }
 
-    /// The users file that a configuration names, there or not yet: for the commands that make it. Judges no
+    /// Where a configuration says that the users are; a file is there or not yet: for the commands that make it. Judges no
     /// more than that needs, so that a user can be added before the secrets are in place. `None` when login is
     /// off; `file` as for [`Config::load`], without one as for [`Config::embedded`].
     ///
     /// # Errors
     /// Every mistake of TOML and of types, and those in `[state]` and `[login]`.
-    pub fn users_path(file: Option<&Path>) -> Result<Option<PathBuf>, Diagnostics> {
+    pub fn users_source(file: Option<&Path>) -> Result<Option<UsersSource>, Diagnostics> {
         let (text, base) = match file {
             Some(path) => (text_of(path)?, base_of(path)),
             None => (DEFAULT.to_owned(), Path::new("")),
@@ -64,11 +65,7 @@ impl Config {
             lowering.login(raw.login.get(), &state_dir, &upstreams)
         });
         out.sort();
-        if out.has_errors() {
-            Err(out)
-        } else {
-            Ok(login.and_then(|login| login.users.path().cloned()))
-        }
+        if out.has_errors() { Err(out) } else { Ok(login.map(|login| login.users)) }
     }
 
     /// As [`Config::load`], without looking at secrets and users, which another machine need not have, for
@@ -252,7 +249,7 @@ fn push_tables<'t, 'i>(value: &'t DeValue<'i>, tables: &mut Vec<&'t DeTable<'i>>
 struct Lowering<'a> {
     base: &'a Path,
     out: &'a mut Diagnostics,
-    /// Whether a users file that is named must be there.
+    /// Whether a users file that is named must be there, and the URL of a database be read.
     users_must_exist: bool,
     /// Where keys are noted down instead of being read; `None`: they are read.
     outlined: Option<&'a mut Vec<KeyOutline>>,

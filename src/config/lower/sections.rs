@@ -8,11 +8,10 @@ use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
 use super::Lowering;
-use super::keys::reason;
-use crate::config::raw::{RawLog, RawLogin, RawPaths, RawState, RawUsers};
+use crate::config::raw::{RawLog, RawLogin, RawPaths, RawState};
 use crate::config::read::{Named, Spanned};
 use crate::config::words::{DotSegments, DoubleSlash, Format, Spelling};
-use crate::config::{IdentityHeader, Log, LogFormat, Login, Upstream, UsersSource};
+use crate::config::{IdentityHeader, Log, LogFormat, Login, Upstream};
 use crate::policy::path::PathRules;
 use crate::policy::pattern::{Pattern, Segment};
 
@@ -60,37 +59,9 @@ impl Lowering<'_> {
         let at = self.login_path(&raw.at(), "login.at");
         let paths = self.endpoint_paths(&raw, &at);
         let enabled = raw.enabled().value;
-        let users = match raw.users.get() {
-            Some(users) => self.users(users, enabled, upstreams)?,
-            None => UsersSource::Default(state_dir.join(USERS_FILE)),
-        };
+        let users = self.users(&raw.users, enabled, (state_dir, upstreams))?;
         let [login, refresh, logout] = paths;
         enabled.then_some(Login { at, login, refresh, logout, users })
-    }
-
-    /// The one place that `[login.users]` names.
-    fn users(
-        &mut self,
-        users: &Spanned<RawUsers>,
-        enabled: bool,
-        upstreams: &[Upstream],
-    ) -> Option<UsersSource> {
-        let raw = &users.value;
-        if let (Some(file), Some(backend)) = (raw.file.get(), raw.backend.get()) {
-            self.out.two_stores(&backend.span, &file.span);
-        }
-        if let Some(file) = raw.file.get() {
-            return Some(UsersSource::File(self.users_file(file, enabled)));
-        }
-        if let Some(backend) = raw.backend.get() {
-            let backend = self.backend_users(backend, upstreams)?;
-            return Some(UsersSource::Backend(Box::new(backend)));
-        }
-        if raw.file.is_missing() && raw.backend.is_missing() {
-            let example = "file = \"users.toml\"";
-            self.out.missing_key(&users.span, "login.users", "file", example);
-        }
-        None
     }
 
     /// Login, refresh and logout. All endpoints take `POST`, so no two can share a path.
@@ -118,22 +89,6 @@ impl Lowering<'_> {
             }
         }
         paths
-    }
-
-    fn users_file(&mut self, file: &Spanned<String>, enabled: bool) -> PathBuf {
-        let path = self.path(&file.value);
-        let why = match std::fs::metadata(&path) {
-            Ok(about) if about.is_file() => None,
-            Ok(_) => Some("is not a regular file".to_owned()),
-            Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => {
-                Some("does not exist".to_owned())
-            }
-            Err(fault) => Some(format!("cannot be read: {}", reason(&fault))),
-        };
-        if let (Some(why), true) = (why, enabled && self.users_must_exist) {
-            self.out.users_file(&file.span, &path, &why);
-        }
-        path
     }
 
     /// A plain path, without the slash at the end.
@@ -242,6 +197,3 @@ pub(super) fn fold(name: &str) -> String {
     let fold = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
     name.chars().map(fold).collect()
 }
-
-/// In the state directory, where no users are named.
-const USERS_FILE: &str = "users.toml";

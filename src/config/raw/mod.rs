@@ -1,10 +1,11 @@
 //! What `gateway.toml` says: every table, every key, its type, its default and its documentation.
 //!
-//! These files are the only place that names a key or a default; `limits` is `[limits]`. The doc comments are the reference page: write
+//! These files are the only place that names a key or a default; `limits` is `[limits]`, `users` is `[login.users]`. The doc comments are the reference page: write
 //! them for the operator. Nothing is checked here beyond types; `lower` checks what the words mean.
 
 mod backend;
 mod limits;
+mod users;
 
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use super::words::{
 };
 pub use backend::{RawBackendUsers, RawSuccess};
 pub use limits::RawLimits;
+pub use users::{RawClaimColumn, RawSql, RawUsers};
 
 section! {
     /// These stand at the top of the file, before the first `[table]`.
@@ -181,18 +183,6 @@ section! {
         logout_path: String,
         /// See `[login.users]`.
         users: RawUsers,
-    }
-}
-
-section! {
-    /// Where the users are: `users = { file = "users.toml" }` in `[login]`, or one of the other keys. Without it, in `users.toml` of the state directory,
-    /// which the first run makes with a user `admin` and a random password, printed once, unless `freshgate user add`
-    /// has made it before.
-    pub struct RawUsers {
-        /// A file, which must exist: `freshgate user add NAME` makes it. It is read again when it changes. It holds passwords as argon2id hashes.
-        file: String,
-        /// See `[login.users.backend]`.
-        backend: RawBackendUsers,
     }
 }
 

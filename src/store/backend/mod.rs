@@ -60,6 +60,11 @@ impl BackendLogin {
         Ok(BackendLogin { users, outbound, places: Semaphore::new(CHECKS_MAX) })
     }
 
+    /// What it was made of.
+    pub fn settings(&self) -> &BackendUsers {
+        &self.users
+    }
+
     async fn ask(&self, attempt: Attempt, password: Secret) -> Result<Authenticated, CheckFault> {
         let name = match self.users.as_typed {
             true => attempt.typed(),
@@ -111,5 +116,15 @@ impl CredentialStore for BackendLogin {
         // A token without a session is of nobody whom the application let in.
         let keepsake = session.and_then(|session| session.keepsake.as_ref());
         Box::pin(std::future::ready(Ok(keepsake.map(|keepsake| keepsake.claims.clone()))))
+    }
+
+    fn name_of<'a>(
+        &'a self,
+        subject: &'a str,
+        session: Option<&'a Session>,
+    ) -> Answer<'a, Result<Option<String>, StoreFault>> {
+        let keepsake = session.and_then(|session| session.keepsake.as_ref());
+        let name = keepsake.map_or(subject, |keepsake| &keepsake.name);
+        Box::pin(std::future::ready(Ok(Some(name.to_owned()))))
     }
 }

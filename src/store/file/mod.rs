@@ -19,7 +19,7 @@ use arc_swap::ArcSwap;
 use aws_lc_rs::digest;
 use serde_json::{Map, Value};
 
-use super::password::{Hash, Pool};
+use super::password::{PasswordFault, Pool, StoredHash};
 use super::watch::{Watch, watch};
 use super::{
     Account, Answer, Attempt, Authenticated, CheckFault, CredentialStore, Session, StoreFault,
@@ -44,7 +44,7 @@ pub struct UsersFile {
 struct Read {
     users: Users,
     /// Checked for a user that does not exist.
-    dummy: Hash,
+    dummy: StoredHash,
     /// Of the text, to tell a change from a mere touch.
     digest: Vec<u8>,
 }
@@ -165,14 +165,15 @@ impl Read {
 }
 
 /// A dummy as dear as most users' hashes, which may come from another program with other costs.
-fn dummy_for(users: &Users) -> Result<Hash, super::password::PasswordFault> {
-    let mut counts: HashMap<_, (usize, &Hash)> = HashMap::new();
+fn dummy_for(users: &Users) -> Result<StoredHash, PasswordFault> {
+    let mut counts: HashMap<_, (usize, &StoredHash)> = HashMap::new();
     for (_, user) in users.iter() {
-        counts.entry(user.hash.costs()).or_insert((0, &user.hash)).0 += 1;
+        let alike = (user.hash.microseconds(), user.hash.scheme());
+        counts.entry(alike).or_insert((0, &user.hash)).0 += 1;
     }
-    match counts.into_iter().max_by_key(|(costs, (count, _))| (*count, *costs)) {
+    match counts.into_iter().max_by_key(|(alike, (count, _))| (*count, *alike)) {
         Some((_, (_, hash))) => hash.dummy_alike(),
-        None => Hash::dummy(),
+        None => StoredHash::dummy(),
     }
 }
 

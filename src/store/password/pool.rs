@@ -11,7 +11,7 @@ use std::thread;
 
 use tokio::sync::oneshot;
 
-use super::Hash;
+use super::StoredHash;
 use crate::store::CheckFault;
 use crate::token::Secret;
 
@@ -22,7 +22,7 @@ pub struct Pool {
 }
 
 struct Job {
-    hash: Hash,
+    hash: StoredHash,
     password: Secret,
     answer: oneshot::Sender<bool>,
 }
@@ -52,7 +52,7 @@ impl Pool {
     ///
     /// # Errors
     /// [`CheckFault::Overloaded`] when the queue is full or the pool is gone: nothing was checked.
-    pub async fn verify(&self, hash: Hash, password: Secret) -> Result<bool, CheckFault> {
+    pub async fn verify(&self, hash: StoredHash, password: Secret) -> Result<bool, CheckFault> {
         let (answer, outcome) = oneshot::channel();
         match self.queue.try_send(Job { hash, password, answer }) {
             Ok(()) => outcome.await.map_err(|_| CheckFault::Overloaded),
@@ -81,6 +81,7 @@ fn work(jobs: &Mutex<Receiver<Job>>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::password::Hash;
     use std::time::{Duration, Instant};
 
     fn secret(text: &str) -> Secret {
@@ -90,7 +91,7 @@ mod tests {
     #[tokio::test]
     async fn full_queue_turns_away_at_once() {
         let pool = Pool::start_with(1, 2).unwrap();
-        let hash = Hash::of(&secret("right")).unwrap();
+        let hash = StoredHash::from(Hash::of(&secret("right")).unwrap());
         let check = || pool.verify(hash.clone(), secret("right"));
         let all: Vec<_> = (0..50).map(|_| check()).collect();
         let mut right = 0;
@@ -109,7 +110,7 @@ mod tests {
     #[tokio::test]
     async fn nobody_hashes_for_a_caller_that_went_away() {
         let pool = Pool::start_with(1, 1000).unwrap();
-        let hash = Hash::of(&secret("right")).unwrap();
+        let hash = StoredHash::from(Hash::of(&secret("right")).unwrap());
         for _ in 0..500 {
             let gone = pool.verify(hash.clone(), secret("right"));
             let _ = tokio::time::timeout(Duration::ZERO, gone).await;

@@ -1,0 +1,117 @@
+//! The users that a world checks passwords against: opened for the first one, kept for the next where nothing of
+//! them changed, and with them the hashing pool.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::build::StartFault;
+use crate::config::database::SqlUsers as SqlSettings;
+use crate::config::{Limits, Login, UsersSource};
+use crate::store::backend::BackendLogin;
+use crate::store::file::UsersFile;
+use crate::store::sql::{Probe, SqlUsers};
+use crate::store::watch::Watch;
+use crate::store::{CredentialStore, password};
+
+/// Open users. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Users {
+    place: Place,
+    pool: Arc<password::Pool>,
+}
+
+#[derive(Clone, Debug)]
+enum Place {
+    /// A file, reread whenever it changes.
+    File { file: Arc<UsersFile>, _watch: Arc<Watch> },
+    /// A table.
+    Sql(Arc<SqlUsers>),
+    /// The login of a legacy application.
+    Backend(Arc<BackendLogin>),
+}
+
+impl Users {
+    /// Opens the users of `login`; those that are open already are kept where they are the same ones.
+    ///
+    /// # Errors
+    /// A file that cannot be used, or a database that refuses the queries. One that is away is no fault: it is logged,
+    /// and logins are told 503 until it is back.
+    pub fn open(login: &Login, limits: &Limits, kept: Option<&Users>) -> Result<Users, StartFault> {
+        if let Some(kept) = kept.filter(|kept| kept.place.is(&login.users)) {
+            return Ok(kept.clone());
+        }
+        let pool = match kept {
+            Some(kept) => Arc::clone(&kept.pool),
+            None => password::Pool::start(limits.login_queue).map_err(|error| fault(&error))?,
+        };
+        let place = match &login.users {
+            UsersSource::Default(path) | UsersSource::File(path) => {
+                let file =
+                    UsersFile::open(path, Arc::clone(&pool)).map_err(|error| fault(&error))?;
+                let file = Arc::new(file);
+                let watch = file.watch().map_err(|error| fault(&error))?;
+                Place::File { file, _watch: Arc::new(watch) }
+            }
+            UsersSource::Sql(settings) => Place::Sql(table(settings, &pool, limits)?),
+            UsersSource::Backend(settings) => {
+                let login =
+                    BackendLogin::new((**settings).clone()).map_err(|error| fault(&error))?;
+                Place::Backend(Arc::new(login))
+            }
+            UsersSource::Outlined(words) => {
+                return Err(StartFault(format!("the users were not read: {words}")));
+            }
+        };
+        Ok(Users { place, pool })
+    }
+
+    /// What checks passwords.
+    pub fn store(&self) -> Arc<dyn CredentialStore> {
+        match &self.place {
+            Place::File { file, .. } => Arc::clone(file) as Arc<dyn CredentialStore>,
+            Place::Sql(table) => Arc::clone(table) as Arc<dyn CredentialStore>,
+            Place::Backend(login) => Arc::clone(login) as Arc<dyn CredentialStore>,
+        }
+    }
+}
+
+impl Place {
+    fn is(&self, source: &UsersSource) -> bool {
+        match (self, source) {
+            (Place::File { file, .. }, source) => source.file() == Some(file.path()),
+            (Place::Sql(table), UsersSource::Sql(settings)) => table.settings() == &**settings,
+            (Place::Backend(login), UsersSource::Backend(settings)) => {
+                login.settings() == &**settings
+            }
+            (Place::Sql(_) | Place::Backend(_), _) => false,
+        }
+    }
+}
+
+fn table(
+    settings: &SqlSettings,
+    pool: &Arc<password::Pool>,
+    limits: &Limits,
+) -> Result<Arc<SqlUsers>, StartFault> {
+    let users = SqlUsers::start(settings, Arc::clone(pool), limits.login_queue);
+    let users = users.map_err(|error| fault(&error))?;
+    let database = &settings.database;
+    match users.probe() {
+        Probe::Ready => tracing::info!(event = "users_database", %database, "users are looked up"),
+        Probe::Away(why) => {
+            tracing::error!(
+                event = "users_database_away",
+                %database,
+                "nobody can log in until the database of users is back: {why}"
+            );
+        }
+        Probe::Refused(why) => {
+            return Err(StartFault(format!("`login.users.sql`: {database} refuses {why}")));
+        }
+    }
+    Ok(Arc::new(users))
+}
+
+fn fault(error: &dyn fmt::Display) -> StartFault {
+    StartFault(error.to_string())
+}
