@@ -17,7 +17,7 @@ use super::{AuthContext, audited, away, no_content, private_json, refusal_of};
 use crate::config::Profile;
 use crate::policy::Refusal;
 use crate::store::throttle::{self, Door};
-use crate::store::{Authenticated, Revoked, Session};
+use crate::store::{Authenticated, Keepsake, Revoked, Session};
 use crate::token::mint::{Mint, NoSigner};
 use crate::token::{Claims, Secret, TokenKind, UnixTime};
 
@@ -150,8 +150,21 @@ async fn step_up(
         if !stepped.map_err(|fault| away(&fault))? {
             return Err(Refusal::TokenRevoked);
         }
+        keep(&user, session, context).await?;
     }
     Ok(answer)
+}
+
+/// What the program that checked the password gave this time.
+async fn keep(
+    user: &Authenticated,
+    session: &Session,
+    context: &AuthContext<'_>,
+) -> Result<(), Refusal> {
+    let Some(Keepsake { claims, cookies, .. }) = user.keepsake().cloned() else { return Ok(()) };
+    context.state.keepsakes().replace(&session.id, cookies.clone(), session.expires_at);
+    let kept = context.state.keep(&session.id, cookies, Some(claims)).await;
+    kept.map_err(|fault| away(&fault))
 }
 
 /// Ends the session: all its tokens are dead when this answers. A token without one dies alone.

@@ -419,10 +419,11 @@ impl StateStore for Away {
     fn revoke(&self, _: Revoked, _: UnixTime) -> Answer<'_, Result<(), StoreFault>> {
         down()
     }
-    fn keep_cookies<'a>(
+    fn keep<'a>(
         &'a self,
         _: &'a str,
         _: Vec<String>,
+        _: Option<Map<String, Value>>,
     ) -> Answer<'a, Result<(), StoreFault>> {
         down()
     }

@@ -84,6 +84,11 @@ impl Success {
 pub struct CookieName(pub String);
 
 impl CookieName {
+    /// As [`CookieName::means`], but for case: what some backend may take for it.
+    pub fn means_any_case(&self, name: &str) -> bool {
+        CookieName(self.0.to_ascii_lowercase()).means(&name.to_ascii_lowercase())
+    }
+
     /// Whether it means this cookie. Names of cookies tell upper from lower case.
     pub fn means(&self, name: &str) -> bool {
         match self.0.strip_suffix('*') {

@@ -8,6 +8,7 @@ pub mod answer;
 mod client;
 mod forgers;
 pub mod judge;
+mod keepsakes;
 mod limits;
 pub mod profile;
 pub mod selftest;
@@ -220,16 +221,22 @@ impl Scene<'_> {
             // 8. The backend's.
             Action::Forward(plan) => {
                 let pool = self.data.pool(self.snapshot, plan.upstream);
+                let cookies = self.session_cookies(&permit, plan.upstream);
                 let way = Way {
                     pool: &pool,
                     firewall: &self.snapshot.firewall,
                     limits: &self.snapshot.config.limits,
                     paths: &self.snapshot.config.paths,
                     client: self.client,
+                    cookies: cookies.as_ref(),
                     metrics: &self.snapshot.metrics,
                 };
                 let sent = proxy::forward(&permit, plan, &path, (parts, body), way).await;
-                sent.map_err(|error| self.report(&pool, &error))
+                let mut answer = sent.map_err(|error| self.report(&pool, &error))?;
+                if cookies.is_some() {
+                    self.keep_cookies(&permit, plan.upstream, answer.headers_mut());
+                }
+                Ok(answer)
             }
         }
     }

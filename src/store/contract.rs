@@ -461,10 +461,14 @@ pub(crate) async fn cookies_of_a_session_are_replaced(store: &impl StateStore) {
     store.start(kept_session("s")).await.unwrap();
     store.start(session("t")).await.unwrap();
     for id in ["s", "t", "never"] {
-        store.keep_cookies(id, new.clone()).await.unwrap();
+        store.keep(id, new.clone(), None).await.unwrap();
     }
     let found = store.session("s", UnixTime(1000)).await.unwrap().unwrap();
-    assert_eq!(found.keepsake, Some(keepsake));
+    assert_eq!(found.keepsake, Some(keepsake.clone()));
+    let claims = serde_json::json!({"roles": "b"}).as_object().unwrap().clone();
+    store.keep("s", new.clone(), Some(claims.clone())).await.unwrap();
+    let found = store.session("s", UnixTime(1000)).await.unwrap().unwrap();
+    assert_eq!(found.keepsake, Some(Keepsake { claims, ..keepsake }));
     // Nothing was kept of this login, and there is nothing to add to.
     assert_eq!(store.session("t", UnixTime(1000)).await.unwrap(), Some(session("t")));
 }

@@ -5,12 +5,14 @@
 
 use std::fmt;
 
+use cookie::Cookie;
 use foldhash::fast::RandomState;
-use http::HeaderValue;
+use http::header::{HeaderMap, HeaderValue, SET_COOKIE};
 use papaya::{Compute, HashMap, Operation};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::config::CookieName;
 use crate::token::UnixTime;
 
 /// What is kept of a login that another program checked, for it cannot be asked again without the password.
@@ -40,6 +42,24 @@ pub struct Changes {
 }
 
 impl Changes {
+    /// What the answer with these fields does to the cookies of these names.
+    pub fn of(headers: &HeaderMap, names: &[CookieName]) -> Changes {
+        let mut changes = Changes::default();
+        for cookie in headers.get_all(SET_COOKIE).iter().filter_map(cookie_of) {
+            let name = cookie.name();
+            if !names.iter().any(|one| one.means(name)) {
+                continue;
+            }
+            changes.set.retain(|set| name_of(set) != name);
+            changes.removed.retain(|removed| removed != name);
+            match is_taken_away(&cookie) {
+                true => changes.removed.push(name.to_owned()),
+                false => changes.set.push(format!("{name}={}", cookie.value())),
+            }
+        }
+        changes
+    }
+
     /// Whether nothing changes.
     pub fn is_empty(&self) -> bool {
         self.set.is_empty() && self.removed.is_empty()
@@ -55,6 +75,23 @@ impl Changes {
         kept.chain(&self.set).cloned().collect()
     }
 }
+
+/// The cookie that a `Set-Cookie` field sets.
+pub fn cookie_of(field: &HeaderValue) -> Option<Cookie<'static>> {
+    Cookie::parse(field.to_str().ok()?.to_owned()).ok()
+}
+
+/// A program takes a cookie away by an end in the past, and some by an empty value.
+fn is_taken_away(cookie: &Cookie<'_>) -> bool {
+    let ended = cookie.max_age().is_some_and(|age| age.whole_seconds() <= 0);
+    let past = cookie.max_age().is_none()
+        && cookie.expires_datetime().is_some_and(|end| end.unix_timestamp() <= LONG_AGO);
+    ended || past || cookie.value().is_empty()
+}
+
+/// A day in 2001: what ends before it was never meant to live. An end near the present is left to the program, whose
+/// clock need not be ours.
+const LONG_AGO: i64 = 1_000_000_000;
 
 /// The name of `name=value`.
 pub fn name_of(cookie: &str) -> &str {
@@ -127,6 +164,12 @@ impl Keepsakes {
             }
             _ => None,
         }
+    }
+
+    /// What a step-up gave: this instead of what there was.
+    pub fn replace(&self, session: &str, cookies: Vec<String>, expires_at: UnixTime) {
+        self.forget(session);
+        self.put(session, cookies, expires_at);
     }
 
     /// How many sessions have something kept.

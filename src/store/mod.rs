@@ -195,15 +195,16 @@ pub trait StateStore: Send + Sync {
     /// [`StoreFault`]: the caller answers 503; the revocation may or may not be kept, and can be repeated.
     fn revoke(&self, what: Revoked, expires_at: UnixTime) -> Answer<'_, Result<(), StoreFault>>;
 
-    /// Keeps these cookies of another program for a session, in the place of those it had; of a session that has ended,
-    /// none. They are in [`StateStore::keepsakes`] already.
+    /// Keeps these cookies of another program for a session, in the place of those it had, and its claims if there are new ones; of
+    /// a session that has ended, nothing. The cookies are in [`StateStore::keepsakes`] already.
     ///
     /// # Errors
     /// [`StoreFault`]: they may be lost with the process.
-    fn keep_cookies<'a>(
+    fn keep<'a>(
         &'a self,
         id: &'a str,
         cookies: Vec<String>,
+        claims: Option<Map<String, Value>>,
     ) -> Answer<'a, Result<(), StoreFault>>;
 
     /// What is kept of logins, in memory, for the request path.

@@ -145,6 +145,7 @@ pub fn hold_for(choices: u8, claims: Map<String, Value>, fields: &[(HeaderName, 
         host: &rule,
         authority: &authority,
         kept: if on(4) { Kept::Header } else { Kept::Nothing },
+        cookies: None,
     };
     let mut got = sent.clone();
     FIREWALL.toward_backend(&mut got, &facts);

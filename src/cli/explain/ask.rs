@@ -194,6 +194,8 @@ impl World {
             host: &upstream.host,
             authority: &upstream::authority(&upstream.target),
             kept,
+            // What is kept of a session's login is not known here.
+            cookies: None,
         };
         self.firewall.toward_backend(headers, &facts);
         // It is another one for each request.

@@ -20,6 +20,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::Value;
 
 use super::credentials::{Credentials, Kept};
+use super::session_cookies::SessionCookies;
 use crate::config::{Config, HostRule, IdentityHeader};
 use crate::policy::Permit;
 use crate::token::Claims;
@@ -89,6 +90,8 @@ pub struct Facts<'a> {
     pub authority: &'a HeaderValue,
     /// What the backend gets of the client's token.
     pub kept: Kept,
+    /// What the backend gets of its own session with this user.
+    pub cookies: Option<&'a SessionCookies<'a>>,
 }
 
 impl Firewall {
@@ -109,6 +112,9 @@ impl Firewall {
         self.credentials.strip(headers, &facts.kept);
         if let Some(claims) = facts.permit.claims() {
             self.inject_identity(headers, claims);
+        }
+        if let Some(cookies) = facts.cookies {
+            cookies.into_request(headers);
         }
         set_host(headers, facts);
         chain.write(headers);

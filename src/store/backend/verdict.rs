@@ -3,12 +3,12 @@
 //! An application that fails must not look like a wrong password, which would be counted against its owner, and
 //! nothing but what the operator described is a right one.
 
-use cookie::Cookie;
 use http::{HeaderMap, Response, StatusCode, header};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
-use crate::config::{AnswerPointer, BackendUsers, CookieName, Success};
+use crate::config::{AnswerPointer, BackendUsers, Success};
+use crate::store::keepsakes::Changes;
 
 /// Longest subject that an answer may give, in bytes.
 pub const SUBJECT_BYTES_MAX: usize = 256;
@@ -81,7 +81,7 @@ fn holds(
     let by_cookie = success
         .cookie
         .as_ref()
-        .is_none_or(|name| !living_cookies(headers, std::slice::from_ref(name)).is_empty());
+        .is_none_or(|name| !Changes::of(headers, std::slice::from_ref(name)).set.is_empty());
     let by_json = success.json.as_ref().is_none_or(|at| {
         document.and_then(|document| at.find(document)).is_some_and(says_something)
     });
@@ -182,7 +182,7 @@ fn person(
     if Value::Object(claims.clone()).to_string().len() > CLAIMS_BYTES_MAX {
         return Err(format!("the claims of its answer are larger than {CLAIMS_BYTES_MAX} bytes"));
     }
-    let cookies = living_cookies(headers, &users.keep_cookies);
+    let cookies = Changes::of(headers, &users.keep_cookies).set;
     if cookies.iter().map(|one| one.len() + 2).sum::<usize>() > COOKIES_BYTES_MAX {
         return Err(format!("the cookies to keep are larger than {COOKIES_BYTES_MAX} bytes"));
     }
@@ -198,34 +198,3 @@ fn subject_of(value: Option<&Value>) -> Option<String> {
     let good = !text.is_empty() && text.len() <= SUBJECT_BYTES_MAX;
     (good && !text.chars().any(char::is_control)).then_some(text)
 }
-
-/// The cookies of these names that the answer sets, the last of each name, without those that it takes away.
-pub(super) fn living_cookies(headers: &HeaderMap, names: &[CookieName]) -> Vec<String> {
-    let mut living: Vec<(String, String)> = Vec::new();
-    for field in headers.get_all(header::SET_COOKIE) {
-        let Some(cookie) = field.to_str().ok().and_then(|text| Cookie::parse(text.to_owned()).ok())
-        else {
-            continue;
-        };
-        if !names.iter().any(|name| name.means(cookie.name())) {
-            continue;
-        }
-        living.retain(|(name, _)| name != cookie.name());
-        if !is_taken_away(&cookie) {
-            living.push((cookie.name().to_owned(), cookie.value().to_owned()));
-        }
-    }
-    living.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
-}
-
-/// An application takes a cookie away by an end in the past, and some by an empty value.
-pub(super) fn is_taken_away(cookie: &Cookie<'_>) -> bool {
-    let ended = cookie.max_age().is_some_and(|age| age.whole_seconds() <= 0);
-    let past = cookie.max_age().is_none()
-        && cookie.expires_datetime().is_some_and(|end| end.unix_timestamp() <= LONG_AGO);
-    ended || past || cookie.value().is_empty()
-}
-
-/// A day in 2001: what ends before it was never meant to live. An end near the present is left to the application, since
-/// its clock need not be ours.
-const LONG_AGO: i64 = 1_000_000_000;

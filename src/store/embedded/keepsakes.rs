@@ -2,6 +2,7 @@
 
 use rusqlite::types::Type;
 use rusqlite::{Connection, Transaction, params};
+use serde_json::{Map, Value};
 
 use super::database::{moment, stored};
 use crate::store::{Keepsake, Keepsakes};
@@ -39,10 +40,17 @@ pub(super) fn parse(text: Option<String>) -> rusqlite::Result<Option<Keepsake>> 
 }
 
 /// Puts these cookies in the place of those that the session had, if it lives and something is kept of its login.
-pub(super) fn keep(on: &Transaction<'_>, id: &str, cookies: &[String]) -> rusqlite::Result<()> {
-    let sql = "UPDATE sessions SET keepsake = json_set(keepsake, '$.cookies', json(?2))
+pub(super) fn keep(
+    on: &Transaction<'_>,
+    id: &str,
+    cookies: &[String],
+    claims: Option<&Map<String, Value>>,
+) -> rusqlite::Result<()> {
+    let sql = "UPDATE sessions SET keepsake = json_set(keepsake, '$.cookies', json(?2),
+            '$.claims', json(coalesce(?3, keepsake -> '$.claims')))
         WHERE id = ?1 AND keepsake IS NOT NULL";
     let cookies = serde_json::to_string(cookies).expect("a list of texts");
-    on.prepare_cached(sql)?.execute(params![id, cookies])?;
+    let claims = claims.map(|claims| serde_json::to_string(claims).expect("JSON values"));
+    on.prepare_cached(sql)?.execute(params![id, cookies, claims])?;
     Ok(())
 }

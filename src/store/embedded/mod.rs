@@ -27,6 +27,7 @@ use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, UNIX_EPOCH};
 
+use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
 use super::throttle::tallies::Ids;
@@ -164,13 +165,14 @@ impl StateStore for Embedded {
         Box::pin(self.ask(move |reply| Verb::Revoke(what, expires_at, reply)))
     }
 
-    fn keep_cookies<'a>(
+    fn keep<'a>(
         &'a self,
         id: &'a str,
         cookies: Vec<String>,
+        claims: Option<Map<String, Value>>,
     ) -> Answer<'a, Result<(), StoreFault>> {
         let id = id.to_owned();
-        Box::pin(self.ask(move |reply| Verb::KeepCookies(id, cookies, reply)))
+        Box::pin(self.ask(move |reply| Verb::Remember(id, cookies, claims, reply)))
     }
 
     fn keepsakes(&self) -> &Keepsakes {

@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use rusqlite::{ErrorCode, Transaction};
+use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
 use super::clock;
@@ -43,7 +44,7 @@ pub(super) enum Verb {
     Rotate(Box<Renewal>, Reply<Rotation>),
     Revoke(Revoked, UnixTime, Reply<()>),
     Keep(Ids, Reply<()>),
-    KeepCookies(String, Vec<String>, Reply<()>),
+    Remember(String, Vec<String>, Option<Map<String, Value>>, Reply<()>),
 }
 
 /// What a verb did in a transaction that is not yet committed.
@@ -230,8 +231,8 @@ impl Verb {
                 database::revoke(on, what, *until).map(|()| Outcome::Done)
             }
             Verb::Keep(ids, _) => failures::keep(on, &tallies.rows(ids)).map(|()| Outcome::Done),
-            Verb::KeepCookies(id, cookies, _) => {
-                keepsakes::keep(on, id, cookies).map(|()| Outcome::Done)
+            Verb::Remember(id, cookies, claims, _) => {
+                keepsakes::keep(on, id, cookies, claims.as_ref()).map(|()| Outcome::Done)
             }
         }
     }
@@ -248,7 +249,7 @@ impl Verb {
                 memory.started(session);
                 drop(reply.send(Ok(())));
             }
-            (Verb::Keep(_, reply) | Verb::KeepCookies(_, _, reply), Outcome::Done) => {
+            (Verb::Keep(_, reply) | Verb::Remember(_, _, _, reply), Outcome::Done) => {
                 drop(reply.send(Ok(())));
             }
             (Verb::Find(_, _, reply), Outcome::Found(found)) => drop(reply.send(Ok(found))),
@@ -270,7 +271,7 @@ impl Verb {
             Verb::Start(_, reply)
             | Verb::Revoke(_, _, reply)
             | Verb::Keep(_, reply)
-            | Verb::KeepCookies(_, _, reply) => {
+            | Verb::Remember(_, _, _, reply) => {
                 drop(reply.send(Err(fault)));
             }
             Verb::Find(_, _, reply) => drop(reply.send(Err(fault))),

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use serde_json::Map;
+use serde_json::{Map, Value};
 
 use super::tallies::TALLIES_MAX;
 use super::*;
@@ -195,10 +195,11 @@ impl StateStore for Told {
     fn revoke(&self, _: Revoked, _: UnixTime) -> Answer<'_, Result<(), StoreFault>> {
         unimplemented_here()
     }
-    fn keep_cookies<'a>(
+    fn keep<'a>(
         &'a self,
         _: &'a str,
         _: Vec<String>,
+        _: Option<Map<String, Value>>,
     ) -> Answer<'a, Result<(), StoreFault>> {
         unimplemented_here()
     }
