@@ -1,10 +1,14 @@
 //! Our own endpoints: login, refresh, step-up, logout, who am I, and the public keys.
 //!
 //! They are routes like any other: [`answer`] takes the [`Permit`] that the policy gave. `session` holds what
-//! a session goes through, `body` reads what clients send. Never forwards anything, and never writes a
-//! password or a token to a log. Called by `gateway`.
+//! a session goes through, `refresh` how its refresh token is replaced, `body` reads what clients send, `cookies` writes
+//! those of browsers. Never forwards anything, and never writes a password or a token to a log. Called by `gateway`.
 
 mod body;
+mod cookies;
+mod refresh;
+#[cfg(test)]
+mod refresh_tests;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -20,15 +24,16 @@ use http_body::Body;
 use serde_json::{Map, Value, json};
 
 pub use body::{BODY_MAX_BYTES, BODY_TIMEOUT};
+pub use cookies::{COOKIE_BYTES_MAX, Jar};
 
-use crate::config::Profile;
+use crate::config::{Profile, SessionRules};
 use crate::policy::route::Endpoint;
-use crate::policy::{Permit, Refusal};
+use crate::policy::{Permit, Refusal, host, origin};
 use crate::store::{Account, CheckFault, CredentialStore, StateStore, StoreFault, throttle};
 use crate::telemetry::{Limit, Metrics};
 use crate::token::keys::KeyRing;
 use crate::token::verify::TokenRules;
-use crate::token::{Claims, RESERVED_CLAIMS, UnixTime, jwks};
+use crate::token::{Claims, RESERVED_CLAIMS, Secret, UnixTime, jwks};
 
 /// What the endpoints work with.
 #[derive(Clone, Copy)]
@@ -37,6 +42,10 @@ pub struct AuthContext<'a> {
     pub ring: &'a KeyRing,
     /// What our tokens say and how long they live.
     pub rules: &'a TokenRules,
+    /// How sessions go on and end.
+    pub sessions: &'a SessionRules,
+    /// The token that the permit speaks of, where a refresh is asked: its successor is kept under it.
+    pub token: Option<&'a Secret>,
     /// The users; `None` when login is switched off.
     pub credentials: Option<&'a dyn CredentialStore>,
     /// Sessions and revocations.
@@ -49,6 +58,8 @@ pub struct AuthContext<'a> {
     pub metrics: &'a Metrics,
     /// Whose clients the answers are for.
     pub profile: Profile,
+    /// The cookies that are set; `None`: none.
+    pub cookies: Option<Jar<'a>>,
     /// For the log: the request.
     pub request_id: &'a str,
     /// Where the request came from: what guesses are counted by, and for the log.
@@ -74,15 +85,31 @@ pub async fn answer<B: Body<Data = Bytes>>(
     now: UnixTime,
 ) -> Result<Response<Bytes>, Refusal> {
     let (parts, body) = request;
+    if context.cookies.is_some() && !is_own_page(endpoint, &parts) {
+        return Err(Refusal::CrossSite);
+    }
     // An endpoint that needs a token has a route that demands one.
     let claims = || permit.claims().ok_or(Refusal::TokenMissing);
     match endpoint {
         Endpoint::Login => session::login(&parts.headers, body, context, now).await,
         Endpoint::Reauth => session::reauth(claims()?, &parts.headers, body, context, now).await,
-        Endpoint::Refresh => session::refresh(claims()?, context, now).await,
+        Endpoint::Refresh => refresh::refresh(claims()?, context, now).await,
         Endpoint::Logout => session::logout(claims()?, context, now).await,
         Endpoint::Me => Ok(me(claims()?, now)),
         Endpoint::Jwks => Ok(public_keys(context.ring, &parts.headers, now)),
+    }
+}
+
+/// Whether no page of another site can make a browser change its session by this request: without it such a page could log
+/// its visitor in as somebody else (login CSRF).
+fn is_own_page(endpoint: Endpoint, parts: &Parts) -> bool {
+    let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = host.and_then(|host| host::canonical(host).ok()).unwrap_or_default();
+    match endpoint {
+        Endpoint::Login | Endpoint::Refresh | Endpoint::Reauth | Endpoint::Logout => {
+            origin::is_own(parts.method.as_str(), &host, &parts.headers)
+        }
+        Endpoint::Me | Endpoint::Jwks => true,
     }
 }
 

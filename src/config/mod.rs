@@ -12,6 +12,7 @@ pub mod limits_page;
 mod lint_tests;
 pub mod lower;
 mod macros;
+pub mod open;
 pub mod query;
 pub mod raw;
 pub mod raw_test;
@@ -20,6 +21,7 @@ pub mod reference;
 pub mod schema;
 pub mod secret;
 pub mod selftest;
+pub mod sessions;
 #[cfg(test)]
 mod tests;
 pub mod values;
@@ -39,6 +41,7 @@ pub use self::backend_users::{
 use self::database::SqlUsers;
 use self::diagnostic::{Diagnostics, Span};
 pub use self::selftest::FileTest;
+pub use self::sessions::SessionRules;
 use crate::policy::path::PathRules;
 use crate::policy::route::{Action, Route, RouteTable};
 use crate::token::Secret;
@@ -68,6 +71,8 @@ pub struct Config {
     pub paths: PathRules,
     /// What tokens must say and how long ours live.
     pub tokens: TokenRules,
+    /// How sessions go on and end.
+    pub sessions: SessionRules,
     /// Whose clients the answers are for.
     pub profile: Profile,
     /// Where tokens are looked for, and by which names.
@@ -110,7 +115,7 @@ impl Config {
     }
 }
 
-/// `[tokens] profile`: whose clients the answers are for. It never changes a decision.
+/// `[tokens] profile`: whose clients the answers are for. It changes no decision; `TokenRules::csrf` goes with it, and does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Profile {
     /// Ours.
@@ -162,6 +167,8 @@ pub struct Upstream {
     pub requests_max: usize,
     /// Most requests that wait for a place.
     pub queue_max: usize,
+    /// Whether it gets a signed assertion of who asks.
+    pub assertion: bool,
 }
 
 /// Where an upstream is.
@@ -202,6 +209,22 @@ pub struct Login {
     pub logout: String,
     /// Where the users are.
     pub users: UsersSource,
+    /// The cookies that it sets; `None` when it sets none.
+    pub cookies: Option<LoginCookies>,
+}
+
+/// The names by which pages find what they send as `X-CSRF-TOKEN`, with the profile `flask-jwt-extended`.
+pub const CSRF_COOKIES: [&str; 2] = ["csrf_access_token", "csrf_refresh_token"];
+
+/// `[login] cookies`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoginCookies {
+    /// Whether the answers hold the tokens too.
+    pub in_bodies: bool,
+    /// Whether browsers send them over TLS only.
+    pub secure: bool,
+    /// Where browsers send the refresh cookie: to all that is under this path.
+    pub refresh_path: String,
 }
 
 /// Where the users are.

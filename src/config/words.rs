@@ -163,6 +163,16 @@ impl FromToml for Places {
 }
 
 words! {
+    /// What a refresh does to the refresh token.
+    pub enum RotationWord {
+        /// Replaces it.
+        On = "on",
+        /// Leaves it.
+        Off = "off",
+    }
+}
+
+words! {
     /// Whose clients the answers are for.
     pub enum ProfileWord {
         /// Problem documents and challenges.
@@ -201,6 +211,18 @@ words! {
         Folded = "folded",
         /// As typed.
         Typed = "typed",
+    }
+}
+
+words! {
+    /// What of the login goes into cookies.
+    pub enum CookiesWord {
+        /// Nothing.
+        Off = "off",
+        /// The tokens, and the answers do not hold them.
+        Only = "only",
+        /// The tokens, and the answers hold them too.
+        Both = "both",
     }
 }
 

@@ -1,10 +1,11 @@
 //! A request's life, top to bottom: [`handle`] is the table of contents.
 //!
 //! `client` says who asks, `judge` holds steps 2 to 6 for every caller, `tokens` remembers verified tokens and `forgers` who sends
-//! forged ones, `limits` counts those that are reached here, `answer` turns refusals into responses, as `profile` has them, and
+//! forged ones, `assertions` what is signed for backends, `limits` counts those that are reached here, `answer` turns refusals into responses, as `profile` has them, and
 //! writes the access line.
 
 pub mod answer;
+mod assertions;
 mod client;
 mod forgers;
 pub mod judge;
@@ -22,7 +23,7 @@ use http::request::Parts;
 use http::{Request, Response};
 use hyper::body::Incoming;
 
-use crate::auth::{self, AuthContext};
+use crate::auth::{self, AuthContext, Jar};
 use crate::config::Config;
 use crate::policy::route::{Action, Endpoint, Route};
 use crate::policy::{Permit, Refusal};
@@ -35,10 +36,11 @@ use crate::store::{CredentialStore, StateStore, throttle};
 use crate::telemetry::{self, Metrics, RouteMeter, ThreadMeter, panics};
 use crate::token::extract::Presented;
 use crate::token::keys::KeyRing;
-use crate::token::{Standing, TokenFault, UnixTime};
+use crate::token::{Secret, Standing, TokenFault, UnixTime};
 use answer::{Answer, Line, Record};
+use assertions::Assertions;
 use client::{asked_host, identify};
-use judge::{Asked, View, judge};
+use judge::{Asked, View, judge, token_of};
 use tokens::{Budget, TokenCache};
 
 /// The whole world a request sees: loaded once, never changed, replaced whole.
@@ -75,6 +77,7 @@ pub struct Data {
     world: Arc<ArcSwap<Snapshot>>,
     pools: Mutex<Pools>,
     tokens: TokenCache,
+    assertions: Mutex<Assertions>,
     /// What this thread counts.
     pub meter: ThreadMeter,
 }
@@ -92,7 +95,13 @@ impl Data {
         let snapshot = world.load();
         let (capacity, metrics) = (snapshot.config.limits.token_cache, &snapshot.metrics);
         let tokens = TokenCache::new(capacity, meter.clone(), Arc::clone(metrics));
-        Arc::new(Data { world, pools: Mutex::default(), tokens, meter })
+        Arc::new(Data {
+            world,
+            pools: Mutex::default(),
+            tokens,
+            assertions: Mutex::default(),
+            meter,
+        })
     }
 
     /// The world as it is now.
@@ -222,6 +231,7 @@ impl Scene<'_> {
             Action::Forward(plan) => {
                 let pool = self.data.pool(self.snapshot, plan.upstream);
                 let cookies = self.session_cookies(&permit, plan.upstream);
+                let assertion = self.assertion(&permit, plan.upstream)?;
                 let way = Way {
                     pool: &pool,
                     firewall: &self.snapshot.firewall,
@@ -229,6 +239,7 @@ impl Scene<'_> {
                     paths: &self.snapshot.config.paths,
                     client: self.client,
                     cookies: cookies.as_ref(),
+                    assertion: assertion.as_ref(),
                     metrics: &self.snapshot.metrics,
                 };
                 let sent = proxy::forward(&permit, plan, &path, (parts, body), way).await;
@@ -267,15 +278,23 @@ impl Scene<'_> {
         parts: Parts,
         body: Incoming,
     ) -> Result<Response<ResponseBody>, Refusal> {
+        let locations = &self.snapshot.config.locations;
+        let token = matches!(endpoint, Endpoint::Refresh)
+            .then(|| token_of(permit.route(), locations, &parts.headers, parts.uri.query()))
+            .flatten()
+            .map(Secret::new);
         let context = AuthContext {
             ring: &self.snapshot.ring,
             rules: &self.snapshot.config.tokens,
+            sessions: &self.snapshot.config.sessions,
+            token: token.as_ref(),
             credentials: self.snapshot.credentials.as_deref(),
             state: self.snapshot.state.as_ref(),
             body_idle: self.snapshot.config.limits.body_idle,
             guesses: throttle::Rules::of_limits(&self.snapshot.config.limits),
             metrics: &self.snapshot.metrics,
             profile: self.snapshot.config.profile,
+            cookies: Jar::of(&self.snapshot.config),
             request_id: self.client.request_id.to_str().unwrap_or_default(),
             address: self.client.origin,
         };

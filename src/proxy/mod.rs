@@ -139,6 +139,8 @@ pub struct Way<'a> {
     pub client: &'a Client,
     /// What is kept of this user's login at the backend.
     pub cookies: Option<&'a SessionCookies<'a>>,
+    /// What this backend gets signed by us of who asks.
+    pub assertion: Option<&'a HeaderValue>,
     /// Where limits are counted.
     pub metrics: &'a Arc<Metrics>,
 }
@@ -176,6 +178,7 @@ pub async fn forward(
         authority: way.pool.authority(),
         kept,
         cookies: way.cookies,
+        assertion: way.assertion,
     };
     way.firewall.toward_backend(&mut parts.headers, &facts);
     let hops = headers::count_hop(&parts.method, &mut parts.headers);

@@ -15,7 +15,7 @@ use crate::store::file::edit;
 use crate::store::{StateStore, keys};
 use crate::telemetry::{self, Metrics};
 use crate::token::keys::{Key, KeyRing};
-use crate::token::{Secret, UnixTime};
+use crate::token::{Secret, UnixTime, assertion};
 
 /// Why the gateway cannot start; the text is for the operator.
 #[derive(Debug)]
@@ -143,6 +143,14 @@ fn assemble(
              or write `enabled = false` under [login]"
                 .to_owned(),
         ));
+    }
+    let asserted = config.upstreams.iter().find(|one| one.assertion);
+    if let (Some(upstream), None) = (asserted, assertion::signer(&ring, now)) {
+        return Err(StartFault(format!(
+            "`assertion = true` of [upstreams.{}]: no key can sign one, since a shared secret is never in the JWK set; \
+             make one with `freshgate key generate --alg ES256`",
+            upstream.name
+        )));
     }
     let users = config.login.as_ref().map(|login| Users::open(login, &config.limits, kept));
     let users = users.transpose()?;

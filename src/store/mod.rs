@@ -4,7 +4,7 @@
 //! those of a database, `backend` the login of a legacy application, `account` is the one spelling of their names, and
 //! `throttle` the only way to a check of a password. `embedded` keeps sessions, revocations and failed attempts
 //! in one SQLite file; `revocations` is their picture in memory, the only part that the request path asks. `keys` is the
-//! key folder.
+//! key folder. `outbound` is the one client for requests of our own, and `issuers` holds the key sets of others.
 
 pub mod account;
 pub mod backend;
@@ -12,6 +12,7 @@ pub mod backend;
 mod contract;
 pub mod embedded;
 pub mod file;
+pub mod issuers;
 pub mod keepsakes;
 pub mod keys;
 pub mod outbound;

@@ -28,6 +28,8 @@ mod logout;
 mod logs;
 /// No redirect is taken from input, and a backend's never tells where it is.
 mod redirects;
+/// Refresh tokens: one lives, a stolen one is noticed, sessions end.
+mod refreshing;
 /// Live reload: whole or not at all, without losing a request.
 mod reload;
 /// What is sent twice.

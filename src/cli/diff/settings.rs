@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::effect::span;
 use super::{Side, Verdict};
-use crate::config::{Config, HostRule, KeyOutline, Target, Upstream, UsersSource};
+use crate::config::{Config, HostRule, KeyOutline, SessionRules, Target, Upstream, UsersSource};
 use crate::policy::path::PathRules;
 use crate::token::extract::Locations;
 
@@ -77,7 +77,13 @@ fn tokens(old: &Config, new: &Config, say: Say<'_>) {
         say(name, text(was), text(now), verdict);
     }
     let (for_whom, told) = (old.profile.name().to_owned(), new.profile.name().to_owned());
-    say("[tokens] profile", for_whom, told, Verdict::Changed);
+    let double_submit = match (was.csrf, now.csrf) {
+        (true, false) => Verdict::Weaker,
+        (false, true) => Verdict::Stricter,
+        _ => Verdict::Changed,
+    };
+    // Without it a cookie passes that lacks its double submit.
+    say("[tokens] profile", for_whom, told, double_submit);
     let (who, whom) = (was.identity_claim.clone(), now.identity_claim.clone());
     say("[tokens] identity_claim", who, whom, Verdict::Weaker);
     let spans: [(&str, Duration, Duration); 3] = [
@@ -88,6 +94,24 @@ fn tokens(old: &Config, new: &Config, say: Say<'_>) {
     for (name, was, now) in spans {
         say(name, span(was), span(now), longer(&was, &now));
     }
+    sessions(&old.sessions, &new.sessions, say);
+}
+
+/// What ends later is worth more to whoever stole it; without rotation nobody learns that it was stolen.
+fn sessions(was: &SessionRules, now: &SessionRules, say: Say<'_>) {
+    let text = |on: bool| if on { "on" } else { "off" }.to_owned();
+    let verdict = if now.rotation { Verdict::Stricter } else { Verdict::Weaker };
+    say("[tokens] rotation", text(was.rotation), text(now.rotation), verdict);
+    let spans: [(&str, Duration, Duration); 2] = [
+        ("[tokens] reuse_window", was.reuse_window, now.reuse_window),
+        ("[tokens] session_max", was.session_max, now.session_max),
+    ];
+    for (name, was, now) in spans {
+        say(name, span(was), span(now), longer(&was, &now));
+    }
+    let idle = |rules: &SessionRules| rules.refresh_idle.map_or_else(|| NONE.to_owned(), span);
+    let most = |rules: &SessionRules| rules.refresh_idle.unwrap_or(Duration::MAX);
+    say("[tokens] refresh_idle", idle(was), idle(now), longer(&most(was), &most(now)));
 }
 
 /// A place more is a way in more. A place less is refused from now on, but what stands there reaches backends: which
@@ -184,6 +208,8 @@ fn upstreams(old: &[Upstream], new: &[Upstream], say: Say<'_>) {
         let at = |key: &str| format!("[upstreams.{}] {key}", was.name);
         say(&at("url"), target(&was.target), target(&now.target), Verdict::Changed);
         say(&at("host"), host(&was.host), host(&now.host), Verdict::Changed);
+        let (signed, signs) = (was.assertion.to_string(), now.assertion.to_string());
+        say(&at("assertion"), signed, signs, Verdict::Changed);
     }
 }
 

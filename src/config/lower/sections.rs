@@ -16,7 +16,7 @@ use crate::policy::path::PathRules;
 use crate::policy::pattern::{Pattern, Segment};
 
 /// Headers that HTTP or the gateway uses itself (RFC 9110 §7.6.1 and others).
-const RESERVED_HEADERS: [&str; 18] = [
+const RESERVED_HEADERS: [&str; 19] = [
     "host",
     "connection",
     "content-length",
@@ -33,6 +33,7 @@ const RESERVED_HEADERS: [&str; 18] = [
     "via",
     "forwarded",
     "x-request-id",
+    "x-freshgate-assertion",
     "date",
     "content-type",
 ];
@@ -61,7 +62,7 @@ impl Lowering<'_> {
         let enabled = raw.enabled().value;
         let users = self.users(&raw.users, enabled, (state_dir, upstreams))?;
         let [login, refresh, logout] = paths;
-        enabled.then_some(Login { at, login, refresh, logout, users })
+        enabled.then_some(Login { at, login, refresh, logout, users, cookies: None })
     }
 
     /// Login, refresh and logout. All endpoints take `POST`, so no two can share a path.

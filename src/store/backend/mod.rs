@@ -70,7 +70,7 @@ impl BackendLogin {
             true => attempt.typed(),
             false => attempt.account().as_str(),
         };
-        let request = request::request(&self.users, name, &password, attempt.address());
+        let request = request::request(&self.users, name, &password, attempt.visitor());
         let Some(request) = request.filter(|_| !name.is_empty()) else {
             return Err(CheckFault::Invalid);
         };

@@ -1,7 +1,5 @@
 //! What is sent to the application's login: one name, one password, as its own form or client sends them.
 
-use std::net::IpAddr;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -11,9 +9,10 @@ use http::{Method, Request, Uri};
 use serde_json::{Map, Value};
 
 use crate::config::{BackendUsers, HostRule, LoginFormat};
+use crate::store::throttle::Visitor;
 use crate::token::Secret;
 
-/// Who logs in to our side of the application.
+/// Where the client does not say what it is.
 const AGENT: HeaderValue = HeaderValue::from_static("freshgate");
 /// Where the person is, for an application that looks at it.
 const FORWARDED_FOR: &str = "x-forwarded-for";
@@ -24,7 +23,7 @@ pub(super) fn request(
     users: &BackendUsers,
     name: &str,
     password: &Secret,
-    address: IpAddr,
+    visitor: &Visitor,
 ) -> Option<Request<Bytes>> {
     let password = std::str::from_utf8(password.expose()).ok()?;
     let authority = authority(users);
@@ -36,15 +35,17 @@ pub(super) fn request(
         .ok()?;
     let host = match &users.host_rule {
         HostRule::Fixed(host) => host.clone(),
+        // As its requests will have it: an application may name its cookies after its host.
+        HostRule::Keep if visitor.host.is_some() => visitor.host.clone()?,
         HostRule::Keep | HostRule::Upstream => HeaderValue::try_from(authority).ok()?,
     };
     let mut request = Request::builder()
         .method(Method::POST)
         .uri(uri)
         .header(header::HOST, host)
-        .header(header::USER_AGENT, AGENT)
+        .header(header::USER_AGENT, visitor.agent.clone().unwrap_or(AGENT))
         .header(header::ACCEPT, "*/*")
-        .header(FORWARDED_FOR, address.to_canonical().to_string());
+        .header(FORWARDED_FOR, visitor.address.to_canonical().to_string());
     for (name, value) in &users.headers {
         request = request.header(name, value);
     }

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::request::request;
 use super::verdict::{CLAIMS_BYTES_MAX, Person, Verdict, verdict};
 use crate::config::{AnswerPointer, BackendUsers, CookieName, HostRule, LoginFormat, Success};
+use crate::store::throttle::Visitor;
 use crate::token::Secret;
 
 fn users() -> BackendUsers {
@@ -37,7 +38,7 @@ fn address() -> IpAddr {
 }
 
 fn asked(users: &BackendUsers, name: &str, password: &str) -> Option<http::Request<bytes::Bytes>> {
-    request(users, name, &Secret::new(password), address())
+    request(users, name, &Secret::new(password), &Visitor::at(address()))
 }
 
 fn pointer(text: &str) -> AnswerPointer {
@@ -94,9 +95,16 @@ fn basic_sends_no_name_with_a_colon() {
 }
 
 #[test]
-fn the_host_is_the_upstreams_own_or_the_one_that_was_set() {
+fn the_host_is_the_clients_the_upstreams_own_or_the_one_that_was_set() {
     let v6 = BackendUsers { host: "::1".into(), ..users() };
     assert_eq!(asked(&v6, "a", "b").expect("a request").headers()["host"], "[::1]:8080");
+    let visitor =
+        Visitor { host: Some("wiki.example.org".parse().unwrap()), ..Visitor::at(address()) };
+    let kept = request(&users(), "a", &Secret::new("b"), &visitor).expect("a request");
+    assert_eq!(
+        (&kept.headers()["host"], &kept.headers()["user-agent"]),
+        (&"wiki.example.org".parse().unwrap(), &"freshgate".parse().unwrap())
+    );
     let fixed = BackendUsers { host_rule: HostRule::Fixed("intern".parse().unwrap()), ..users() };
     assert_eq!(asked(&fixed, "a", "b").expect("a request").headers()["host"], "intern");
 }

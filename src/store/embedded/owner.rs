@@ -52,7 +52,7 @@ enum Outcome {
     /// Its caller went away, so nothing was done.
     Nothing,
     Done,
-    Found(Option<Session>),
+    Found(Option<Box<Session>>),
     Alive(bool),
     Rotation(Rotation),
     /// A constraint refused it: this verb alone fails.
@@ -222,7 +222,9 @@ impl Verb {
                 }
                 started => started.map(|()| Outcome::Done),
             },
-            Verb::Find(id, now, _) => sessions::find(on, id, *now).map(Outcome::Found),
+            Verb::Find(id, now, _) => {
+                sessions::find(on, id, *now).map(|found| Outcome::Found(found.map(Box::new)))
+            }
             Verb::StepUp(id, time, until, _) => {
                 sessions::step_up(on, id, *time, *until).map(Outcome::Alive)
             }
@@ -252,7 +254,9 @@ impl Verb {
             (Verb::Keep(_, reply) | Verb::Remember(_, _, _, reply), Outcome::Done) => {
                 drop(reply.send(Ok(())));
             }
-            (Verb::Find(_, _, reply), Outcome::Found(found)) => drop(reply.send(Ok(found))),
+            (Verb::Find(_, _, reply), Outcome::Found(found)) => {
+                drop(reply.send(Ok(found.map(|one| *one))))
+            }
             (Verb::StepUp(_, _, _, reply), Outcome::Alive(alive)) => drop(reply.send(Ok(alive))),
             (Verb::Rotate(renewal, reply), Outcome::Rotation(rotation)) => {
                 if let Rotation::Reused { revoked_until } = rotation {

@@ -9,13 +9,16 @@
 mod connect;
 mod fault;
 mod guard;
+#[cfg(test)]
+pub(in crate::store) mod rig_tests;
 mod target;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 use std::convert::Infallible;
 use std::fmt;
 use std::future::{Future, pending};
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -27,7 +30,6 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use ipnet::IpNet;
-use rustls::ClientConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
@@ -35,6 +37,8 @@ use connect::Connector;
 pub use fault::{OptionsFault, OutboundFault, Why};
 use guard::AddressGuard;
 use target::Target;
+pub use target::shown;
+use tls::Tls;
 
 /// How long a connection may take to open, TLS included, where nothing else is said.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -82,7 +86,7 @@ pub struct Budget {
 pub struct Outbound {
     connector: Connector,
     connect_timeout: Duration,
-    tls: Arc<ClientConfig>,
+    tls: Tls,
 }
 
 impl fmt::Debug for Outbound {

@@ -101,7 +101,7 @@ fn host(name: &str) -> Result<Host, Why> {
 }
 
 /// The URL as it may be logged: without user, password, query.
-pub(super) fn shown(uri: &Uri) -> String {
+pub fn shown(uri: &Uri) -> String {
     let authority = uri.authority().map_or("", |authority| authority.as_str());
     let authority = authority.rsplit('@').next().unwrap_or_default();
     match uri.scheme_str() {

@@ -13,6 +13,8 @@ mod tests;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use http::HeaderValue;
+
 use super::account::TYPED_BYTES_MAX;
 use super::{Account, Authenticated, CheckFault, CredentialStore, StateStore};
 use crate::config::Limits;
@@ -93,7 +95,25 @@ pub struct Throttled {
 pub struct Attempt {
     account: Account,
     typed: String,
-    address: IpAddr,
+    visitor: Visitor,
+}
+
+/// Who asks for a login, as far as another program that checks it wants to know.
+#[derive(Clone, Debug)]
+pub struct Visitor {
+    /// Where the guess comes from: what guesses are counted by.
+    pub address: IpAddr,
+    /// The `Host` that was asked for.
+    pub host: Option<HeaderValue>,
+    /// What the client calls itself (`User-Agent`).
+    pub agent: Option<HeaderValue>,
+}
+
+impl Visitor {
+    /// Known by nothing but an address.
+    pub fn at(address: IpAddr) -> Visitor {
+        Visitor { address, host: None, agent: None }
+    }
 }
 
 impl Attempt {
@@ -107,26 +127,25 @@ impl Attempt {
         &self.typed
     }
 
-    /// Where the guess comes from.
-    pub fn address(&self) -> IpAddr {
-        self.address
+    /// Who asks.
+    pub fn visitor(&self) -> &Visitor {
+        &self.visitor
     }
 
     /// For the tests of credential stores alone.
     #[cfg(test)]
     pub(in crate::store) fn unthrottled(name: &str) -> Attempt {
-        Attempt::of(name, Account::of(name), IpAddr::from([127, 0, 0, 1]))
+        Attempt::of(name, Account::of(name), Visitor::at(IpAddr::from([127, 0, 0, 1])))
     }
 
-    fn of(typed: &str, account: Account, address: IpAddr) -> Attempt {
+    fn of(typed: &str, account: Account, visitor: Visitor) -> Attempt {
         // A name that is too long is nobody's, in no spelling.
         let typed = if typed.len() > TYPED_BYTES_MAX { "" } else { typed }.to_owned();
-        Attempt { account, typed, address }
+        Attempt { account, typed, visitor }
     }
 }
 
 /// What a guess is checked with.
-#[derive(Clone, Copy)]
 pub struct Door<'a> {
     /// The users.
     pub credentials: &'a dyn CredentialStore,
@@ -134,8 +153,8 @@ pub struct Door<'a> {
     pub state: &'a dyn StateStore,
     /// What the counters allow.
     pub rules: Rules,
-    /// Where the guess comes from.
-    pub address: IpAddr,
+    /// Who makes the guess.
+    pub visitor: Visitor,
 }
 
 /// Checks the password of the name that was typed, unless too many attempts have failed. When it says that the password is wrong, the
@@ -151,9 +170,9 @@ pub async fn check(
     now: UnixTime,
 ) -> Result<Authenticated, CheckFault> {
     let account = Account::of(typed);
-    let begun = door.state.tallies().begin(&account, door.address, &door.rules, now);
+    let begun = door.state.tallies().begin(&account, door.visitor.address, &door.rules, now);
     let under_way = begun.map_err(CheckFault::Throttled)?;
-    let attempt = Attempt::of(typed, account, door.address);
+    let attempt = Attempt::of(typed, account, door.visitor.clone());
     match door.credentials.check(attempt, password).await {
         Ok(user) => {
             door.state.succeeded(under_way).await.map_err(CheckFault::Away)?;

@@ -224,7 +224,8 @@ impl StateStore for Told {
 
 async fn guess(told: &Told, fault: Option<CheckFault>) -> Result<Authenticated, CheckFault> {
     *told.answer.lock().unwrap() = fault;
-    let door = Door { credentials: told, state: told, rules: RULES, address: address(1) };
+    let door =
+        Door { credentials: told, state: told, rules: RULES, visitor: Visitor::at(address(1)) };
     check(&door, "Ada", Secret::new("p"), NOW).await
 }
 
