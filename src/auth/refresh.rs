@@ -33,7 +33,10 @@ async fn renew(
 ) -> Result<Response<Bytes>, Refusal> {
     let session = living(claims, context, now).await?;
     let credentials = context.credentials.ok_or(Refusal::StoreUnavailable)?;
-    let own = credentials.claims_of(&claims.subject).await.map_err(|fault| away(&fault))?;
+    let own = credentials
+        .claims_of(&claims.subject, session.as_ref())
+        .await
+        .map_err(|fault| away(&fault))?;
     // The user is gone or disabled. Nothing is replaced, so a client whose user comes back can go on.
     let own = own.ok_or(Refusal::TokenRevoked)?;
     let mark = session.as_ref().and_then(|session| session.credential_mark.as_deref());

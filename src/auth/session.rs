@@ -14,8 +14,8 @@ use super::body::texts;
 use super::{AuthContext, audited, away, devices, no_content, private_json, refusal_of};
 use crate::config::Profile;
 use crate::policy::Refusal;
-use crate::store::throttle::{self, Door};
-use crate::store::{Authenticated, Device, Revoked, Session};
+use crate::store::throttle::{self, Door, Visitor};
+use crate::store::{Authenticated, Device, Keepsake, Revoked, Session};
 use crate::token::mint::{Mint, Minted, NoSigner};
 use crate::token::{Claims, Secret, TokenKind, UnixTime};
 
@@ -38,7 +38,7 @@ async fn start(
     context: &AuthContext<'_>,
     now: UnixTime,
 ) -> Result<Response<Bytes>, Refusal> {
-    let user = check(name, password, context, now).await?;
+    let user = check(headers, name, password, context, now).await?;
     let now = devices::settled(&user, context, now).await?;
     let (rules, most) = (context.rules, context.sessions.session_max);
     // 122 random bits; always a new one, so that nobody can fix it before (session fixation).
@@ -79,6 +79,7 @@ async fn start(
         address: Some(context.address),
         device: agent.and_then(|agent| Device::of(&String::from_utf8_lossy(agent))),
         credential_mark: user.mark().map(str::to_owned),
+        keepsake: user.keepsake().cloned(),
     };
     context.state.start(session).await.map_err(|fault| away(&fault))?;
     Ok(answer)
@@ -93,10 +94,12 @@ pub(super) async fn reauth<B: Body<Data = Bytes>>(
     now: UnixTime,
 ) -> Result<Response<Bytes>, Refusal> {
     let [password] = texts(headers, body, context.body_idle, ["password"]).await?;
-    audited("reauth", &claims.subject, context, step_up(claims, password, context, now)).await
+    let stepped = step_up(headers, claims, password, context, now);
+    audited("reauth", &claims.subject, context, stepped).await
 }
 
 async fn step_up(
+    headers: &HeaderMap,
     claims: &Claims,
     password: Zeroizing<String>,
     context: &AuthContext<'_>,
@@ -108,9 +111,12 @@ async fn step_up(
     }
     let session = living(claims, context, now).await?;
     let credentials = context.credentials.ok_or(Refusal::StoreUnavailable)?;
-    let name = credentials.name_of(&claims.subject).await.map_err(|fault| away(&fault))?;
+    let name = credentials
+        .name_of(&claims.subject, session.as_ref())
+        .await
+        .map_err(|fault| away(&fault))?;
     let name = name.ok_or(Refusal::TokenRevoked)?;
-    let user = check(&name, password, context, now).await?;
+    let user = check(headers, &name, password, context, now).await?;
     if user.subject() != claims.subject {
         // Another issuer's name, alike but not the same: its claims are not this user's.
         return Err(Refusal::CredentialsInvalid);
@@ -125,8 +131,21 @@ async fn step_up(
         if !stepped.map_err(|fault| away(&fault))? {
             return Err(Refusal::TokenRevoked);
         }
+        keep(&user, session, context).await?;
     }
     Given { access: &minted, refresh: None, fresh: true }.told(context, now)
+}
+
+/// What the program that checked the password gave this time.
+async fn keep(
+    user: &Authenticated,
+    session: &Session,
+    context: &AuthContext<'_>,
+) -> Result<(), Refusal> {
+    let Some(Keepsake { claims, cookies, .. }) = user.keepsake().cloned() else { return Ok(()) };
+    context.state.keepsakes().replace(&session.id, cookies.clone(), session.expires_at);
+    let kept = context.state.keep(&session.id, cookies, Some(claims)).await;
+    kept.map_err(|fault| away(&fault))
 }
 
 /// Ends the session: all its tokens are dead when this answers. A token without one dies alone.
@@ -187,6 +206,7 @@ pub(super) async fn living(
 }
 
 async fn check(
+    headers: &HeaderMap,
     name: &str,
     mut password: Zeroizing<String>,
     context: &AuthContext<'_>,
@@ -196,7 +216,11 @@ async fn check(
         credentials: context.credentials.ok_or(Refusal::StoreUnavailable)?,
         state: context.state,
         rules: context.guesses,
-        address: context.address,
+        visitor: Visitor {
+            address: context.address,
+            host: headers.get(header::HOST).cloned(),
+            agent: headers.get(header::USER_AGENT).cloned(),
+        },
     };
     let password = Secret::new(std::mem::take(&mut *password));
     let checked = throttle::check(&door, name, password, now).await;

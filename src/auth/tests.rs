@@ -16,7 +16,8 @@ use crate::store::file::{UsersFile, edit};
 use crate::store::password::{Hash, Pool};
 use crate::store::throttle::tally::Allowance;
 use crate::store::{
-    Answer, Renewal, Replacement, Revocations, Revoked, Rotation, Session, Tallies, UnderWay,
+    Answer, Keepsakes, Renewal, Replacement, Revocations, Revoked, Rotation, Session, Tallies,
+    UnderWay,
 };
 use crate::token::mint::Mint;
 use crate::token::{Secret, Standing, TokenKind, verify};
@@ -467,6 +468,18 @@ impl StateStore for Away {
     }
     fn replace<'a>(&'a self, _: &'a str, _: Replacement) -> Answer<'a, Result<(), StoreFault>> {
         down()
+    }
+    fn keep<'a>(
+        &'a self,
+        _: &'a str,
+        _: Vec<String>,
+        _: Option<Map<String, Value>>,
+    ) -> Answer<'a, Result<(), StoreFault>> {
+        down()
+    }
+    fn keepsakes(&self) -> &Keepsakes {
+        static NONE: std::sync::LazyLock<Keepsakes> = std::sync::LazyLock::new(Keepsakes::default);
+        &NONE
     }
     fn revocations(&self) -> &Revocations {
         static NONE: std::sync::LazyLock<Revocations> =

@@ -196,6 +196,9 @@ impl ConfigArg {
                 "the users of this configuration are not in a file: change them where they are kept; \
                  `freshgate user check NAME` says what is found"
             }
+            Some(UsersSource::Backend(_)) => {
+                "the users of this configuration are those of the application behind the gateway: change them there"
+            }
             None => "login is off in this configuration: it has no users",
         };
         Err(Failure::Words(words.to_owned()))

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 
+use super::BackendUsers;
 use super::query::Query;
 use crate::token::Secret;
 
@@ -113,6 +114,8 @@ pub enum UsersSource {
     Default(PathBuf),
     /// Named: must exist.
     File(PathBuf),
+    /// The login of a legacy application.
+    Backend(Box<BackendUsers>),
     /// A table of a database.
     Sql(Box<SqlUsers>),
     /// Elsewhere, in these words, and not looked at: only where no secret is read.
@@ -124,7 +127,7 @@ impl UsersSource {
     pub fn file(&self) -> Option<&Path> {
         match self {
             UsersSource::Default(path) | UsersSource::File(path) => Some(path),
-            UsersSource::Sql(_) | UsersSource::Outlined(_) => None,
+            UsersSource::Backend(_) | UsersSource::Sql(_) | UsersSource::Outlined(_) => None,
         }
     }
 }

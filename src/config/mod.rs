@@ -4,6 +4,7 @@
 //! *all* of its mistakes; `diagnostic` words and draws them; `reference` prints the documentation.
 //! Called once at start and once for each reload; never on the way of a request.
 
+mod backend_users;
 pub mod database;
 pub mod diagnostic;
 pub mod limits_page;
@@ -35,6 +36,9 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 
+pub use self::backend_users::{
+    BackendUsers, CookieName, LoginFormat, Pointer as AnswerPointer, Success,
+};
 pub use self::database::UsersSource;
 use self::diagnostic::{Diagnostics, Span};
 pub use self::selftest::FileTest;

@@ -193,6 +193,28 @@ impl ProfileWord {
 }
 
 words! {
+    /// How a login is sent to a backend.
+    pub enum LoginFormatWord {
+        /// As a web form.
+        Form = "form",
+        /// As a JSON object.
+        Json = "json",
+        /// In `Authorization`.
+        Basic = "basic",
+    }
+}
+
+words! {
+    /// How a name is sent to a backend.
+    pub enum NameSpelling {
+        /// In its one spelling.
+        Folded = "folded",
+        /// As typed.
+        Typed = "typed",
+    }
+}
+
+words! {
     /// What of the login goes into cookies.
     pub enum CookiesWord {
         /// Nothing.

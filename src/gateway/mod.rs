@@ -9,6 +9,7 @@ mod assertions;
 mod client;
 mod forgers;
 pub mod judge;
+mod keepsakes;
 mod limits;
 pub mod profile;
 mod prove;
@@ -234,6 +235,7 @@ impl Scene<'_> {
             // 8. The backend's.
             Action::Forward(plan) => {
                 let pool = self.data.pool(self.snapshot, plan.upstream);
+                let cookies = self.session_cookies(&permit, plan.upstream);
                 let assertion = self.assertion(&permit, plan.upstream)?;
                 let way = Way {
                     pool: &pool,
@@ -241,11 +243,16 @@ impl Scene<'_> {
                     limits: &self.snapshot.config.limits,
                     paths: &self.snapshot.config.paths,
                     client: self.client,
+                    cookies: cookies.as_ref(),
                     assertion: assertion.as_ref(),
                     metrics: &self.snapshot.metrics,
                 };
                 let sent = proxy::forward(&permit, plan, &path, (parts, body), way).await;
-                sent.map_err(|error| self.report(&pool, &error))
+                let mut answer = sent.map_err(|error| self.report(&pool, &error))?;
+                if cookies.is_some() {
+                    self.keep_cookies(&permit, plan.upstream, answer.headers_mut());
+                }
+                Ok(answer)
             }
         }
     }

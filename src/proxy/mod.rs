@@ -18,6 +18,7 @@ pub mod places;
 pub mod pool;
 pub mod relay;
 pub mod room;
+pub mod session_cookies;
 mod target;
 pub mod upstream;
 pub mod whoami;
@@ -43,6 +44,7 @@ use places::NoPlace;
 use pool::Pool;
 use relay::ResponseBody;
 use room::Stay;
+use session_cookies::SessionCookies;
 pub use target::{backend_uri, origin_form};
 
 /// Why no answer came back; the refusal is for the client, the text for the log.
@@ -135,6 +137,8 @@ pub struct Way<'a> {
     pub paths: &'a PathRules,
     /// Who asks.
     pub client: &'a Client,
+    /// What is kept of this user's login at the backend.
+    pub cookies: Option<&'a SessionCookies<'a>>,
     /// What this backend gets signed by us of who asks.
     pub assertion: Option<&'a HeaderValue>,
     /// Where limits are counted.
@@ -173,6 +177,7 @@ pub async fn forward(
         host: &way.pool.upstream().host,
         authority: way.pool.authority(),
         kept,
+        cookies: way.cookies,
         assertion: way.assertion,
     };
     way.firewall.toward_backend(&mut parts.headers, &facts);

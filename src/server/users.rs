@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::build::StartFault;
 use crate::config::database::SqlUsers as SqlSettings;
 use crate::config::{Config, Limits, Login, UsersSource};
+use crate::store::backend::BackendLogin;
 use crate::store::file::UsersFile;
 use crate::store::leavers::Leavers;
 use crate::store::password::Checker;
@@ -29,6 +30,8 @@ enum Place {
     File { file: Arc<UsersFile>, _watch: Arc<Watch> },
     /// A table.
     Sql(Arc<SqlUsers>),
+    /// The login of a legacy application.
+    Backend(Arc<BackendLogin>),
 }
 
 impl Users {
@@ -73,6 +76,11 @@ impl Users {
                 Place::File { file, _watch: Arc::new(watch) }
             }
             UsersSource::Sql(settings) => Place::Sql(table(settings, checker, limits)?),
+            UsersSource::Backend(settings) => {
+                let login =
+                    BackendLogin::new((**settings).clone()).map_err(|error| fault(&error))?;
+                Place::Backend(Arc::new(login))
+            }
             UsersSource::Outlined(words) => {
                 return Err(StartFault(format!("the users were not read: {words}")));
             }
@@ -85,6 +93,7 @@ impl Users {
         match &self.place {
             Place::File { file, .. } => Arc::clone(file) as Arc<dyn CredentialStore>,
             Place::Sql(table) => Arc::clone(table) as Arc<dyn CredentialStore>,
+            Place::Backend(login) => Arc::clone(login) as Arc<dyn CredentialStore>,
         }
     }
 }
@@ -94,7 +103,10 @@ impl Place {
         match (self, source) {
             (Place::File { file, .. }, source) => source.file() == Some(file.path()),
             (Place::Sql(table), UsersSource::Sql(settings)) => table.settings() == &**settings,
-            (Place::Sql(_), _) => false,
+            (Place::Backend(login), UsersSource::Backend(settings)) => {
+                login.settings() == &**settings
+            }
+            (Place::Sql(_) | Place::Backend(_), _) => false,
         }
     }
 }

@@ -10,8 +10,8 @@ use crate::store::session::Replaced;
 use crate::store::throttle::tally::Allowance;
 use crate::store::throttle::{Kind, Rules};
 use crate::store::{
-    Account, Answer, Device, Renewal, Replacement, Revoked, Rotation, Session, StateStore,
-    Successor, Throttled, UnderWay,
+    Account, Answer, Device, Keepsake, Renewal, Replacement, Revoked, Rotation, Session,
+    StateStore, Successor, Throttled, UnderWay,
 };
 use crate::token::seal::Sealed;
 use crate::token::{Claims, Secret, UnixTime};
@@ -30,6 +30,7 @@ macro_rules! state_store_contract {
             of_many_that_rotate_at_once_one_does, session_without_a_living_token_takes_the_first_presented,
             without_a_successor_the_living_token_stays, rotation_never_moves_the_end, ended_session_rotates_nothing,
             sessions_rotate_by_themselves,
+            what_a_login_gave_is_kept_and_forgotten_with_its_session, cookies_of_a_session_are_replaced,
             unknown_session_can_be_revoked, any_text_is_an_id, many_at_once_are_all_kept,
             failures_make_the_next_wait_and_success_forgets_them,
             address_that_logged_in_is_judged_by_itself, attempts_at_once_are_counted_before_they_end,
@@ -60,7 +61,19 @@ pub(crate) fn session(id: &str) -> Session {
         address: Some(address(1)),
         device: Device::of("agent \n 𝄞 '"),
         credential_mark: Some("mark".into()),
+        keepsake: None,
     }
+}
+
+/// As [`session`], with what an application gave at the login.
+pub(crate) fn kept_session(id: &str) -> Session {
+    let claims = serde_json::json!({"roles": ["a", 1]});
+    let keepsake = Keepsake {
+        name: "Alice ü".into(),
+        claims: claims.as_object().unwrap().clone(),
+        cookies: vec!["sid=1;\"'".into(), "w=\u{fc}".into()],
+    };
+    Session { keepsake: Some(keepsake), ..session(id) }
 }
 
 /// The refresh token `id` presented at `now`, to be replaced by the one with a prime behind its name; the window is 10 s.
@@ -556,4 +569,33 @@ pub(crate) async fn attempts_at_once_are_counted_before_they_end(store: &impl St
     // What was not checked was no guess.
     one.withdrawn();
     assert_eq!(wait(store, "alice", 1, 1001), None);
+}
+
+pub(crate) async fn what_a_login_gave_is_kept_and_forgotten_with_its_session(
+    store: &impl StateStore,
+) {
+    store.start(kept_session("s")).await.unwrap();
+    store.start(session("t")).await.unwrap();
+    assert_eq!(store.session("s", UnixTime(1000)).await.unwrap(), Some(kept_session("s")));
+    assert!(store.keepsakes().of("s").is_some() && store.keepsakes().of("t").is_none());
+    store.revoke(Revoked::Session("s".into()), UnixTime(9000)).await.unwrap();
+    assert!(store.keepsakes().of("s").is_none());
+}
+
+pub(crate) async fn cookies_of_a_session_are_replaced(store: &impl StateStore) {
+    let new = vec!["sid=2".to_owned()];
+    let keepsake = Keepsake { cookies: new.clone(), ..kept_session("s").keepsake.unwrap() };
+    store.start(kept_session("s")).await.unwrap();
+    store.start(session("t")).await.unwrap();
+    for id in ["s", "t", "never"] {
+        store.keep(id, new.clone(), None).await.unwrap();
+    }
+    let found = store.session("s", UnixTime(1000)).await.unwrap().unwrap();
+    assert_eq!(found.keepsake, Some(keepsake.clone()));
+    let claims = serde_json::json!({"roles": "b"}).as_object().unwrap().clone();
+    store.keep("s", new.clone(), Some(claims.clone())).await.unwrap();
+    let found = store.session("s", UnixTime(1000)).await.unwrap().unwrap();
+    assert_eq!(found.keepsake, Some(Keepsake { claims, ..keepsake }));
+    // Nothing was kept of this login, and there is nothing to add to.
+    assert_eq!(store.session("t", UnixTime(1000)).await.unwrap(), Some(session("t")));
 }

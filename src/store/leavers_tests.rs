@@ -6,14 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use serde_json::{Map, Value};
+
 use super::contract::{issued, session};
 use super::embedded::Embedded;
 use super::file::{UsersFile, edit};
 use super::leavers::{Leavers, mark};
 use super::password::{Hash, Pool};
 use super::{
-    Answer, CredentialStore as _, Marks, Renewal, Replacement, Revocations, Revoked, Rotation,
-    Session, StateStore, StoreFault, Tallies, UnderWay,
+    Answer, CredentialStore as _, Keepsakes, Marks, Renewal, Replacement, Revocations, Revoked,
+    Rotation, Session, StateStore, StoreFault, Tallies, UnderWay,
 };
 use crate::telemetry;
 use crate::token::{Secret, UnixTime};
@@ -214,6 +216,17 @@ impl StateStore for Flaky {
     }
     fn replace<'a>(&'a self, _: &'a str, _: Replacement) -> Answer<'a, Result<(), StoreFault>> {
         away()
+    }
+    fn keep<'a>(
+        &'a self,
+        _: &'a str,
+        _: Vec<String>,
+        _: Option<Map<String, Value>>,
+    ) -> Answer<'a, Result<(), StoreFault>> {
+        away()
+    }
+    fn keepsakes(&self) -> &Keepsakes {
+        self.state.keepsakes()
     }
     fn revocations(&self) -> &Revocations {
         self.state.revocations()

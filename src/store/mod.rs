@@ -1,18 +1,20 @@
 //! Where users and sessions are kept: two contracts with domain verbs, each saying which way it fails.
 //!
-//! `session` says what a session is and when a refresh token was reused. `file` and `password` are the users of `users.toml`, `sql` those
-//! of a database, `account` is the one spelling of their names, and
+//! `session` says what a session is and when a refresh token was reused. `file` and `password` are the users of `users.toml`, `sql`
+//! those of a database, `backend` the login of a legacy application, `account` is the one spelling of their names, and
 //! `throttle` the only way to a check of a password. `embedded` keeps sessions, revocations and failed attempts
 //! in one SQLite file; `revocations` is their picture in memory, the only part that the request path asks. `leavers` ends
 //! what users have who have to go. `keys` is the key folder. `outbound` is the one client for requests of our own, and
 //! `issuers` holds the key sets of others.
 
 pub mod account;
+pub mod backend;
 #[cfg(test)]
 mod contract;
 pub mod embedded;
 pub mod file;
 pub mod issuers;
+pub mod keepsakes;
 pub mod keys;
 pub mod leavers;
 #[cfg(test)]
@@ -32,6 +34,7 @@ use serde_json::{Map, Value};
 
 use crate::token::{Secret, UnixTime};
 pub use account::Account;
+pub use keepsakes::{Keepsake, Keepsakes};
 pub use revocations::Revocations;
 pub use session::{Device, Renewal, Rotation, Session, Successor};
 pub use throttle::{Attempt, Tallies, Throttled, UnderWay};
@@ -51,17 +54,28 @@ pub struct Authenticated {
     subject: String,
     claims: Map<String, Value>,
     mark: Option<String>,
+    keepsake: Option<Keepsake>,
 }
 
 impl Authenticated {
     /// Only a credential store may say this.
     pub(in crate::store) fn new(subject: String, claims: Map<String, Value>) -> Authenticated {
-        Authenticated { subject, claims, mark: None }
+        Authenticated { subject, claims, mark: None, keepsake: None }
     }
 
     /// With what the credential looked like, as a short hash: a session whose user has another one by now can be told.
     pub fn with_mark(self, mark: String) -> Authenticated {
         Authenticated { mark: Some(mark), ..self }
+    }
+
+    /// With what the program that checked the password wants to see again.
+    pub(in crate::store) fn with_keepsake(self, keepsake: Keepsake) -> Authenticated {
+        Authenticated { keepsake: Some(keepsake), ..self }
+    }
+
+    /// What is kept with the session, if anything.
+    pub fn keepsake(&self) -> Option<&Keepsake> {
+        self.keepsake.as_ref()
     }
 
     /// Who it is: the `sub` of the tokens.
@@ -105,22 +119,32 @@ pub trait CredentialStore: Send + Sync {
         password: Secret,
     ) -> Answer<'_, Result<Authenticated, CheckFault>>;
 
-    /// The claims of a subject that may still have tokens; `None` when the user is gone or disabled,
-    /// and then a refresh must say no.
+    /// The claims of a subject that may still have tokens, and of its session where the token names one; `None` when the user
+    /// is gone or disabled, and then a refresh must say no.
     ///
     /// # Errors
     /// [`StoreFault`]: the caller refuses the refresh with 503.
     fn claims_of<'a>(
         &'a self,
         subject: &'a str,
+        session: Option<&'a Session>,
     ) -> Answer<'a, Result<Option<Map<String, Value>>, StoreFault>>;
+
+    /// Whether it knows its users without their passwords. One that does not can say nothing of who has left.
+    fn can_be_asked(&self) -> bool {
+        true
+    }
 
     /// The name under which the user of this subject logs in: what a step-up checks and is counted by. `None`
     /// when the user is gone. Where nothing else is said, it is the subject.
     ///
     /// # Errors
     /// [`StoreFault`]: the caller refuses with 503.
-    fn name_of<'a>(&'a self, subject: &'a str) -> Answer<'a, Result<Option<String>, StoreFault>> {
+    fn name_of<'a>(
+        &'a self,
+        subject: &'a str,
+        _session: Option<&'a Session>,
+    ) -> Answer<'a, Result<Option<String>, StoreFault>> {
         Box::pin(std::future::ready(Ok(Some(subject.to_owned()))))
     }
 
@@ -245,6 +269,21 @@ pub trait StateStore: Send + Sync {
         subject: &'a str,
         new: Replacement,
     ) -> Answer<'a, Result<(), StoreFault>>;
+
+    /// Keeps these cookies of another program for a session, in the place of those it had, and its claims if there are new ones; of
+    /// a session that has ended, nothing. The cookies are in [`StateStore::keepsakes`] already.
+    ///
+    /// # Errors
+    /// [`StoreFault`]: they may be lost with the process.
+    fn keep<'a>(
+        &'a self,
+        id: &'a str,
+        cookies: Vec<String>,
+        claims: Option<Map<String, Value>>,
+    ) -> Answer<'a, Result<(), StoreFault>>;
+
+    /// What is kept of logins, in memory, for the request path.
+    fn keepsakes(&self) -> &Keepsakes;
 
     /// The revocations in memory, for the request path.
     fn revocations(&self) -> &Revocations;

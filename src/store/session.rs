@@ -7,6 +7,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::Keepsake;
 pub use crate::config::sessions::REUSE_WINDOW_MAX;
 use crate::token::UnixTime;
 use crate::token::seal::Sealed;
@@ -40,6 +41,8 @@ pub struct Session {
     pub device: Option<Device>,
     /// What the user's credential looked like at the login, as a short hash, if the users' store knows.
     pub credential_mark: Option<String>,
+    /// What is kept of a login that another program checked.
+    pub keepsake: Option<Keepsake>,
 }
 
 /// The refresh token that was living before.

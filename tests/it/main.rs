@@ -83,6 +83,7 @@ mod schema;
 mod visibility;
 
 /// Bad input gets a clear error and loses nothing.
+mod backend_users;
 mod bad_input;
 /// What is said of a token.
 mod inspecting;

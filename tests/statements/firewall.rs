@@ -147,6 +147,7 @@ pub fn hold_for(choices: u8, claims: Map<String, Value>, fields: &[(HeaderName, 
         host: &rule,
         authority: &authority,
         kept: if on(4) { Kept::Header } else { Kept::Nothing },
+        cookies: None,
         assertion: on(5).then_some(&asserted),
     };
     let mut got = sent.clone();

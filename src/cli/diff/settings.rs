@@ -269,6 +269,7 @@ fn login(old: &Config, new: &Config, say: Say<'_>) {
         None => "login off".to_owned(),
         Some(login) => match &login.users {
             UsersSource::Default(path) | UsersSource::File(path) => beside(config, path),
+            UsersSource::Backend(backend) => format!("the login of upstream {}", backend.upstream),
             UsersSource::Sql(users) => users.database.to_string(),
             UsersSource::Outlined(words) => words.clone(),
         },

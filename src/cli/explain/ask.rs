@@ -200,6 +200,8 @@ impl World {
             host: &upstream.host,
             authority: &upstream::authority(&upstream.target),
             kept,
+            // What is kept of a session's login is not known here.
+            cookies: None,
             assertion: asserted.as_ref(),
         };
         self.firewall.toward_backend(headers, &facts);

@@ -10,7 +10,7 @@ impl Diagnostics {
             0 => "`login.users` does not say where the users are".to_owned(),
             _ => format!("`login.users` has {} at once", listed(given)),
         };
-        let help = "give it exactly one of: file = \"users.toml\", sql = { url = …, query = …, … }";
+        let help = "give it exactly one of: file = \"users.toml\", sql = { url = …, query = …, … }, backend = { post = \"/login\", … }";
         self.error("users-source", span, title, "in here", help);
     }
 
@@ -81,5 +81,16 @@ impl Diagnostics {
     pub fn users_away(&mut self, why: &str) {
         let help = "nobody can log in until it is back; where it cannot be reached from here, check again where the gateway runs";
         self.warning("users-away", None, format!("the users were not looked up: {why}"), "", help);
+    }
+
+    /// A key of `[login.users.backend]` that cannot be used so.
+    pub(crate) fn bad_backend_login(&mut self, span: &Span, key: &str, why: &str) {
+        self.error(
+            "backend-login",
+            span,
+            format!("`login.users.backend.{key}` cannot be this: {why}"),
+            "here",
+            "docs/users-backend.md shows what works",
+        );
     }
 }

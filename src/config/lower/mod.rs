@@ -4,6 +4,7 @@
 //! `diagnostic`. Reads the files and variables that the configuration names, and nothing else.
 
 mod accept;
+mod backend_users;
 mod cookies;
 mod endpoints;
 mod keys;
@@ -63,7 +64,8 @@ impl Config {
             let mut lowering =
                 Lowering { base, out: &mut out, users_must_exist: false, outlined: None };
             let state_dir = lowering.state(raw.state.get());
-            lowering.login(raw.login.get(), &state_dir)
+            let upstreams = lowering.upstreams(&raw);
+            lowering.login(raw.login.get(), &state_dir, &upstreams)
         });
         out.sort();
         if out.has_errors() { Err(out) } else { Ok(login.map(|login| login.users)) }
@@ -266,7 +268,7 @@ impl Lowering<'_> {
         let upstreams = self.upstreams(raw);
         let (tokens, keys, trusts) = self.tokens(raw.tokens.get());
         self.assertions(raw);
-        let mut login = self.login(raw.login.get(), &state_dir);
+        let mut login = self.login(raw.login.get(), &state_dir, &upstreams);
         let identity = self.identity(&raw.identity());
         let tokens_raw = raw.tokens.get().map(|raw| raw.value.clone()).unwrap_or_default();
         let profile = tokens_raw.profile().value.profile();

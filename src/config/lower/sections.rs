@@ -11,7 +11,7 @@ use super::Lowering;
 use crate::config::raw::{RawLog, RawLogin, RawPaths, RawState};
 use crate::config::read::{Named, Spanned};
 use crate::config::words::{DotSegments, DoubleSlash, Format, Spelling};
-use crate::config::{IdentityHeader, Log, LogFormat, Login};
+use crate::config::{IdentityHeader, Log, LogFormat, Login, Upstream};
 use crate::policy::path::PathRules;
 use crate::policy::pattern::{Pattern, Segment};
 
@@ -54,12 +54,13 @@ impl Lowering<'_> {
         &mut self,
         raw: Option<&Spanned<RawLogin>>,
         state_dir: &Path,
+        upstreams: &[Upstream],
     ) -> Option<Login> {
         let raw = raw.map(|raw| raw.value.clone()).unwrap_or_default();
         let at = self.login_path(&raw.at(), "login.at");
         let paths = self.endpoint_paths(&raw, &at);
         let enabled = raw.enabled().value;
-        let users = self.users(&raw.users, enabled, state_dir)?;
+        let users = self.users(&raw.users, enabled, (state_dir, upstreams))?;
         let rehash = raw.users.get().is_some_and(|users| users.value.rehash().value);
         let [login, refresh, logout] = paths;
         enabled.then_some(Login { at, login, refresh, logout, users, rehash, cookies: None })

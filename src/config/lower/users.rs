@@ -11,7 +11,7 @@ use crate::config::raw::{RawClaimColumn, RawSql, RawUsers};
 use crate::config::read::{Field, Spanned};
 use crate::config::secret::{DatabaseUrl, SecretRef};
 use crate::config::words::ReadAs;
-use crate::config::{UsersSource, open};
+use crate::config::{Upstream, UsersSource, open};
 use crate::token::RESERVED_CLAIMS;
 
 /// In the state directory, where no users are named.
@@ -25,21 +25,29 @@ impl Lowering<'_> {
         &mut self,
         raw: &Field<RawUsers>,
         enabled: bool,
-        state_dir: &Path,
+        (state_dir, upstreams): (&Path, &[Upstream]),
     ) -> Option<UsersSource> {
         let Some(users) = raw.get() else {
             return raw.is_missing().then(|| UsersSource::Default(state_dir.join(USERS_FILE)));
         };
         let (here, users) = (&users.span, &users.value);
-        let given = [("file", !users.file.is_missing()), ("sql", !users.sql.is_missing())];
+        let given = [
+            ("file", !users.file.is_missing()),
+            ("sql", !users.sql.is_missing()),
+            ("backend", !users.backend.is_missing()),
+        ];
         let names: Vec<&str> = given.iter().filter(|(_, is)| *is).map(|(name, _)| *name).collect();
         if names.len() != 1 {
             self.out.users_sources(here, &names);
             return None;
         }
-        match (users.file.get(), users.sql.get()) {
-            (Some(file), _) => Some(UsersSource::File(self.users_file(file, enabled))),
-            (_, Some(sql)) => self.sql(sql),
+        match (users.file.get(), users.sql.get(), users.backend.get()) {
+            (Some(file), _, _) => Some(UsersSource::File(self.users_file(file, enabled))),
+            (_, Some(sql), _) => self.sql(sql),
+            (_, _, Some(backend)) => {
+                let backend = self.backend_users(backend, upstreams)?;
+                Some(UsersSource::Backend(Box::new(backend)))
+            }
             _ => None,
         }
     }

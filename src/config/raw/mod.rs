@@ -1,9 +1,10 @@
 //! What `gateway.toml` says: every table, every key, its type, its default and its documentation.
 //!
 //! These files are the only place that names a key or a default; `limits` is `[limits]`, `login` is `[login]`, `paths` is
-//! `[paths]`, `users` is `[login.users]`, `trust` whose tokens are believed. The doc comments are the reference page: write them
+//! `[paths]`, `users` and `backend` are `[login.users]`, `trust` whose tokens are believed. The doc comments are the reference page: write them
 //! for the operator. Nothing is checked here beyond types; `lower` checks what the words mean.
 
+mod backend;
 mod limits;
 mod login;
 mod paths;
@@ -24,6 +25,7 @@ use super::read::{
 use super::secret::ClaimWants;
 use super::values::{MaybeZero, Size};
 use super::words::{Format, Mode, Places, Policy, ProfileWord, RotationWord};
+pub use backend::{RawBackendUsers, RawSuccess};
 pub use limits::RawLimits;
 pub use login::RawLogin;
 pub use paths::RawPaths;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
-use super::home;
+use super::{RawBackendUsers, home};
 use crate::config::diagnostic::{Diagnostics, Span};
 use crate::config::macros::section;
 use crate::config::read::{
@@ -23,6 +23,8 @@ section! {
         file: String,
         /// See `[login.users.sql]`.
         sql: RawSql,
+        /// See `[login.users.backend]`.
+        backend: RawBackendUsers,
         /// Whether a hash that is quick to guess (docs/users.md) is replaced, in `state.db`, by an argon2id hash when its user logs in.
         /// While the users' own place says the same, only the new one opens; a password changed there counts at once.
         rehash: bool = false,

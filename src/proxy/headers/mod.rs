@@ -20,6 +20,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::Value;
 
 use super::credentials::{Credentials, Kept};
+use super::session_cookies::SessionCookies;
 use crate::config::{Config, HostRule, IdentityHeader};
 use crate::policy::Permit;
 use crate::token::Claims;
@@ -92,6 +93,8 @@ pub struct Facts<'a> {
     pub authority: &'a HeaderValue,
     /// What the backend gets of the client's token.
     pub kept: Kept,
+    /// What the backend gets of its own session with this user.
+    pub cookies: Option<&'a SessionCookies<'a>>,
     /// What it gets signed by us of who the client is.
     pub assertion: Option<&'a HeaderValue>,
 }
@@ -118,6 +121,9 @@ impl Firewall {
         }
         if let Some(assertion) = facts.assertion {
             headers.insert(ASSERTION, assertion.clone());
+        }
+        if let Some(cookies) = facts.cookies {
+            cookies.into_request(headers);
         }
         set_host(headers, facts);
         chain.write(headers);

@@ -19,7 +19,7 @@ use crate::server::seats::Seats;
 use crate::server::wire::{Verdicts, Wire, WireLimits};
 use crate::server::worker::{Arrival, Shared, Worker};
 use crate::store::throttle::Attempt;
-use crate::store::{Answer, Authenticated, CheckFault, CredentialStore, StoreFault};
+use crate::store::{Answer, Authenticated, CheckFault, CredentialStore, Session, StoreFault};
 use crate::telemetry::Metrics;
 use crate::token::Secret;
 
@@ -113,6 +113,7 @@ impl CredentialStore for Panicking {
     fn claims_of<'a>(
         &'a self,
         _: &'a str,
+        _: Option<&'a Session>,
     ) -> Answer<'a, Result<Option<serde_json::Map<String, serde_json::Value>>, StoreFault>> {
         panic!("before the future")
     }

@@ -12,9 +12,9 @@ use std::time::Duration;
 use aws_lc_rs::rand;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, params};
 
-use super::{clock, failures, log, replacements, revoked, sessions};
+use super::{clock, failures, keepsakes, log, replacements, revoked, sessions};
 use crate::store::throttle::tallies::KEY_BYTES;
-use crate::store::{Revocations, StoreFault, Tallies};
+use crate::store::{Keepsakes, Revocations, StoreFault, Tallies};
 use crate::token::UnixTime;
 
 /// `PRAGMA application_id` of our files: "FrGt".
@@ -22,7 +22,7 @@ const APPLICATION_ID: i32 = 0x4672_4774;
 
 /// Every step from an empty file to the newest schema. The version of a file is the number of steps it
 /// has taken, so an applied step is never edited: a change is a new step.
-const STEPS: [&str; 6] = [
+const STEPS: [&str; 7] = [
     "
     CREATE TABLE sessions (
         id         TEXT PRIMARY KEY NOT NULL,
@@ -46,6 +46,7 @@ const STEPS: [&str; 6] = [
     sessions::STEP,
     replacements::STEP,
     revoked::STEP,
+    keepsakes::STEP,
 ];
 
 /// How long SQLite waits for somebody who reads or copies the file by hand.
@@ -94,6 +95,15 @@ impl Database {
     ) -> Result<(), StoreFault> {
         revoked::load(&self.connection, now, revocations)
             .map_err(|error| StoreFault(format!("the revocations cannot be read: {error}")))
+    }
+
+    /// Fills the memory with what is kept of the logins of every session that lives at `now`.
+    ///
+    /// # Errors
+    /// [`StoreFault`]: without it users would be strangers to their application.
+    pub(super) fn load_keepsakes(&self, now: UnixTime, all: &Keepsakes) -> Result<(), StoreFault> {
+        keepsakes::load(&self.connection, now, all)
+            .map_err(|error| StoreFault(format!("the sessions cannot be read: {error}")))
     }
 
     /// The highest time that the file has seen.

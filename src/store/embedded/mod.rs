@@ -9,6 +9,7 @@ mod clock;
 mod clock_tests;
 mod database;
 mod failures;
+mod keepsakes;
 mod log;
 mod owner;
 mod replacements;
@@ -28,12 +29,13 @@ use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, UNIX_EPOCH};
 
+use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
 use super::throttle::tallies::Ids;
 use super::{
-    Answer, Marks, Renewal, Replacement, Revocations, Revoked, Rotation, Session, StateStore,
-    StoreFault, Tallies, UnderWay,
+    Answer, Keepsakes, Marks, Renewal, Replacement, Revocations, Revoked, Rotation, Session,
+    StateStore, StoreFault, Tallies, UnderWay,
 };
 use crate::telemetry;
 use crate::token::UnixTime;
@@ -53,6 +55,7 @@ pub struct Embedded {
     queue: Option<SyncSender<Verb>>,
     revocations: Arc<Revocations>,
     tallies: Arc<Tallies>,
+    keepsakes: Arc<Keepsakes>,
     thread: Option<JoinHandle<()>>,
     /// The time at the opening, or the highest that the file had seen before, if that is later.
     opened_at: UnixTime,
@@ -85,8 +88,13 @@ impl Embedded {
         database.load_revocations(opened_at, &revocations)?;
         let tallies = Arc::new(database.load_tallies(opened_at)?);
         let (queue, verbs) = sync_channel(QUEUE_MAX);
-        let memory =
-            Memory { revocations: Arc::clone(&revocations), tallies: Arc::clone(&tallies) };
+        let keepsakes = Arc::new(Keepsakes::default());
+        database.load_keepsakes(opened_at, &keepsakes)?;
+        let memory = Memory {
+            revocations: Arc::clone(&revocations),
+            tallies: Arc::clone(&tallies),
+            keepsakes: Arc::clone(&keepsakes),
+        };
         let mut owner = Owner::new(database, verbs, memory, now);
         owner.told_behind = opened_at > now();
         let thread = thread::Builder::new()
@@ -94,7 +102,7 @@ impl Embedded {
             .spawn(move || owner.run())
             .map_err(|error| StoreFault(format!("no thread for the state store: {error}")))?;
         let (queue, thread) = (Some(queue), Some(thread));
-        Ok(Embedded { queue, revocations, tallies, thread, opened_at, _lock: lock })
+        Ok(Embedded { queue, revocations, tallies, keepsakes, thread, opened_at, _lock: lock })
     }
 
     /// Makes durable what the memory says of these. The owner reads it when it writes, so a later row is never
@@ -188,6 +196,19 @@ impl StateStore for Embedded {
     ) -> Answer<'a, Result<(), StoreFault>> {
         let subject = subject.to_owned();
         Box::pin(self.ask(move |reply| Verb::Replace(subject, new, reply)))
+    }
+    fn keep<'a>(
+        &'a self,
+        id: &'a str,
+        cookies: Vec<String>,
+        claims: Option<Map<String, Value>>,
+    ) -> Answer<'a, Result<(), StoreFault>> {
+        let id = id.to_owned();
+        Box::pin(self.ask(move |reply| Verb::Remember(id, cookies, claims, reply)))
+    }
+
+    fn keepsakes(&self) -> &Keepsakes {
+        &self.keepsakes
     }
 
     fn revocations(&self) -> &Revocations {

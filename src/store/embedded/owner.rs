@@ -9,14 +9,16 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use rusqlite::{ErrorCode, Transaction};
+use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
 use super::clock;
 use super::database::{self, Database};
-use super::{failures, replacements, revoked, sessions};
+use super::{failures, keepsakes, replacements, revoked, sessions};
 use crate::store::throttle::tallies::Ids;
 use crate::store::{
-    Marks, Renewal, Replacement, Revocations, Revoked, Rotation, Session, StoreFault, Tallies,
+    Keepsakes, Marks, Renewal, Replacement, Revocations, Revoked, Rotation, Session, StoreFault,
+    Tallies,
 };
 use crate::telemetry::{self, panics};
 use crate::token::UnixTime;
@@ -47,6 +49,7 @@ pub(super) enum Verb {
     Keep(Ids, Reply<()>),
     Replacement(String, Reply<Option<Replacement>>),
     Replace(String, Replacement, Reply<()>),
+    Remember(String, Vec<String>, Option<Map<String, Value>>, Reply<()>),
 }
 
 /// What a verb did in a transaction that is not yet committed.
@@ -81,6 +84,29 @@ pub(super) struct Owner {
 pub(super) struct Memory {
     pub(super) revocations: Arc<Revocations>,
     pub(super) tallies: Arc<Tallies>,
+    pub(super) keepsakes: Arc<Keepsakes>,
+}
+
+impl Memory {
+    fn started(&self, session: Session) {
+        if let Some(keepsake) = session.keepsake {
+            self.keepsakes.put(&session.id, keepsake.cookies, session.expires_at);
+        }
+    }
+
+    fn ended(&self, sessions: &[(String, UnixTime)]) {
+        for (id, until) in sessions {
+            self.keepsakes.forget(id);
+            self.revocations.add_session(id, *until);
+        }
+    }
+
+    fn revoked(&self, what: Revoked, until: UnixTime) {
+        if let Revoked::Session(id) = &what {
+            self.keepsakes.forget(id);
+        }
+        self.revocations.add(what, until);
+    }
 }
 
 impl Owner {
@@ -129,7 +155,7 @@ impl Owner {
         match in_transaction(&mut self.database, &batch, &self.memory.tallies, now) {
             Ok(outcomes) => {
                 for (verb, outcome) in batch.into_iter().zip(outcomes) {
-                    verb.answer(outcome, &self.memory.revocations);
+                    verb.answer(outcome, &self.memory);
                 }
             }
             Err(error) => {
@@ -153,6 +179,7 @@ impl Owner {
         });
         self.memory.revocations.purge(before);
         self.memory.tallies.purge(now);
+        self.memory.keepsakes.purge(now);
         match purged {
             // The rest after the verbs that wait meanwhile.
             Ok(true) => {}
@@ -242,20 +269,27 @@ impl Verb {
             }
             Verb::Revoke(what, until, _) => revoked::revoke(on, what, *until).map(Outcome::Ended),
             Verb::Keep(ids, _) => failures::keep(on, &tallies.rows(ids)).map(|()| Outcome::Done),
+            Verb::Remember(id, cookies, claims, _) => {
+                keepsakes::keep(on, id, cookies, claims.as_ref()).map(|()| Outcome::Done)
+            }
         }
     }
 
     /// After the commit: a revocation is in memory before its caller hears of it. Callers that went away
     /// meanwhile are no mistake, so what `send` says is not looked at.
-    fn answer(self, outcome: Outcome, revocations: &Revocations) {
+    fn answer(self, outcome: Outcome, memory: &Memory) {
         match (self, outcome) {
             (Verb::Revoke(what, until, reply), Outcome::Ended(sessions)) => {
-                sessions.iter().for_each(|(id, until)| revocations.add_session(id, *until));
-                revocations.add(what, until);
+                memory.ended(&sessions);
+                memory.revoked(what, until);
+                drop(reply.send(Ok(())));
+            }
+            (Verb::Start(session, reply), Outcome::Done) => {
+                memory.started(session);
                 drop(reply.send(Ok(())));
             }
             (
-                Verb::Start(_, reply) | Verb::Keep(_, reply) | Verb::Replace(_, _, reply),
+                Verb::Keep(_, reply) | Verb::Replace(_, _, reply) | Verb::Remember(_, _, _, reply),
                 Outcome::Done,
             ) => {
                 drop(reply.send(Ok(())));
@@ -268,7 +302,7 @@ impl Verb {
             (Verb::List { reply, .. }, Outcome::Listed(all)) => drop(reply.send(Ok(all))),
             (Verb::Rotate(renewal, reply), Outcome::Rotation(rotation)) => {
                 if let Rotation::Reused { revoked_until } = rotation {
-                    revocations.add(Revoked::Session(renewal.session), revoked_until);
+                    memory.revoked(Revoked::Session(renewal.session), revoked_until);
                 }
                 drop(reply.send(Ok(rotation)));
             }
@@ -286,7 +320,8 @@ impl Verb {
             Verb::Start(_, reply)
             | Verb::Revoke(_, _, reply)
             | Verb::Keep(_, reply)
-            | Verb::Replace(_, _, reply) => {
+            | Verb::Replace(_, _, reply)
+            | Verb::Remember(_, _, _, reply) => {
                 drop(reply.send(Err(fault)));
             }
             Verb::Find(_, _, reply) => drop(reply.send(Err(fault))),

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use rusqlite::{OptionalExtension as _, Row, Transaction, params};
 
 use super::database::{moment, stored};
-use super::revoked;
+use super::{keepsakes, revoked};
 use crate::store::session::{Device, REUSE_WINDOW_MAX, Renewal, Replaced, Rotation, Session};
 use crate::store::{Marks, Revoked};
 use crate::token::UnixTime;
@@ -35,8 +35,8 @@ pub(super) const STEP: &str = "
 /// Records a session. A `sid` that is there already is a constraint error.
 pub(super) fn start(on: &Transaction<'_>, session: &Session) -> rusqlite::Result<()> {
     let sql = "INSERT INTO sessions (id, subject, started_at, auth_time, last_used_at, expires_at, tokens_until,
-            refresh_id, address, device, credential_mark)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+            refresh_id, address, device, credential_mark, keepsake)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
     on.prepare_cached(sql)?.execute(params![
         session.id,
         session.subject,
@@ -48,7 +48,8 @@ pub(super) fn start(on: &Transaction<'_>, session: &Session) -> rusqlite::Result
         session.refresh_id,
         session.address.map(|address| address.to_string()),
         session.device.as_ref().map(Device::as_str),
-        session.credential_mark
+        session.credential_mark,
+        keepsakes::text(session.keepsake.as_ref())
     ])?;
     Ok(())
 }
@@ -117,6 +118,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Session> {
         address: address.and_then(|address| address.parse::<IpAddr>().ok()),
         device: device.as_deref().and_then(Device::of),
         credential_mark: row.get("credential_mark")?,
+        keepsake: keepsakes::parse(row.get("keepsake")?)?,
     })
 }
 

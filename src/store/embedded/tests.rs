@@ -171,13 +171,19 @@ async fn full_disk_acknowledges_nothing_and_recovers() {
     let revocations = Arc::new(Revocations::default());
     database.limit_pages(16);
     let tallies = Arc::new(Tallies::new(&[0; 32]));
-    let memory = Memory { revocations: Arc::clone(&revocations), tallies: Arc::clone(&tallies) };
+    let keepsakes = Arc::new(Keepsakes::default());
+    let memory = Memory {
+        revocations: Arc::clone(&revocations),
+        tallies: Arc::clone(&tallies),
+        keepsakes: Arc::clone(&keepsakes),
+    };
     let owner = Owner::new(database, verbs, memory, || UnixTime(1000));
     let thread = thread::spawn(move || owner.run());
     let store = Embedded {
         queue: Some(queue),
         revocations,
         tallies,
+        keepsakes,
         thread: Some(thread),
         opened_at: UnixTime(1000),
         _lock: take_lock(dir.path()).unwrap(),

@@ -41,6 +41,7 @@ async fn sessions_of_every_older_schema_go_on_and_end_when_they_would_have() {
             address: None,
             device: None,
             credential_mark: None,
+            keepsake: None,
         };
         assert_eq!(found, expected, "schema {version}");
         assert!(store.revocations().holds(&claims("t", "dead")));

@@ -23,7 +23,7 @@ use serde_json::{Map, Value};
 use super::leavers::Leavers;
 use super::password::{Checker, PasswordFault, StoredHash};
 use super::watch::{Watch, watch};
-use super::{Answer, Attempt, Authenticated, CheckFault, CredentialStore, StoreFault};
+use super::{Answer, Attempt, Authenticated, CheckFault, CredentialStore, Session, StoreFault};
 use crate::token::Secret;
 pub use edit::first_run;
 pub use users::{Mistake, User, Users, UsersFault};
@@ -160,6 +160,7 @@ impl CredentialStore for UsersFile {
     fn claims_of<'a>(
         &'a self,
         subject: &'a str,
+        _: Option<&'a Session>,
     ) -> Answer<'a, Result<Option<Map<String, Value>>, StoreFault>> {
         let read = self.read.load();
         let claims = read.users.subject(subject).map(|user| user.claims.clone());

@@ -41,8 +41,8 @@ async fn right_password_gives_the_claims() {
     let alice = users.check(Attempt::unthrottled("alice"), secret("password")).await.unwrap();
     assert_eq!(alice.subject(), "alice");
     assert_eq!(Value::from(alice.claims().clone()), json!({"roles": ["admin"], "level": 3}));
-    assert_eq!(users.claims_of("alice").await.unwrap().as_ref(), Some(alice.claims()));
-    assert_eq!(users.claims_of("bob").await.unwrap(), None);
+    assert_eq!(users.claims_of("alice", None).await.unwrap().as_ref(), Some(alice.claims()));
+    assert_eq!(users.claims_of("bob", None).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -54,8 +54,8 @@ async fn name_may_be_typed_in_any_spelling_and_is_told_as_the_file_spells_it() {
         assert_eq!(user.subject(), "Alice", "{typed:?}");
     }
     // What a token says was not typed by anybody.
-    assert!(users.claims_of("Alice").await.unwrap().is_some());
-    assert!(users.claims_of("alice").await.unwrap().is_none());
+    assert!(users.claims_of("Alice", None).await.unwrap().is_some());
+    assert!(users.claims_of("alice", None).await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -78,7 +78,7 @@ async fn wrong_unknown_and_disabled_are_alike() {
         let outcome = users.check(Attempt::unthrottled(name), secret(password)).await;
         assert!(matches!(outcome, Err(CheckFault::Invalid)), "{name} {outcome:?}");
     }
-    assert_eq!(users.claims_of("bob").await.unwrap(), None);
+    assert_eq!(users.claims_of("bob", None).await.unwrap(), None);
 }
 
 #[tokio::test]

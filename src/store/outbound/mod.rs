@@ -107,7 +107,7 @@ impl Outbound {
     }
 
     /// Sends the request to the host of its URL, which is absolute, and collects the answer, whatever its status.
-    /// `Host`, `Content-Length` and `Connection` are written here.
+    /// `Content-Length` and `Connection` are written here, and `Host` where the request has none.
     ///
     /// # Errors
     /// [`OutboundFault`]: there is no whole answer within the budget. Whether the request arrived is not known, unless
@@ -150,7 +150,8 @@ fn prepared(request: Request<Bytes>, target: &Target) -> Result<Request<Full<Byt
     // The length of the body is told by the library, from the body.
     parts.headers.remove(CONTENT_LENGTH);
     parts.headers.remove(TRANSFER_ENCODING);
-    parts.headers.insert(HOST, target.authority.clone());
+    // A server of several sites may know the one that is meant by another name than its address.
+    parts.headers.entry(HOST).or_insert_with(|| target.authority.clone());
     parts.headers.insert(CONNECTION, HeaderValue::from_static("close"));
     parts.headers.entry(USER_AGENT).or_insert(AGENT);
     Ok(Request::from_parts(parts, Full::new(body)))

@@ -24,7 +24,9 @@ use serde_json::{Map, Value};
 
 use super::leavers;
 use super::password::{Checker, StoredHash};
-use super::{Account, Answer, Attempt, Authenticated, CheckFault, CredentialStore, StoreFault};
+use super::{
+    Account, Answer, Attempt, Authenticated, CheckFault, CredentialStore, Session, StoreFault,
+};
 use crate::config::database::SqlUsers as Settings;
 use crate::token::Secret;
 use desk::{Desk, Fault, Which};
@@ -276,6 +278,7 @@ impl CredentialStore for SqlUsers {
     fn claims_of<'a>(
         &'a self,
         subject: &'a str,
+        _: Option<&'a Session>,
     ) -> Answer<'a, Result<Option<Map<String, Value>>, StoreFault>> {
         Box::pin(async move { Ok(self.of_subject(subject).await?.map(|found| found.claims)) })
     }
@@ -284,7 +287,11 @@ impl CredentialStore for SqlUsers {
         Box::pin(async move { Ok(self.of_subject(subject).await?.map(|found| mark(&found))) })
     }
 
-    fn name_of<'a>(&'a self, subject: &'a str) -> Answer<'a, Result<Option<String>, StoreFault>> {
+    fn name_of<'a>(
+        &'a self,
+        subject: &'a str,
+        _: Option<&'a Session>,
+    ) -> Answer<'a, Result<Option<String>, StoreFault>> {
         Box::pin(async move {
             let found = self.of_subject(subject).await?;
             Ok(found.and_then(|found| found.names.into_iter().next()))

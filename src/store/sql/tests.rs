@@ -105,8 +105,8 @@ async fn user_of_a_table_logs_in_by_name_and_by_address() {
     }
     assert!(matches!(world.login("ada", "wrong").await, Err(CheckFault::Invalid)));
     assert!(world.is_invalid("bob").await);
-    assert_eq!(world.users.claims_of("17").await.unwrap().unwrap()["roles"][0], "admin");
-    assert_eq!(world.users.name_of("17").await.unwrap().as_deref(), Some("Ada"));
+    assert_eq!(world.users.claims_of("17", None).await.unwrap().unwrap()["roles"][0], "admin");
+    assert_eq!(world.users.name_of("17", None).await.unwrap().as_deref(), Some("Ada"));
 }
 
 #[tokio::test]
@@ -122,8 +122,8 @@ async fn whoever_cannot_log_in_is_told_the_same() {
         assert!(world.is_invalid(name).await, "{name:.20}");
     }
     for gone in ["2", "99", "17 ", "017", "Ada", "", "a\nb"] {
-        assert_eq!(world.users.claims_of(gone).await.unwrap(), None, "{gone:?}");
-        assert_eq!(world.users.name_of(gone).await.unwrap(), None, "{gone:?}");
+        assert_eq!(world.users.claims_of(gone, None).await.unwrap(), None, "{gone:?}");
+        assert_eq!(world.users.name_of(gone, None).await.unwrap(), None, "{gone:?}");
     }
 }
 
@@ -151,15 +151,15 @@ async fn what_the_database_takes_for_the_same_name_is_not_unless_we_do() {
 #[tokio::test]
 async fn a_user_disabled_or_removed_is_gone_at_the_next_look() {
     let world = World::new();
-    assert!(world.users.claims_of("17").await.unwrap().is_some());
+    assert!(world.users.claims_of("17", None).await.unwrap().is_some());
     world.app().execute("UPDATE users SET active = 0", ()).unwrap();
-    assert!(world.users.claims_of("17").await.unwrap().is_none());
+    assert!(world.users.claims_of("17", None).await.unwrap().is_none());
     assert!(world.is_invalid("ada").await);
     world.app().execute("UPDATE users SET active = 1, roles = 'guest'", ()).unwrap();
-    let claims = world.users.claims_of("17").await.unwrap().unwrap();
+    let claims = world.users.claims_of("17", None).await.unwrap().unwrap();
     assert_eq!(claims["roles"], json!(["guest"]));
     world.app().execute("DELETE FROM users", ()).unwrap();
-    assert!(world.users.claims_of("17").await.unwrap().is_none());
+    assert!(world.users.claims_of("17", None).await.unwrap().is_none());
     assert!(world.is_invalid("ada").await);
 }
 
@@ -190,7 +190,7 @@ async fn a_query_without_end_is_ended() {
         assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
     }
     // A refresh asks the other query, on the places that are free again.
-    assert!(world.users.claims_of("17").await.unwrap().is_some());
+    assert!(world.users.claims_of("17", None).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -222,7 +222,7 @@ async fn a_missing_file_is_away_and_comes_back() {
     std::fs::rename(&file, &aside).unwrap();
     let fault = world.login("ada", "right").await.unwrap_err();
     assert!(matches!(&fault, CheckFault::Away(why) if why.0.contains("app.db")), "{fault:?}");
-    world.users.claims_of("17").await.unwrap_err();
+    world.users.claims_of("17", None).await.unwrap_err();
     assert!(!file.exists(), "a look-up never makes a file");
     std::fs::rename(&aside, &file).unwrap();
     world.login("ada", "right").await.unwrap();

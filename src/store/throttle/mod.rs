@@ -13,6 +13,8 @@ mod tests;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use http::HeaderValue;
+
 use super::account::TYPED_BYTES_MAX;
 use super::{Account, Authenticated, CheckFault, CredentialStore, StateStore};
 use crate::config::Limits;
@@ -93,6 +95,25 @@ pub struct Throttled {
 pub struct Attempt {
     account: Account,
     typed: String,
+    visitor: Visitor,
+}
+
+/// Who asks for a login, as far as another program that checks it wants to know.
+#[derive(Clone, Debug)]
+pub struct Visitor {
+    /// Where the guess comes from: what guesses are counted by.
+    pub address: IpAddr,
+    /// The `Host` that was asked for.
+    pub host: Option<HeaderValue>,
+    /// What the client calls itself (`User-Agent`).
+    pub agent: Option<HeaderValue>,
+}
+
+impl Visitor {
+    /// Known by nothing but an address.
+    pub fn at(address: IpAddr) -> Visitor {
+        Visitor { address, host: None, agent: None }
+    }
 }
 
 impl Attempt {
@@ -101,26 +122,30 @@ impl Attempt {
         &self.account
     }
 
-    /// The name as it was typed: for stores that others keep, which spell names in their own way. At most
-    /// [`TYPED_BYTES_MAX`] bytes; a longer one is nobody's, and empty here.
+    /// The name as somebody typed it, for stores that hold names in spellings of their own.
     pub fn typed(&self) -> &str {
         &self.typed
     }
 
-    fn of(account: Account, typed: &str) -> Attempt {
-        let typed = if typed.len() > TYPED_BYTES_MAX { "" } else { typed };
-        Attempt { account, typed: typed.to_owned() }
+    /// Who asks.
+    pub fn visitor(&self) -> &Visitor {
+        &self.visitor
     }
 
     /// For the tests of credential stores alone.
     #[cfg(test)]
     pub(in crate::store) fn unthrottled(name: &str) -> Attempt {
-        Attempt::of(Account::of(name), name)
+        Attempt::of(name, Account::of(name), Visitor::at(IpAddr::from([127, 0, 0, 1])))
+    }
+
+    fn of(typed: &str, account: Account, visitor: Visitor) -> Attempt {
+        // A name that is too long is nobody's, in no spelling.
+        let typed = if typed.len() > TYPED_BYTES_MAX { "" } else { typed }.to_owned();
+        Attempt { account, typed, visitor }
     }
 }
 
 /// What a guess is checked with.
-#[derive(Clone, Copy)]
 pub struct Door<'a> {
     /// The users.
     pub credentials: &'a dyn CredentialStore,
@@ -128,11 +153,11 @@ pub struct Door<'a> {
     pub state: &'a dyn StateStore,
     /// What the counters allow.
     pub rules: Rules,
-    /// Where the guess comes from.
-    pub address: IpAddr,
+    /// Who makes the guess.
+    pub visitor: Visitor,
 }
 
-/// Checks the password of a name as it was typed, unless too many attempts have failed. When it says that the password is wrong, the
+/// Checks the password of the name that was typed, unless too many attempts have failed. When it says that the password is wrong, the
 /// failure is durable.
 ///
 /// # Errors
@@ -140,14 +165,14 @@ pub struct Door<'a> {
 /// when the store went away before the failure could be written down.
 pub async fn check(
     door: &Door<'_>,
-    name: &str,
+    typed: &str,
     password: Secret,
     now: UnixTime,
 ) -> Result<Authenticated, CheckFault> {
-    let account = Account::of(name);
-    let begun = door.state.tallies().begin(&account, door.address, &door.rules, now);
+    let account = Account::of(typed);
+    let begun = door.state.tallies().begin(&account, door.visitor.address, &door.rules, now);
     let under_way = begun.map_err(CheckFault::Throttled)?;
-    let attempt = Attempt::of(account, name);
+    let attempt = Attempt::of(typed, account, door.visitor.clone());
     match door.credentials.check(attempt, password).await {
         Ok(user) => {
             door.state.succeeded(under_way).await.map_err(CheckFault::Away)?;

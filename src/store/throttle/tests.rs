@@ -3,13 +3,13 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use serde_json::Map;
+use serde_json::{Map, Value};
 
 use super::tallies::TALLIES_MAX;
 use super::*;
 use crate::store::contract::{RULES, address};
 use crate::store::{
-    Answer, Renewal, Replacement, Revocations, Revoked, Rotation, Session, StoreFault,
+    Answer, Keepsakes, Renewal, Replacement, Revocations, Revoked, Rotation, Session, StoreFault,
 };
 
 const NOW: UnixTime = UnixTime(1_000_000);
@@ -152,6 +152,7 @@ impl CredentialStore for Told {
     fn claims_of<'a>(
         &'a self,
         _: &'a str,
+        _: Option<&'a Session>,
     ) -> Answer<'a, Result<Option<Map<String, serde_json::Value>>, StoreFault>> {
         unimplemented_here()
     }
@@ -214,6 +215,17 @@ impl StateStore for Told {
     fn replace<'a>(&'a self, _: &'a str, _: Replacement) -> Answer<'a, Result<(), StoreFault>> {
         unimplemented_here()
     }
+    fn keep<'a>(
+        &'a self,
+        _: &'a str,
+        _: Vec<String>,
+        _: Option<Map<String, Value>>,
+    ) -> Answer<'a, Result<(), StoreFault>> {
+        unimplemented_here()
+    }
+    fn keepsakes(&self) -> &Keepsakes {
+        panic!("the throttle does not ask this")
+    }
     fn revocations(&self) -> &Revocations {
         &self.revocations
     }
@@ -232,7 +244,8 @@ impl StateStore for Told {
 
 async fn guess(told: &Told, fault: Option<CheckFault>) -> Result<Authenticated, CheckFault> {
     *told.answer.lock().unwrap() = fault;
-    let door = Door { credentials: told, state: told, rules: RULES, address: address(1) };
+    let door =
+        Door { credentials: told, state: told, rules: RULES, visitor: Visitor::at(address(1)) };
     check(&door, "Ada", Secret::new("p"), NOW).await
 }
 

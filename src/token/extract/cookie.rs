@@ -51,6 +51,25 @@ pub(super) fn strip(headers: &mut HeaderMap, names: &[&str]) {
     }
 }
 
+/// The names of all cookies of a request, as some backend may read them; one may stand there twice.
+pub(super) fn names(headers: &HeaderMap) -> Vec<String> {
+    let mut names = Vec::new();
+    for field in headers.get_all(COOKIE) {
+        for piece in pieces(field.as_bytes()) {
+            let words = piece.split(|byte| ends(byte)).filter(|word| !word.is_empty());
+            let all =
+                [pair(piece).0.trim_ascii()].into_iter().chain(words.map(|word| pair(word).0));
+            names.extend(all.map(|name| String::from_utf8_lossy(name).into_owned()));
+        }
+    }
+    names
+}
+
+/// Where old parsers end a cookie inside a piece.
+fn ends(byte: &u8) -> bool {
+    !byte.is_ascii_graphic() || matches!(byte, b',' | b'"')
+}
+
 /// Whether a `Set-Cookie` field sets what some backend later reads as a cookie of one of these names; also a cookie without a
 /// name, whose value browsers send alone (RFC 6265bis §5.7).
 pub(super) fn sets(field: &[u8], names: &[&str]) -> bool {
@@ -70,11 +89,10 @@ fn is_like(piece: &[u8], folded: &[u8]) -> bool {
     if folds_to(pair(piece).0, folded) {
         return true;
     }
-    let ends = |byte: &u8| !byte.is_ascii_graphic() || matches!(byte, b',' | b'"');
     if !piece.trim_ascii().iter().any(ends) {
         return false;
     }
-    let mut words = piece.split(|byte| ends(byte)).filter(|word| !word.is_empty()).peekable();
+    let mut words = piece.split(ends).filter(|word| !word.is_empty()).peekable();
     while let Some(word) = words.next() {
         let assigns =
             word.contains(&b'=') || words.peek().is_some_and(|next| next.first() == Some(&b'='));

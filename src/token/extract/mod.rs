@@ -285,3 +285,12 @@ impl Locations {
         }
     }
 }
+
+/// Removes every cookie whose name, as any backend may read it, is meant by `names`.
+pub fn strip_cookies_named(headers: &mut HeaderMap, names: impl Fn(&str) -> bool) {
+    let all = cookie::names(headers);
+    let these: Vec<&str> = all.iter().map(String::as_str).filter(|name| names(name)).collect();
+    if !these.is_empty() {
+        cookie::strip(headers, &these);
+    }
+}
