@@ -4,6 +4,7 @@
 //! *all* of its mistakes; `diagnostic` words and draws them; `reference` prints the documentation.
 //! Called once at start and once for each reload; never on the way of a request.
 
+pub mod database;
 pub mod diagnostic;
 pub mod limits_page;
 #[cfg(test)]
@@ -30,6 +31,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 
+use self::database::DatabaseUrl;
 use self::diagnostic::{Diagnostics, Span};
 pub use self::selftest::FileTest;
 use crate::policy::path::PathRules;
@@ -75,6 +77,8 @@ pub struct Config {
     pub limits: Limits,
     /// `[state] dir`, absolute or relative to the working directory.
     pub state_dir: PathBuf,
+    /// `[state] postgres`; `None`: the state is this gateway's own, in `state_dir`.
+    pub shared_state: Option<SharedState>,
     /// `[log]`.
     pub log: Log,
     /// `[[test]]`, in the order of the file. They are run a floor above: `gateway::selftest`.
@@ -278,6 +282,15 @@ pub struct Limits {
     pub drain: Duration,
     /// Data threads; 0 means one for each core.
     pub threads: usize,
+}
+
+/// The state that many gateways share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedState {
+    /// The database.
+    pub database: DatabaseUrl,
+    /// How long tokens are believed without news from the database.
+    pub stale_max: Duration,
 }
 
 /// `[log]`.

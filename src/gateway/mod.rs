@@ -247,8 +247,12 @@ impl Scene<'_> {
             Ok(signed) => signed,
             Err(fault) => return Standing::Unproven(fault),
         };
-        if self.snapshot.state.revocations().holds(signed.claims()) {
+        let revocations = self.snapshot.state.revocations();
+        if revocations.holds(signed.claims()) {
             return Standing::Unproven(TokenFault::Revoked);
+        }
+        if revocations.is_stale(self.now) {
+            return Standing::Unproven(TokenFault::Unconfirmed);
         }
         signed.standing(&self.snapshot.config.tokens, self.now)
     }

@@ -22,7 +22,6 @@ use tokio::time::timeout;
 use super::accept::ACCEPT_PAUSE;
 use super::reload::Reload;
 use crate::gateway::Snapshot;
-use crate::store::Revoked;
 use crate::telemetry;
 use crate::token::UnixTime;
 
@@ -129,25 +128,29 @@ impl Admin {
         }
     }
 
-    /// 503 once shutting down; degraded, but still in service, while the state store is away.
+    /// 503 once shutting down, and while no token is believed; degraded, but still in service, while the state store
+    /// is away.
     async fn readiness(&self) -> Response<Full<Bytes>> {
         if *self.draining.borrow() {
             return json_reply(StatusCode::SERVICE_UNAVAILABLE, &json!({"status": "draining"}));
         }
         let state = Arc::clone(&self.world.load().state);
-        let now = UnixTime::of(telemetry::clock());
-        // A write, since a full disk can still be read: the revocation, already expired, of a token that never was.
-        let probe = Revoked::Token("readyz".to_owned());
-        let mut answer = match state.revoke(probe, now).await {
-            Ok(()) => json!({"status": "ready"}),
-            Err(_) => json!({"status": "degraded", "away": ["state store"]}),
+        let probed = state.probe(UnixTime::of(telemetry::clock())).await;
+        let stale = state.revocations().is_stale(UnixTime::of(telemetry::clock()));
+        let (code, mut answer) = match probed {
+            Ok(()) if !stale => (StatusCode::OK, json!({"status": "ready"})),
+            _ if stale => {
+                let answer = json!({"status": "stale", "away": ["state store"]});
+                (StatusCode::SERVICE_UNAVAILABLE, answer)
+            }
+            _ => (StatusCode::OK, json!({"status": "degraded", "away": ["state store"]})),
         };
         let status = self.reload.status.load();
         answer["configuration"] = json!({"hash": status.hash, "since": status.since.0});
         if let Some((at, diagnostics)) = &status.refused {
             answer["configuration"]["refused"] = json!({"at": at.0, "diagnostics": diagnostics});
         }
-        json_reply(StatusCode::OK, &answer)
+        json_reply(code, &answer)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! `file` and `password` are the users of `users.toml`, `account` is the one spelling of their names, and
 //! `throttle` the only way to a check of a password. `embedded` keeps sessions, revocations and failed attempts
-//! in one SQLite file; `revocations` is their picture in memory, the only part that the request path asks. `keys` is the
+//! in one SQLite file, `postgres` keeps them in a database that many gateways share; `revocations` is their picture in memory, the only part that the request path asks. `keys` is the
 //! key folder.
 
 pub mod account;
@@ -12,11 +12,13 @@ pub mod embedded;
 pub mod file;
 pub mod keys;
 pub mod password;
+pub mod postgres;
 pub mod revocations;
 pub mod throttle;
 pub mod watch;
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 
 use serde_json::{Map, Value};
@@ -24,6 +26,7 @@ use serde_json::{Map, Value};
 use crate::token::{Secret, UnixTime};
 pub use account::Account;
 pub use revocations::Revocations;
+use throttle::Rules;
 pub use throttle::{Attempt, Tallies, Throttled, UnderWay};
 
 /// A future that a store hands out.
@@ -158,8 +161,21 @@ pub trait StateStore: Send + Sync {
     /// The revocations in memory, for the request path.
     fn revocations(&self) -> &Revocations;
 
-    /// The failed attempts in memory, where each attempt begins and is counted.
-    fn tallies(&self) -> &Tallies;
+    /// Begins an attempt at an account, which is counted from now on. `now` is when its request began; a store that has
+    /// a clock of its own for this, because many gateways must agree, goes by that.
+    ///
+    /// # Errors
+    /// [`CheckFault::Throttled`]: how long to wait. [`CheckFault::Away`]: nothing was counted, and nothing may be checked.
+    fn begin<'a>(
+        &'a self,
+        account: &Account,
+        address: IpAddr,
+        rules: &Rules,
+        now: UnixTime,
+    ) -> Answer<'a, Result<UnderWay<'a>, CheckFault>>;
+
+    /// Ends an attempt in which nothing was checked: it is not counted. What cannot be taken back stays counted.
+    fn withdrawn<'a>(&'a self, attempt: UnderWay<'a>) -> Answer<'a, ()>;
 
     /// Records that an attempt failed. When it answers, the counters are durable.
     ///
@@ -173,4 +189,14 @@ pub trait StateStore: Send + Sync {
     /// # Errors
     /// [`StoreFault`]: recorded in memory only; the login must be refused.
     fn succeeded<'a>(&'a self, attempt: UnderWay<'a>) -> Answer<'a, Result<(), StoreFault>>;
+
+    /// Whether the store can be written at `now`, for those who ask whether the gateway is ready: a full disk can still
+    /// be read.
+    ///
+    /// # Errors
+    /// [`StoreFault`]: logins are refused.
+    fn probe(&self, now: UnixTime) -> Answer<'_, Result<(), StoreFault>> {
+        // The revocation, already expired, of a token that never was.
+        self.revoke(Revoked::Token("readyz".to_owned()), now)
+    }
 }

@@ -4,7 +4,7 @@
 //! A store fills it, *after* the revocation is durable; it is never the only copy. Whether a token has
 //! expired is not its business: what is in here is revoked.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use foldhash::fast::RandomState;
 use papaya::{Compute, HashMap, Operation};
@@ -16,15 +16,45 @@ use crate::token::{Claims, UnixTime};
 type Until = HashMap<Box<str>, UnixTime, RandomState>;
 
 /// Every living revocation, by token and by session.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Revocations {
     tokens: Until,
     sessions: Until,
     /// Entries of both maps. Raised after an entry is in, lowered after it is out.
     count: AtomicUsize,
+    /// Until when what is in here may be believed, in seconds of 1970.
+    believed_until: AtomicU64,
+}
+
+impl Default for Revocations {
+    /// None yet, of a store that knows all of them: nobody else can revoke.
+    fn default() -> Revocations {
+        Revocations::believed_until(u64::MAX)
+    }
 }
 
 impl Revocations {
+    /// None yet, of a store that shares them with others and has not asked: nothing may be believed until it
+    /// [confirms](Revocations::confirm) them.
+    pub(in crate::store) fn unconfirmed() -> Revocations {
+        Revocations::believed_until(0)
+    }
+
+    fn believed_until(until: u64) -> Revocations {
+        let (tokens, sessions) = (Until::default(), Until::default());
+        Revocations { tokens, sessions, count: AtomicUsize::new(0), believed_until: until.into() }
+    }
+
+    /// Whether the last news are so old at `now` that no token may be believed. One load, no lock.
+    pub fn is_stale(&self, now: UnixTime) -> bool {
+        now.0 > self.believed_until.load(Ordering::Relaxed)
+    }
+
+    /// Says that everything is in here that was revoked until now, and that this is good enough until then.
+    pub(in crate::store) fn confirm(&self, until: UnixTime) {
+        self.believed_until.store(until.0, Ordering::Relaxed);
+    }
+
     /// Whether the token or its session is revoked.
     pub fn holds(&self, claims: &Claims) -> bool {
         if self.count.load(Ordering::Acquire) == 0 {

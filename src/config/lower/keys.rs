@@ -162,7 +162,11 @@ impl Lowering<'_> {
     }
 
     /// Reads a secret from where it is kept. Never says a byte of it.
-    fn resolve(&mut self, reference: &Spanned<SecretRef>, private: bool) -> Option<Resolved> {
+    pub(super) fn resolve(
+        &mut self,
+        reference: &Spanned<SecretRef>,
+        private: bool,
+    ) -> Option<Resolved> {
         match &reference.value {
             SecretRef::Env(name) => {
                 let value = env::var_os(name).filter(|value| !value.is_empty());

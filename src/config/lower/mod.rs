@@ -14,6 +14,7 @@ mod routes;
 mod secrets;
 mod sections;
 mod selftest;
+mod shared;
 mod upstreams;
 
 use std::fs;
@@ -259,6 +260,7 @@ impl Lowering<'_> {
         let (listen, admin) = self.listeners(raw);
         let trusted_proxies = self.networks(&raw.trusted_proxies());
         let state_dir = self.state(raw.state.get());
+        let shared_state = self.shared_state(raw.state.get());
         let upstreams = self.upstreams(raw);
         let (tokens, keys) = self.tokens(raw.tokens.get());
         let login = self.login(raw.login.get(), &state_dir);
@@ -271,6 +273,7 @@ impl Lowering<'_> {
         let log = self.log(raw.log.get());
         let outlined = self.outlined.as_ref().is_some_and(|keys| !keys.is_empty());
         let has_keys = outlined || !keys.is_empty();
+        self.keys_of_many(raw.state.get(), has_keys);
         let routes =
             self.routes(raw, &upstreams, (login.as_ref(), has_keys, profile), locations.accept);
         if let Some(routes) = &routes {
@@ -295,6 +298,7 @@ impl Lowering<'_> {
             identity,
             limits,
             state_dir,
+            shared_state,
             log,
             tests,
             places: routes.places,

@@ -16,7 +16,9 @@ mod owner;
 mod tests;
 
 use std::fs::{self, File, TryLockError};
+use std::future::ready;
 use std::io::{self, Read as _, Write as _};
+use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
@@ -26,8 +28,10 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use tokio::sync::oneshot;
 
+use super::throttle::Rules;
 use super::throttle::tallies::Ids;
-use super::{Answer, Revocations, Revoked, Session, StateStore, StoreFault, Tallies, UnderWay};
+use super::{Account, Answer, CheckFault, Revocations, Revoked, Session, StateStore, StoreFault};
+use super::{Tallies, UnderWay};
 use crate::telemetry;
 use crate::token::UnixTime;
 pub use clock::CLOCK_BEHIND_MAX;
@@ -151,8 +155,20 @@ impl StateStore for Embedded {
         &self.revocations
     }
 
-    fn tallies(&self) -> &Tallies {
-        &self.tallies
+    fn begin<'a>(
+        &'a self,
+        account: &Account,
+        address: IpAddr,
+        rules: &Rules,
+        now: UnixTime,
+    ) -> Answer<'a, Result<UnderWay<'a>, CheckFault>> {
+        let begun = self.tallies.begin(account, address, rules, now);
+        Box::pin(ready(begun.map_err(CheckFault::Throttled)))
+    }
+
+    fn withdrawn<'a>(&'a self, attempt: UnderWay<'a>) -> Answer<'a, ()> {
+        attempt.withdrawn();
+        Box::pin(ready(()))
     }
 
     fn failed<'a>(&'a self, attempt: UnderWay<'a>) -> Answer<'a, Result<(), StoreFault>> {

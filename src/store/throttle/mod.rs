@@ -68,7 +68,7 @@ impl Rules {
 
     /// Where the account is known, only its own counter there keeps its owner out, and whoever shares the address can
     /// fill it: hence the short longest delay.
-    fn of(&self, kind: Kind, known: bool) -> &Allowance {
+    pub(in crate::store) fn of(&self, kind: Kind, known: bool) -> &Allowance {
         match kind {
             Kind::Account => &self.account,
             Kind::Pair if known => &self.account,
@@ -131,8 +131,7 @@ pub async fn check(
     password: Secret,
     now: UnixTime,
 ) -> Result<Authenticated, CheckFault> {
-    let begun = door.state.tallies().begin(account, door.address, &door.rules, now);
-    let under_way = begun.map_err(CheckFault::Throttled)?;
+    let under_way = door.state.begin(account, door.address, &door.rules, now).await?;
     let attempt = Attempt { account: account.clone() };
     match door.credentials.check(attempt, password).await {
         Ok(user) => {
@@ -144,7 +143,7 @@ pub async fn check(
             Err(CheckFault::Invalid)
         }
         Err(other) => {
-            under_way.withdrawn();
+            door.state.withdrawn(under_way).await;
             Err(other)
         }
     }

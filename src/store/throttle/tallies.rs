@@ -76,12 +76,31 @@ const NEW: Entry = Entry { tally: Tally::NONE, under_way: 0 };
 #[derive(Debug)]
 #[must_use = "it counts as failed when it is dropped"]
 pub struct UnderWay<'t> {
-    tallies: &'t Tallies,
+    counted: Counted<'t>,
     ids: Ids,
     rules: Rules,
     known: bool,
     now: UnixTime,
-    ended: bool,
+}
+
+/// Where an attempt is counted while it is under way.
+#[derive(Clone, Copy, Debug)]
+enum Counted<'t> {
+    /// In memory, as one that may still end well.
+    Here(&'t Tallies),
+    /// In a store, as failed: only another end has to be told.
+    There([Share; 3]),
+    /// It has ended.
+    NoMore,
+}
+
+/// What an attempt added to one counter of a store that counts it as failed from the start.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Share {
+    /// By how many seconds it moved the end of the counter.
+    pub added_s: i64,
+    /// Until when it made the counter wait; taken back only while nobody has moved that since.
+    pub blocked_until: i64,
 }
 
 impl Tallies {
@@ -122,7 +141,7 @@ impl Tallies {
             books.entry(kind, *ids.of(kind), now).under_way += 1;
         }
         drop(books);
-        Ok(UnderWay { tallies: self, ids, rules: *rules, known, now, ended: false })
+        Ok(UnderWay { counted: Counted::Here(self), ids, rules: *rules, known, now })
     }
 
     /// What the store is to keep of these: one row for each counter and one for the known address.
@@ -160,7 +179,8 @@ impl Tallies {
         books.tallies.iter().map(HashMap::len).sum::<usize>() + books.known.len()
     }
 
-    fn ids(&self, account: &Account, address: IpAddr) -> Ids {
+    /// Whom an attempt is counted for.
+    pub(in crate::store) fn ids(&self, account: &Account, address: IpAddr) -> Ids {
         let network = network(address).to_string();
         let id = |kind: Kind, account: &str, network: &str| {
             let mut context = hmac::Context::with_key(&self.key);
@@ -193,7 +213,7 @@ impl fmt::Debug for Tallies {
 }
 
 impl Ids {
-    fn of(&self, kind: Kind) -> &Id {
+    pub(in crate::store) fn of(&self, kind: Kind) -> &Id {
         &self.0[kind as usize]
     }
 }
@@ -211,9 +231,27 @@ fn counted_in(known: bool) -> &'static [Kind] {
 }
 
 impl UnderWay<'_> {
+    /// One that a store has counted as failed already.
+    pub(in crate::store) fn stored(
+        ids: Ids,
+        rules: &Rules,
+        (known, now): (bool, UnixTime),
+        shares: [Share; 3],
+    ) -> UnderWay<'static> {
+        UnderWay { counted: Counted::There(shares), ids, rules: *rules, known, now }
+    }
+
     /// Whom it is counted for.
     pub(in crate::store) fn ids(&self) -> Ids {
         self.ids
+    }
+
+    /// Ends it for a store that has counted it: what it added there, and when it began.
+    pub(in crate::store) fn shares(mut self) -> ([Share; 3], UnixTime) {
+        match std::mem::replace(&mut self.counted, Counted::NoMore) {
+            Counted::There(shares) => (shares, self.now),
+            Counted::Here(_) | Counted::NoMore => ([Share::default(); 3], self.now),
+        }
     }
 
     /// The password was wrong.
@@ -238,7 +276,8 @@ impl UnderWay<'_> {
     }
 
     fn end(&mut self, outcome: impl FnOnce(&Self, &mut Books)) {
-        let mut books = self.tallies.books();
+        let Counted::Here(tallies) = self.counted else { return };
+        let mut books = tallies.books();
         for &kind in judged_by(self.known) {
             let entry = books.entry(kind, *self.ids.of(kind), self.now);
             entry.under_way = entry.under_way.saturating_sub(1);
@@ -247,7 +286,7 @@ impl UnderWay<'_> {
         for kind in [Kind::Account, Kind::Pair, Kind::Address] {
             books.forget_if_empty(kind, self.ids.of(kind), self.now);
         }
-        self.ended = true;
+        self.counted = Counted::NoMore;
     }
 
     fn count(&self, books: &mut Books) {
@@ -260,9 +299,7 @@ impl UnderWay<'_> {
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        if !self.ended {
-            self.end(UnderWay::count);
-        }
+        self.end(UnderWay::count);
     }
 }
 

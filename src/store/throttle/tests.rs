@@ -187,8 +187,19 @@ impl StateStore for Told {
     fn revocations(&self) -> &Revocations {
         &self.revocations
     }
-    fn tallies(&self) -> &Tallies {
-        self.tallies.get_or_init(tallies)
+    fn begin<'a>(
+        &'a self,
+        account: &Account,
+        address: IpAddr,
+        rules: &Rules,
+        now: UnixTime,
+    ) -> Answer<'a, Result<UnderWay<'a>, CheckFault>> {
+        let begun = self.tallies.get_or_init(tallies).begin(account, address, rules, now);
+        Box::pin(std::future::ready(begun.map_err(CheckFault::Throttled)))
+    }
+    fn withdrawn<'a>(&'a self, attempt: UnderWay<'a>) -> Answer<'a, ()> {
+        attempt.withdrawn();
+        Box::pin(std::future::ready(()))
     }
     fn failed<'a>(&'a self, attempt: UnderWay<'a>) -> Answer<'a, Result<(), StoreFault>> {
         attempt.failed();

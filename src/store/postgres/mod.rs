@@ -1,0 +1,316 @@
+//! Sessions, revocations and failed attempts in a PostgreSQL database: the [`StateStore`] of many gateways.
+//!
+//! `keeper` is the task that keeps the connections, on a thread of the store's own; `link` is one connection, `tls` its
+//! certificate; `schema` raises the tables; `feed` brings what others revoked; `sessions` and `failures` are the SQL of the
+//! verbs, `purge` forgets. A verb is one statement, sent by the caller itself over one of a few links that all share,
+//! and it waits at most [`VERB_TIMEOUT`]. The request path asks the memory alone.
+
+mod failures;
+mod feed;
+mod keeper;
+mod link;
+mod purge;
+mod schema;
+mod sessions;
+#[cfg(test)]
+mod tests;
+mod tls;
+
+use std::future::ready;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_postgres::Client;
+
+use super::throttle::Rules;
+use super::{Account, Answer, CheckFault, Revocations, Revoked, Session, StateStore, StoreFault};
+use super::{Tallies, UnderWay};
+use crate::config::SharedState;
+use crate::telemetry;
+use crate::token::UnixTime;
+pub use keeper::POLL_EVERY;
+use keeper::{First, Keeper};
+use link::{Dial, Link, worded};
+
+/// How long a caller waits for a verb: a database that stands still must not hold requests for ever.
+pub const VERB_TIMEOUT: Duration = Duration::from_secs(5);
+/// Connections for verbs. Each does one statement at a time; several let their commits share a write to the disk.
+pub const LINKS: usize = 4;
+/// Most verbs under way; more are refused at once.
+pub const QUEUE_MAX: usize = 4096;
+/// How long the start waits for the database.
+pub const START_WAIT: Duration = Duration::from_secs(10);
+
+/// The store. Dropping it closes its connections.
+pub struct Postgres {
+    shared: Arc<Shared>,
+    stop: watch::Sender<bool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the keeper gives, and the callers take.
+struct Shared {
+    /// The links, while there are any.
+    live: ArcSwapOption<Live>,
+    revocations: Revocations,
+    stale_max: Duration,
+    clock: Clock,
+    /// Verbs under way.
+    under_way: AtomicUsize,
+    /// Host, port and database.
+    shown: String,
+    /// Why there are no links, as it was found last.
+    why_away: ArcSwapOption<String>,
+}
+
+/// What there is while the database is.
+struct Live {
+    clients: Vec<Arc<Client>>,
+    next: AtomicUsize,
+    /// Names accounts and addresses as every gateway does.
+    names: Tallies,
+}
+
+/// What time it is, and who says so.
+#[derive(Clone, Copy)]
+pub(crate) struct Clock {
+    now: fn() -> UnixTime,
+    /// Whether the database's clock is looked at: attempts are judged by it, and ours is raised to it.
+    follows: bool,
+}
+
+impl Postgres {
+    /// Connects, makes or raises the schema, and loads every living revocation. When the database is away it waits
+    /// [`START_WAIT`] and then starts all the same, knowing nothing: until it has loaded, no token is believed.
+    ///
+    /// # Errors
+    /// [`StoreFault`] for what will not pass by itself: a wrong password or certificate, no such database, a role that
+    /// may not make tables, a schema that is newer, clocks a day apart. The sentence names host and database, never
+    /// the password.
+    pub fn open(state: &SharedState) -> Result<Postgres, StoreFault> {
+        let now = || UnixTime::of(telemetry::clock());
+        Postgres::open_at(state, Clock { now, follows: true })
+    }
+
+    /// As [`Postgres::open`], with the clock.
+    pub(crate) fn open_at(state: &SharedState, clock: Clock) -> Result<Postgres, StoreFault> {
+        let shared = Arc::new(Shared {
+            live: ArcSwapOption::empty(),
+            revocations: Revocations::unconfirmed(),
+            stale_max: state.stale_max,
+            clock,
+            under_way: AtomicUsize::new(0),
+            shown: state.database.to_string(),
+            why_away: ArcSwapOption::empty(),
+        });
+        let (stop, stopped) = watch::channel(false);
+        let (first, told) = sync_channel(1);
+        let dial = Dial::new(&state.database)?;
+        let keeper = Keeper { dial, shared: Arc::clone(&shared), stop: stopped, first: Some(first) };
+        let cannot = |error| StoreFault(format!("no thread for the state store: {error}"));
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
+        let thread = thread::Builder::new()
+            .name("state".into())
+            .spawn(move || runtime.block_on(keeper.run()))
+            .map_err(cannot)?;
+        let store = Postgres { shared, stop, thread: Some(thread) };
+        match told.recv_timeout(START_WAIT) {
+            Ok(First::Ready) => Ok(store),
+            Ok(First::Refused(why)) => Err(StoreFault(why)),
+            // Told in the log already.
+            Ok(First::Away) | Err(_) => Ok(store),
+        }
+    }
+
+    /// A link, and the place at it.
+    fn take(&self) -> Result<(Arc<Live>, Arc<Client>, Place<'_>), StoreFault> {
+        let live = self.shared.live.load_full().ok_or_else(|| self.shared.away())?;
+        let place = Place(&self.shared.under_way);
+        if self.shared.under_way.fetch_add(1, Ordering::Relaxed) >= QUEUE_MAX {
+            return Err(StoreFault(format!("{QUEUE_MAX} verbs wait for the state store")));
+        }
+        let turn = live.next.fetch_add(1, Ordering::Relaxed);
+        let client = Arc::clone(&live.clients[turn % live.clients.len()]);
+        Ok((live, client, place))
+    }
+
+    /// Waits for a statement, [`VERB_TIMEOUT`] at most.
+    async fn bounded<T>(
+        &self,
+        work: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, StoreFault> {
+        match timeout(VERB_TIMEOUT, work).await {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(error)) => {
+                Err(StoreFault(format!("PostgreSQL at {}: {}", self.shared.shown, worded(&error))))
+            }
+            Err(_) => Err(StoreFault(format!(
+                "PostgreSQL at {} did not answer within {VERB_TIMEOUT:?}",
+                self.shared.shown
+            ))),
+        }
+    }
+}
+
+impl std::fmt::Debug for Postgres {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Postgres").field("at", &self.shared.shown).finish_non_exhaustive()
+    }
+}
+
+/// Counts a verb for as long as its caller waits.
+struct Place<'s>(&'s AtomicUsize);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Shared {
+    fn now(&self) -> UnixTime {
+        (self.clock.now)()
+    }
+
+    /// Everything that was revoked before this moment is in memory.
+    fn confirm(&self, moment: UnixTime) {
+        self.revocations.confirm(moment.plus(self.stale_max));
+    }
+
+    fn publish(&self, links: &[Link], names: Tallies) {
+        let clients = links.iter().map(|link| Arc::clone(&link.client)).collect();
+        self.live.store(Some(Arc::new(Live { clients, next: AtomicUsize::new(0), names })));
+    }
+
+    fn away(&self) -> StoreFault {
+        let why = self.why_away.load();
+        StoreFault(why.as_ref().map_or_else(|| "the state store is not open yet".into(), |why| (**why).clone()))
+    }
+
+    fn withdraw(&self) {
+        self.live.store(None);
+    }
+}
+
+impl StateStore for Postgres {
+    fn start(&self, session: Session) -> Answer<'_, Result<(), StoreFault>> {
+        Box::pin(async move {
+            let (_live, client, _place) = self.take()?;
+            match self.bounded(sessions::start(&client, &session)).await? {
+                true => Ok(()),
+                false => Err(StoreFault("a session with this id is there already".into())),
+            }
+        })
+    }
+
+    fn session<'a>(
+        &'a self,
+        id: &'a str,
+        now: UnixTime,
+    ) -> Answer<'a, Result<Option<Session>, StoreFault>> {
+        Box::pin(async move {
+            let (_live, client, _place) = self.take()?;
+            self.bounded(sessions::find(&client, id, now)).await
+        })
+    }
+
+    fn step_up<'a>(
+        &'a self,
+        id: &'a str,
+        auth_time: UnixTime,
+    ) -> Answer<'a, Result<bool, StoreFault>> {
+        Box::pin(async move {
+            let (_live, client, _place) = self.take()?;
+            self.bounded(sessions::step_up(&client, id, auth_time)).await
+        })
+    }
+
+    fn revoke(&self, what: Revoked, expires_at: UnixTime) -> Answer<'_, Result<(), StoreFault>> {
+        Box::pin(async move {
+            let (_live, client, _place) = self.take()?;
+            self.bounded(sessions::revoke(&client, &what, expires_at)).await?;
+            // Here at once; the others hear of it.
+            self.shared.revocations.add(what, expires_at);
+            Ok(())
+        })
+    }
+
+    fn revocations(&self) -> &Revocations {
+        &self.shared.revocations
+    }
+
+    fn begin<'a>(
+        &'a self,
+        account: &Account,
+        address: IpAddr,
+        rules: &Rules,
+        now: UnixTime,
+    ) -> Answer<'a, Result<UnderWay<'a>, CheckFault>> {
+        let (live, client, place) = match self.take() {
+            Ok(taken) => taken,
+            Err(fault) => return Box::pin(ready(Err(CheckFault::Away(fault)))),
+        };
+        let (ids, rules) = (live.names.ids(account, address), *rules);
+        let moment = (!self.shared.clock.follows).then_some(now);
+        Box::pin(async move {
+            let _place = place;
+            let begun = self.bounded(failures::begin(&client, ids, &rules, moment)).await;
+            begun.map_err(CheckFault::Away)?.map_err(CheckFault::Throttled)
+        })
+    }
+
+    fn withdrawn<'a>(&'a self, attempt: UnderWay<'a>) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let Ok((_live, client, _place)) = self.take() else { return };
+            if let Err(fault) = self.bounded(failures::withdrawn(&client, attempt)).await {
+                tracing::warn!(event = "attempt_stays_counted", error = %fault, "an attempt stays counted");
+            }
+        })
+    }
+
+    fn failed<'a>(&'a self, _counted: UnderWay<'a>) -> Answer<'a, Result<(), StoreFault>> {
+        // It was counted as failed, durably, before anything was checked.
+        Box::pin(ready(Ok(())))
+    }
+
+    fn succeeded<'a>(&'a self, attempt: UnderWay<'a>) -> Answer<'a, Result<(), StoreFault>> {
+        Box::pin(async move {
+            let (_live, client, _place) = self.take()?;
+            self.bounded(failures::succeeded(&client, attempt)).await
+        })
+    }
+
+    /// Whether it is there, all is read, and it can be written.
+    fn probe(&self, _now: UnixTime) -> Answer<'_, Result<(), StoreFault>> {
+        Box::pin(async move {
+            let (_live, client, _place) = self.take()?;
+            self.bounded(sessions::probe(&client)).await
+        })
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        let _ended = self.stop.send(true);
+        if let Some(thread) = self.thread.take() {
+            let _panicked = thread.join();
+        }
+    }
+}
+
+/// The database's integers have a sign; the far end of time stays the far end.
+fn stored(time: UnixTime) -> i64 {
+    i64::try_from(time.0).unwrap_or(i64::MAX)
+}
+
+fn moment(stored: i64) -> UnixTime {
+    UnixTime(u64::try_from(stored).unwrap_or(0))
+}
