@@ -1,10 +1,11 @@
-//! Our own endpoints: login, refresh, step-up, logout, who am I, and the public keys.
+//! Our own endpoints: login, refresh, step-up, logout, who am I, my sessions, and the public keys.
 //!
 //! They are routes like any other: [`answer`] takes the [`Permit`] that the policy gave. `session` holds what
-//! a session goes through, `body` reads what clients send. Never forwards anything, and never writes a
+//! a session goes through, `devices` shows and ends the sessions of whoever asks, `body` reads what clients send. Never forwards anything, and never writes a
 //! password or a token to a log. Called by `gateway`.
 
 mod body;
+mod devices;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -49,6 +50,8 @@ pub struct AuthContext<'a> {
     pub metrics: &'a Metrics,
     /// Whose clients the answers are for.
     pub profile: Profile,
+    /// The path that was judged.
+    pub path: &'a str,
     /// For the log: the request.
     pub request_id: &'a str,
     /// Where the request came from: what guesses are counted by, and for the log.
@@ -82,6 +85,9 @@ pub async fn answer<B: Body<Data = Bytes>>(
         Endpoint::Refresh => session::refresh(claims()?, context, now).await,
         Endpoint::Logout => session::logout(claims()?, context, now).await,
         Endpoint::Me => Ok(me(claims()?, now)),
+        Endpoint::Sessions => devices::list(claims()?, context, now).await,
+        Endpoint::EndSession => devices::end_one(claims()?, context, now).await,
+        Endpoint::EndSessions => devices::end_all(claims()?, context, now).await,
         Endpoint::Jwks => Ok(public_keys(context.ring, &parts.headers, now)),
     }
 }

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use super::body::texts;
-use super::{AuthContext, audited, away, no_content, private_json, refusal_of};
+use super::{AuthContext, audited, away, devices, no_content, private_json, refusal_of};
 use crate::config::Profile;
 use crate::policy::Refusal;
 use crate::store::throttle::{self, Door};
@@ -40,14 +40,23 @@ async fn start(
     now: UnixTime,
 ) -> Result<Response<Bytes>, Refusal> {
     let user = check(name, password, context, now).await?;
+    let now = devices::settled(&user, context, now).await?;
     let rules = context.rules;
+    let ends = now.plus(rules.refresh_ttl.max(rules.access_ttl));
     let session = Session {
         // 122 random bits; always a new one, so that nobody can fix it before (session fixation).
         id: uuid::Uuid::new_v4().to_string(),
         subject: user.subject().to_owned(),
         started_at: now,
         auth_time: now,
-        expires_at: now.plus(rules.refresh_ttl.max(rules.access_ttl)),
+        last_used_at: now,
+        expires_at: ends,
+        tokens_until: ends,
+        refresh_id: None,
+        replaced: None,
+        address: Some(context.address),
+        device: None,
+        credential_mark: user.mark().map(str::to_owned),
     };
     let mint = Mint {
         subject: user.subject(),
@@ -93,6 +102,8 @@ async fn renew(
     let own = credentials.claims_of(&claims.subject).await.map_err(|fault| away(&fault))?;
     // The user is gone or disabled.
     let own = own.ok_or(Refusal::TokenRevoked)?;
+    let mark = session.as_ref().and_then(|session| session.credential_mark.as_deref());
+    devices::require_same(credentials, &claims.subject, mark).await?;
     let auth_time = session.as_ref().map_or(claims.auth_time, |session| Some(session.auth_time));
     let token = Access { claims, session: session.as_ref(), own: &own, fresh: false, auth_time };
     token.answer(context, now)
@@ -127,7 +138,7 @@ async fn step_up(
         Access { claims, session: session.as_ref(), own, fresh: true, auth_time: Some(now) };
     let answer = token.answer(context, now)?;
     if let Some(session) = &session {
-        let stepped = context.state.step_up(&session.id, now).await;
+        let stepped = context.state.step_up(&session.id, now, session.tokens_until).await;
         // It may have ended while the password was checked.
         if !stepped.map_err(|fault| away(&fault))? {
             return Err(Refusal::TokenRevoked);

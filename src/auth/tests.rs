@@ -15,7 +15,7 @@ use crate::store::embedded::Embedded;
 use crate::store::file::{UsersFile, edit};
 use crate::store::password::{Hash, Pool};
 use crate::store::throttle::tally::Allowance;
-use crate::store::{Answer, Revocations, Revoked, Session, UnderWay};
+use crate::store::{Answer, Renewal, Revocations, Revoked, Rotation, Session, UnderWay};
 use crate::token::mint::Mint;
 use crate::token::{Secret, Standing, TokenKind, verify};
 
@@ -403,7 +403,26 @@ impl StateStore for Away {
     ) -> Answer<'a, Result<Option<Session>, StoreFault>> {
         down()
     }
-    fn step_up<'a>(&'a self, _: &'a str, _: UnixTime) -> Answer<'a, Result<bool, StoreFault>> {
+    fn sessions<'a>(
+        &'a self,
+        _: Option<&'a str>,
+        _: UnixTime,
+        _: usize,
+    ) -> Answer<'a, Result<Vec<Session>, StoreFault>> {
+        down()
+    }
+    fn marks(&self, _: UnixTime) -> Answer<'_, Result<Vec<(String, Option<String>)>, StoreFault>> {
+        down()
+    }
+    fn step_up<'a>(
+        &'a self,
+        _: &'a str,
+        _: UnixTime,
+        _: UnixTime,
+    ) -> Answer<'a, Result<bool, StoreFault>> {
+        down()
+    }
+    fn rotate(&self, _: Renewal) -> Answer<'_, Result<Rotation, StoreFault>> {
         down()
     }
     fn revoke(&self, _: Revoked, _: UnixTime) -> Answer<'_, Result<(), StoreFault>> {

@@ -35,12 +35,12 @@ pub enum UserCommand {
     },
     /// List the users with their claims
     List,
-    /// Remove a user: no login and no refresh any more; access tokens live until they expire
+    /// Remove a user: all sessions and tokens end
     Remove {
         /// Name of the user
         name: String,
     },
-    /// Give a user another password; sessions under way go on
+    /// Give a user another password: all sessions and tokens end
     Password {
         /// Name of the user
         name: String,

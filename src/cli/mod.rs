@@ -9,6 +9,7 @@ pub mod init;
 pub mod key;
 pub mod manage;
 pub mod schema;
+pub mod session;
 pub mod suggest;
 pub mod token;
 
@@ -24,6 +25,7 @@ use crate::token::UnixTime;
 use crate::{server, telemetry};
 use key::KeyCommand;
 use manage::UserCommand;
+use session::SessionCommand;
 use token::TokenCommand;
 
 /// JWT policies in front of legacy backends, route by route.
@@ -68,6 +70,13 @@ enum Command {
         config: ConfigArg,
         #[command(subcommand)]
         command: KeyCommand,
+    },
+    /// List the living sessions, and end them: one, all of a user, or a single token.
+    Session {
+        #[command(flatten)]
+        config: ConfigArg,
+        #[command(subcommand)]
+        command: SessionCommand,
     },
     /// Mint and inspect tokens with the keys of the configuration.
     Token {
@@ -134,6 +143,7 @@ pub fn main() -> ExitCode {
             config.load_users().and_then(|users| manage::run_user(command, &users))
         }
         Command::Key { config, command } => key::run(command, &config),
+        Command::Session { config, command } => session::run(command, &config),
         Command::Token { config, command } => token::run(command, &config),
         Command::Health(health) => health.run(),
     };

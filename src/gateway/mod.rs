@@ -216,7 +216,9 @@ impl Scene<'_> {
         let route = Arc::clone(permit.route());
         match &route.action {
             // 7. Ours.
-            Action::Endpoint(endpoint) => self.answer(permit, *endpoint, parts, body).await,
+            Action::Endpoint(endpoint) => {
+                self.answer((permit, *endpoint), path.judged(), parts, body).await
+            }
             // 8. The backend's.
             Action::Forward(plan) => {
                 let pool = self.data.pool(self.snapshot, plan.upstream);
@@ -259,8 +261,8 @@ impl Scene<'_> {
 
     async fn answer(
         &self,
-        permit: Permit,
-        endpoint: Endpoint,
+        (permit, endpoint): (Permit, Endpoint),
+        path: &str,
         parts: Parts,
         body: Incoming,
     ) -> Result<Response<ResponseBody>, Refusal> {
@@ -273,6 +275,7 @@ impl Scene<'_> {
             guesses: throttle::Rules::of_limits(&self.snapshot.config.limits),
             metrics: &self.snapshot.metrics,
             profile: self.snapshot.config.profile,
+            path,
             request_id: self.client.request_id.to_str().unwrap_or_default(),
             address: self.client.origin,
         };

@@ -81,6 +81,12 @@ pub enum Endpoint {
     Logout,
     /// `GET /auth/me`
     Me,
+    /// `GET /auth/sessions`
+    Sessions,
+    /// `DELETE /auth/sessions/{sid}`
+    EndSession,
+    /// `DELETE /auth/sessions`
+    EndSessions,
     /// `GET /.well-known/jwks.json`
     Jwks,
 }

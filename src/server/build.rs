@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::database::DatabaseUrl;
-use crate::config::{Config, Limits, Login, Upstream, UsersSource};
+use crate::config::{Config, Login, Upstream, UsersSource};
 use crate::gateway::Snapshot;
 use crate::gateway::answer::PASS;
 use crate::policy::Refusal;
@@ -13,6 +13,7 @@ use crate::proxy::headers::Firewall;
 use crate::proxy::room::Room;
 use crate::store::embedded::Embedded;
 use crate::store::file::{UsersFile, edit};
+use crate::store::leavers::Leavers;
 use crate::store::postgres::Postgres;
 use crate::store::watch::Watch;
 use crate::store::{CredentialStore, StateStore, StoreFault, keys, password};
@@ -164,7 +165,7 @@ fn assemble(
                 .to_owned(),
         ));
     }
-    let users = config.login.as_ref().map(|login| Users::open(login, &config.limits, kept));
+    let users = config.login.as_ref().map(|login| Users::open(login, &config, kept, &state));
     let users = users.transpose()?;
     let routes = config.routes.routes();
     let meters = routes
@@ -211,24 +212,41 @@ pub fn key_ring(config: &Config, now: UnixTime) -> Result<KeyRing, StartFault> {
 pub struct Users {
     file: Arc<UsersFile>,
     pool: Arc<password::Pool>,
+    leavers: Arc<Leavers>,
     _watch: Arc<Watch>,
 }
 
 impl Users {
-    /// Opens the file of `login`; the one that is open already is kept, and with it the hashing pool.
-    fn open(login: &Login, limits: &Limits, kept: Option<&Users>) -> Result<Users, StartFault> {
+    /// Opens the file of `login`; the one that is open already is kept, and with it the hashing pool. Sessions of users
+    /// who are not in a new one, or have another password there, end before anybody is served.
+    fn open(
+        login: &Login,
+        config: &Config,
+        kept: Option<&Users>,
+        state: &Arc<dyn StateStore>,
+    ) -> Result<Users, StartFault> {
         let fault = |error: &dyn fmt::Display| StartFault(error.to_string());
-        let path = login.users.path();
+        let (path, life) = (login.users.path(), config.tokens.longest_life());
+        let leavers = match kept {
+            Some(kept) => Arc::clone(&kept.leavers),
+            None => Arc::new(Leavers::new(Arc::clone(state), life)),
+        };
+        leavers.set_life(life);
         if let Some(kept) = kept.filter(|kept| kept.file.path() == path) {
             return Ok(kept.clone());
         }
         let pool = match kept {
             Some(kept) => Arc::clone(&kept.pool),
-            None => password::Pool::start(limits.login_queue).map_err(|error| fault(&error))?,
+            None => {
+                password::Pool::start(config.limits.login_queue).map_err(|error| fault(&error))?
+            }
         };
         let file = UsersFile::open(path, Arc::clone(&pool)).map_err(|error| fault(&error))?;
         let file = Arc::new(file);
-        let watch = file.watch().map_err(|error| fault(&error))?;
-        Ok(Users { file, pool, _watch: Arc::new(watch) })
+        leavers.compare(file.as_ref()).map_err(|error| {
+            StartFault(format!("the sessions of users who left cannot be ended: {error}"))
+        })?;
+        let watch = file.watch(Arc::clone(&leavers)).map_err(|error| fault(&error))?;
+        Ok(Users { file, pool, leavers, _watch: Arc::new(watch) })
     }
 }

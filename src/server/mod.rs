@@ -1,11 +1,13 @@
 //! The process: builds the world, listens, spreads connections over the data threads, drains.
 //!
-//! Data threads serve requests; one control runtime holds the acceptor, the admin listener and the signals.
+//! Data threads serve requests; one control runtime holds the acceptor, the admin listener, the control
+//! socket and the signals.
 
 mod accept;
 pub mod admin;
 pub mod banner;
 pub mod build;
+pub mod control;
 mod descriptors;
 mod kept;
 pub mod reload;
@@ -28,6 +30,7 @@ use crate::telemetry::{self, Metrics};
 use accept::Acceptor;
 use admin::Admin;
 use build::{Built, StartFault};
+use control::Control;
 use reload::{Ask, Reload};
 use worker::{Shared, Worker};
 
@@ -70,8 +73,12 @@ pub fn run(config: Config) -> Result<(), StartFault> {
         .enable_all()
         .build()
         .map_err(|error| StartFault(format!("cannot start the control runtime: {error}")))?;
+    let mut socket = Control::bind_or_warn(&world.load().config.state_dir);
     let accepting = control.block_on(async {
         let stop = stop_signal()?;
+        if let Some(socket) = &mut socket {
+            socket.serve(Arc::clone(&world)).map_err(cannot_listen)?;
+        }
         tokio::spawn(reload_signal(reload.clone())?);
         let listener = tokio::net::TcpListener::from_std(listener).map_err(cannot_listen)?;
         if let Some(admin_listener) = admin_listener {
@@ -91,7 +98,7 @@ pub fn run(config: Config) -> Result<(), StartFault> {
     let _everybody_left = drain.send(true);
     let Acceptor { workers, shared, .. } = acceptor;
     let finished = wait(workers, world.load().config.limits.drain);
-    drop((control, watches, shared));
+    drop((control, socket, watches, shared));
     if finished {
         close(world);
     }

@@ -1,8 +1,9 @@
 //! Where users and sessions are kept: two contracts with domain verbs, each saying which way it fails.
 //!
-//! `file` and `password` are the users of `users.toml`, `account` is the one spelling of their names, and
+//! `session` says what a session is and when a refresh token was reused. `file` and `password` are the users of `users.toml`, `account` is the one spelling of their names, and
 //! `throttle` the only way to a check of a password. `embedded` keeps sessions, revocations and failed attempts
-//! in one SQLite file, `postgres` keeps them in a database that many gateways share; `revocations` is their picture in memory, the only part that the request path asks. `keys` is the
+//! in one SQLite file, `postgres` keeps them in a database that many gateways share; `revocations` is their picture in memory, the
+//! only part that the request path asks. `leavers` ends what users have who have to go. `keys` is the
 //! key folder.
 
 pub mod account;
@@ -11,9 +12,11 @@ mod contract;
 pub mod embedded;
 pub mod file;
 pub mod keys;
+pub mod leavers;
 pub mod password;
 pub mod postgres;
 pub mod revocations;
+pub mod session;
 pub mod throttle;
 pub mod watch;
 
@@ -26,6 +29,7 @@ use serde_json::{Map, Value};
 use crate::token::{Secret, UnixTime};
 pub use account::Account;
 pub use revocations::Revocations;
+pub use session::{Device, Renewal, Rotation, Session, Successor};
 use throttle::Rules;
 pub use throttle::{Attempt, Tallies, Throttled, UnderWay};
 
@@ -43,12 +47,18 @@ pub struct StoreFault(pub String);
 pub struct Authenticated {
     subject: String,
     claims: Map<String, Value>,
+    mark: Option<String>,
 }
 
 impl Authenticated {
     /// Only a credential store may say this.
     pub(in crate::store) fn new(subject: String, claims: Map<String, Value>) -> Authenticated {
-        Authenticated { subject, claims }
+        Authenticated { subject, claims, mark: None }
+    }
+
+    /// With what the credential looked like, as a short hash: a session whose user has another one by now can be told.
+    pub fn with_mark(self, mark: String) -> Authenticated {
+        Authenticated { mark: Some(mark), ..self }
     }
 
     /// Who it is: the `sub` of the tokens.
@@ -59,6 +69,11 @@ impl Authenticated {
     /// The user's own claims, for the tokens.
     pub fn claims(&self) -> &Map<String, Value> {
         &self.claims
+    }
+
+    /// What the credential looked like, if the store says so.
+    pub fn mark(&self) -> Option<&str> {
+        self.mark.as_deref()
     }
 }
 
@@ -96,21 +111,15 @@ pub trait CredentialStore: Send + Sync {
         &'a self,
         subject: &'a str,
     ) -> Answer<'a, Result<Option<Map<String, Value>>, StoreFault>>;
-}
 
-/// What one login started.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Session {
-    /// `sid`.
-    pub id: String,
-    /// `sub`.
-    pub subject: String,
-    /// When the login was.
-    pub started_at: UnixTime,
-    /// When the credentials were last checked; a step-up moves it.
-    pub auth_time: UnixTime,
-    /// When its last token can expire: nothing of it is kept after that.
-    pub expires_at: UnixTime,
+    /// What the credential of a subject looks like now, as [`Authenticated::mark`] tells it at a login: a session
+    /// that began with another one has ended. `None` when the store cannot say, or the subject is gone.
+    ///
+    /// # Errors
+    /// [`StoreFault`]: the caller refuses the refresh with 503.
+    fn mark_of<'a>(&'a self, _subject: &'a str) -> Answer<'a, Result<Option<String>, StoreFault>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
 }
 
 /// What is revoked.
@@ -120,12 +129,20 @@ pub enum Revoked {
     Token(String),
     /// A whole session, by `sid`.
     Session(String),
+    /// Everything of a subject: its sessions, and each of its tokens that was issued in the second `at` or earlier.
+    Subject {
+        /// `sub`.
+        subject: String,
+        /// The last second of which everything is revoked.
+        at: UnixTime,
+    },
 }
 
 /// Sessions, revocations and failed attempts. Each verb is atomic, and durable before it answers: what was acknowledged
 /// survives `kill -9`.
 pub trait StateStore: Send + Sync {
-    /// Records a new session.
+    /// Records a new session. One of a subject of whom everything was revoked in the second of its start or later is
+    /// refused: its tokens would be dead.
     ///
     /// # Errors
     /// [`StoreFault`]: nothing was recorded, and the login must be refused.
@@ -141,7 +158,26 @@ pub trait StateStore: Send + Sync {
         now: UnixTime,
     ) -> Answer<'a, Result<Option<Session>, StoreFault>>;
 
-    /// Records that the credentials were checked again. `false` when the session has ended meanwhile.
+    /// The sessions of a subject that live at `now`, or those of everybody: the last to start first, at most `max`.
+    ///
+    /// # Errors
+    /// [`StoreFault`]: the caller refuses with 503.
+    fn sessions<'a>(
+        &'a self,
+        of: Option<&'a str>,
+        now: UnixTime,
+        max: usize,
+    ) -> Answer<'a, Result<Vec<Session>, StoreFault>>;
+
+    /// Each subject that has sessions living at `now`, with each of the marks that its credential had at their logins.
+    ///
+    /// # Errors
+    /// [`StoreFault`].
+    fn marks(&self, now: UnixTime)
+    -> Answer<'_, Result<Vec<(String, Option<String>)>, StoreFault>>;
+
+    /// Records that the credentials were checked again, for a token that expires at `tokens_until`. `false` when the
+    /// session has ended meanwhile.
     ///
     /// # Errors
     /// [`StoreFault`]: nothing was recorded, and the step-up must be refused.
@@ -149,10 +185,21 @@ pub trait StateStore: Send + Sync {
         &'a self,
         id: &'a str,
         auth_time: UnixTime,
+        tokens_until: UnixTime,
     ) -> Answer<'a, Result<bool, StoreFault>>;
 
+    /// A refresh token was presented: does what [`Session::judge`] says of the living session, in one step. Of any
+    /// number that present the same token at once, one rotates and the others hear its successor. When it
+    /// answers that a token was reused, the session is revoked, durably and as seen by [`StateStore::revocations`].
+    ///
+    /// # Errors
+    /// [`StoreFault`]: the refresh must be refused. It may be recorded all the same; the client tries again with the
+    /// same token.
+    fn rotate(&self, renewal: Renewal) -> Answer<'_, Result<Rotation, StoreFault>>;
+
     /// Revokes until `expires_at`, after which the tokens are dead anyway. When it answers, the
-    /// revocation is durable *and* seen by [`StateStore::revocations`].
+    /// revocation is durable *and* seen by [`StateStore::revocations`], and no session that it ended can be found,
+    /// refreshed or stepped up. A subject's sessions that outlive `expires_at` are revoked until their own end.
     ///
     /// # Errors
     /// [`StoreFault`]: the caller answers 503; the revocation may or may not be kept, and can be repeated.

@@ -1,7 +1,8 @@
 //! What a token says, and what it takes to believe it.
 //!
 //! Pure: no I/O, no clocks, no bodies; `now` is an argument. `extract` finds the token in a request,
-//! `verify` turns its text into a [`Standing`], `mint` writes ours, `keys` and `jwks` hold the key ring.
+//! `verify` turns its text into a [`Standing`], `mint` writes ours, `seal` keeps one for the holder of
+//! another, `keys` and `jwks` hold the key ring.
 
 pub mod claims;
 pub mod extract;
@@ -9,6 +10,7 @@ pub mod json;
 pub mod jwks;
 pub mod keys;
 pub mod mint;
+pub mod seal;
 pub mod verify;
 
 #[cfg(test)]

@@ -23,6 +23,9 @@ use super::{Claims, TokenKind, UnixTime, json};
 /// A longer token is refused before anything of it is decoded.
 pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
 
+/// Longest `[tokens] leeway`: clocks that are further apart are broken, not different.
+pub const LEEWAY_MAX: Duration = Duration::from_secs(5 * 60);
+
 /// Why a token proves nothing. Closed, and without the token's own words: they are the attacker's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenFault {

@@ -11,6 +11,7 @@ const JWKS_PATH: &str = "/.well-known/jwks.json";
 pub(super) fn endpoints(
     (login, has_keys, profile): (Option<&Login>, bool, Profile),
 ) -> Vec<(String, Requirement, Endpoint)> {
+    let fresh = Requirement::Fresh { max_age: None };
     let mut endpoints = Vec::new();
     if let Some(Login { at, login, refresh, logout, .. }) = login {
         let logging_out = match profile {
@@ -24,6 +25,9 @@ pub(super) fn endpoints(
             (format!("POST {at}/reauth"), Requirement::Access, Endpoint::Reauth),
             (format!("{logging_out} {logout}"), Requirement::AnyToken, Endpoint::Logout),
             (format!("GET {at}/me"), Requirement::Access, Endpoint::Me),
+            (format!("GET {at}/sessions"), Requirement::Access, Endpoint::Sessions),
+            (format!("DELETE {at}/sessions"), fresh, Endpoint::EndSessions),
+            (format!("DELETE {at}/sessions/{{sid}}"), fresh, Endpoint::EndSession),
         ]);
     }
     if login.is_some() || has_keys {

@@ -7,7 +7,6 @@ use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::Duration;
 
 use super::Lowering;
 use crate::config::diagnostic::Span;
@@ -17,11 +16,9 @@ use crate::config::secret::SecretRef;
 use crate::config::values::MaybeZero;
 use crate::config::{KeyOutline, Profile, Resolved};
 use crate::token::keys::{Algorithm, Key, KeyMaterial, KeySpec};
-use crate::token::verify::TokenRules;
+use crate::token::verify::{LEEWAY_MAX, TokenRules};
 use crate::token::{RESERVED_CLAIMS, SUBJECT, Secret};
 
-/// Clocks that are further apart are broken, not different.
-const LEEWAY_MAX: Duration = Duration::from_secs(5 * 60);
 /// Bytes of a secret file at most: no key is larger.
 const SECRET_BYTES_MAX: u64 = 64 * 1024;
 

@@ -66,23 +66,3 @@ async fn clock_a_day_behind_is_refused_with_the_remedy_and_less_is_not() {
     // Refused, and nothing was changed: with the clock right it opens.
     open_at(dir.path(), || UnixTime(100 * HOUR)).unwrap();
 }
-
-#[tokio::test]
-async fn file_of_the_first_schema_is_raised_and_keeps_what_it_holds() {
-    let dir = filled().await;
-    let path = dir.path().join("state.db");
-    let sql = rusqlite::Connection::open(&path).unwrap();
-    let later = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT IN ('sessions', 'revocations')";
-    let mut statement = sql.prepare(later).unwrap();
-    let names = statement.query_map([], |row| row.get::<_, String>(0)).unwrap();
-    let names: Vec<String> = names.map(Result::unwrap).collect();
-    drop(statement);
-    assert!(names.contains(&"clock".to_owned()), "{names:?}");
-    names.iter().for_each(|name| sql.execute_batch(&format!("DROP TABLE {name}")).unwrap());
-    sql.pragma_update(None, "user_version", 1).unwrap();
-    drop(sql);
-    let store = open_at(dir.path(), || UnixTime(1000)).unwrap();
-    assert!(store.session("s", UnixTime(1500)).await.unwrap().is_some());
-    drop(store);
-    assert_eq!(open_at(dir.path(), || UnixTime(10)).unwrap().opened_at, UnixTime(1000));
-}

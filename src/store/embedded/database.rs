@@ -1,4 +1,4 @@
-//! The SQLite file: its schema, its versions and every SQL statement on it.
+//! The SQLite file: its schema, and its versions.
 //!
 //! Opening checks that the file is ours, whole and not newer than this program, and raises an older one
 //! step by step. Nothing here decides when to commit: `owner` does.
@@ -10,11 +10,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use aws_lc_rs::rand;
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Transaction, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, params};
 
-use super::{clock, failures, log};
+use super::{clock, failures, log, revoked, sessions};
 use crate::store::throttle::tallies::KEY_BYTES;
-use crate::store::{Revocations, Revoked, Session, StoreFault, Tallies};
+use crate::store::{Revocations, StoreFault, Tallies};
 use crate::token::UnixTime;
 
 /// `PRAGMA application_id` of our files: "FrGt".
@@ -22,7 +22,7 @@ const APPLICATION_ID: i32 = 0x4672_4774;
 
 /// Every step from an empty file to the newest schema. The version of a file is the number of steps it
 /// has taken, so an applied step is never edited: a change is a new step.
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 5] = [
     "
     CREATE TABLE sessions (
         id         TEXT PRIMARY KEY NOT NULL,
@@ -43,6 +43,8 @@ const STEPS: [&str; 3] = [
 ",
     clock::STEP,
     failures::STEP,
+    sessions::STEP,
+    revoked::STEP,
 ];
 
 /// How long SQLite waits for somebody who reads or copies the file by hand.
@@ -89,22 +91,8 @@ impl Database {
         now: UnixTime,
         revocations: &Revocations,
     ) -> Result<(), StoreFault> {
-        let load = || -> rusqlite::Result<()> {
-            let mut statement = self
-                .connection
-                .prepare("SELECT kind, id, expires_at FROM revocations WHERE expires_at > ?1")?;
-            let mut rows = statement.query([stored(now)])?;
-            while let Some(row) = rows.next()? {
-                let id = row.get(1)?;
-                let what = match row.get_ref(0)?.as_str()? {
-                    "token" => Revoked::Token(id),
-                    _ => Revoked::Session(id),
-                };
-                revocations.add(what, moment(row.get(2)?));
-            }
-            Ok(())
-        };
-        load().map_err(|error| StoreFault(format!("the revocations cannot be read: {error}")))
+        revoked::load(&self.connection, now, revocations)
+            .map_err(|error| StoreFault(format!("the revocations cannot be read: {error}")))
     }
 
     /// The highest time that the file has seen.
@@ -127,6 +115,19 @@ impl Database {
             .map_err(|error| StoreFault(format!("the failed logins cannot be read: {error}")))
     }
 
+    /// Makes a file as a version left it that knew only this many steps.
+    #[cfg(test)]
+    pub(super) fn make_old(path: &Path, version: usize) -> Connection {
+        let connection = Connection::open(path).expect("a new file");
+        let steps = STEPS[..version].concat();
+        connection.execute_batch(&steps).expect("steps that once were the newest");
+        connection
+            .pragma_update(None, "application_id", APPLICATION_ID)
+            .expect("a pragma of SQLite");
+        connection.pragma_update(None, "user_version", version as i32).expect("a pragma of SQLite");
+        connection
+    }
+
     /// Makes the disk full for this connection: the file may have no more pages than these.
     #[cfg(test)]
     pub(super) fn limit_pages(&self, pages: i64) {
@@ -139,80 +140,17 @@ impl Database {
     }
 }
 
-/// Records a session. A `sid` that is there already is a constraint error.
-pub(super) fn start(on: &Transaction<'_>, session: &Session) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO sessions (id, subject, started_at, auth_time, expires_at) VALUES (?1, ?2, ?3, ?4, ?5)";
-    on.prepare_cached(sql)?.execute(params![
-        session.id,
-        session.subject,
-        stored(session.started_at),
-        stored(session.auth_time),
-        stored(session.expires_at)
-    ])?;
-    Ok(())
-}
-
-/// The session that lives at `now`. One that was revoked has no row.
-pub(super) fn find(
+/// Removes what expired at `before` or earlier, and what was replaced so long before `now` that it means nothing any more; a
+/// bounded number of rows, and `true` when there may be more.
+pub(super) fn purge(
     on: &Transaction<'_>,
-    id: &str,
+    before: UnixTime,
     now: UnixTime,
-) -> rusqlite::Result<Option<Session>> {
-    let sql = "SELECT id, subject, started_at, auth_time, expires_at FROM sessions WHERE id = ?1 AND expires_at > ?2";
-    let mut statement = on.prepare_cached(sql)?;
-    let session = statement.query_row(params![id, stored(now)], |row| {
-        Ok(Session {
-            id: row.get(0)?,
-            subject: row.get(1)?,
-            started_at: moment(row.get(2)?),
-            auth_time: moment(row.get(3)?),
-            expires_at: moment(row.get(4)?),
-        })
-    });
-    session.optional()
-}
-
-/// Moves `auth_time` forward, never back; `false` when there is no living session.
-pub(super) fn step_up(
-    on: &Transaction<'_>,
-    id: &str,
-    auth_time: UnixTime,
 ) -> rusqlite::Result<bool> {
-    let sql =
-        "UPDATE sessions SET auth_time = max(auth_time, ?2) WHERE id = ?1 AND expires_at > ?2";
-    let changed = on.prepare_cached(sql)?.execute(params![id, stored(auth_time)])?;
-    Ok(changed == 1)
-}
-
-/// Revokes; a session's row goes in the same transaction, so it cannot be refreshed or stepped up.
-pub(super) fn revoke(
-    on: &Transaction<'_>,
-    what: &Revoked,
-    expires_at: UnixTime,
-) -> rusqlite::Result<()> {
-    let (kind, id) = match what {
-        Revoked::Token(id) => ("token", id),
-        Revoked::Session(id) => ("session", id),
-    };
-    let sql = "INSERT INTO revocations (kind, id, expires_at) VALUES (?1, ?2, ?3)
-        ON CONFLICT (kind, id) DO UPDATE SET expires_at = max(expires_at, excluded.expires_at)";
-    on.prepare_cached(sql)?.execute(params![kind, id, stored(expires_at)])?;
-    if let Revoked::Session(id) = what {
-        on.prepare_cached("DELETE FROM sessions WHERE id = ?1")?.execute([id])?;
-    }
-    Ok(())
-}
-
-/// Removes what expired at `before` or earlier, a bounded number of rows; `true` when there may be more.
-pub(super) fn purge(on: &Transaction<'_>, before: UnixTime) -> rusqlite::Result<bool> {
-    let statements = [
-        "DELETE FROM sessions WHERE id IN
-            (SELECT id FROM sessions WHERE expires_at <= ?1 LIMIT ?2)",
-        "DELETE FROM revocations WHERE (kind, id) IN
-            (SELECT kind, id FROM revocations WHERE expires_at <= ?1 LIMIT ?2)",
-    ];
-    let mut more = false;
-    for sql in statements {
+    let ended = "DELETE FROM sessions WHERE id IN
+        (SELECT id FROM sessions WHERE tokens_until <= ?1 LIMIT ?2)";
+    let mut more = sessions::forget_replaced(on, now, PURGE_ROWS_MAX)? == PURGE_ROWS_MAX;
+    for sql in [ended].into_iter().chain(revoked::PURGES) {
         let removed =
             on.prepare_cached(sql)?.execute(params![stored(before), PURGE_ROWS_MAX as i64])?;
         more |= removed == PURGE_ROWS_MAX;

@@ -1,8 +1,7 @@
 //! Sessions, revocations and failed attempts in one SQLite file, `<state dir>/state.db`: the [`StateStore`] of a single gateway.
 //!
-//! `database` opens the file and knows its SQL, `failures` the SQL of failed attempts; `owner` is the one
-//! thread that touches it. Callers send
-//! a verb and wait, at most [`VERB_TIMEOUT`]; nothing here blocks a runtime. A state directory belongs to
+//! `database` opens the file; `sessions`, `revoked` and `failures` know the SQL of sessions, revocations and failed attempts, and `owner` is the one
+//! thread that touches it. Callers send a verb and wait, at most [`VERB_TIMEOUT`]; nothing here blocks a runtime. A state directory belongs to
 //! one gateway at a time. The server opens it once and shares it with every data thread.
 
 mod clock;
@@ -12,8 +11,12 @@ mod database;
 mod failures;
 mod log;
 mod owner;
+mod revoked;
+mod sessions;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod upgrade_tests;
 
 use std::fs::{self, File, TryLockError};
 use std::future::ready;
@@ -30,8 +33,10 @@ use tokio::sync::oneshot;
 
 use super::throttle::Rules;
 use super::throttle::tallies::Ids;
-use super::{Account, Answer, CheckFault, Revocations, Revoked, Session, StateStore, StoreFault};
-use super::{Tallies, UnderWay};
+use super::{
+    Account, Answer, CheckFault, Renewal, Revocations, Revoked, Rotation, Session, StateStore,
+    StoreFault, Tallies, UnderWay,
+};
 use crate::telemetry;
 use crate::token::UnixTime;
 pub use clock::CLOCK_BEHIND_MAX;
@@ -138,13 +143,35 @@ impl StateStore for Embedded {
         Box::pin(self.ask(move |reply| Verb::Find(id, now, reply)))
     }
 
+    fn sessions<'a>(
+        &'a self,
+        of: Option<&'a str>,
+        now: UnixTime,
+        max: usize,
+    ) -> Answer<'a, Result<Vec<Session>, StoreFault>> {
+        let of = of.map(str::to_owned);
+        Box::pin(self.ask(move |reply| Verb::List { of, now, max, reply }))
+    }
+
+    fn marks(
+        &self,
+        now: UnixTime,
+    ) -> Answer<'_, Result<Vec<(String, Option<String>)>, StoreFault>> {
+        Box::pin(self.ask(move |reply| Verb::Marks(now, reply)))
+    }
+
     fn step_up<'a>(
         &'a self,
         id: &'a str,
         auth_time: UnixTime,
+        tokens_until: UnixTime,
     ) -> Answer<'a, Result<bool, StoreFault>> {
         let id = id.to_owned();
-        Box::pin(self.ask(move |reply| Verb::StepUp(id, auth_time, reply)))
+        Box::pin(self.ask(move |reply| Verb::StepUp(id, auth_time, tokens_until, reply)))
+    }
+
+    fn rotate(&self, renewal: Renewal) -> Answer<'_, Result<Rotation, StoreFault>> {
+        Box::pin(self.ask(move |reply| Verb::Rotate(Box::new(renewal), reply)))
     }
 
     fn revoke(&self, what: Revoked, expires_at: UnixTime) -> Answer<'_, Result<(), StoreFault>> {

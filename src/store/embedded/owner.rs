@@ -13,9 +13,9 @@ use tokio::sync::oneshot;
 
 use super::clock;
 use super::database::{self, Database};
-use super::failures;
+use super::{failures, revoked, sessions};
 use crate::store::throttle::tallies::Ids;
-use crate::store::{Revocations, Revoked, Session, StoreFault, Tallies};
+use crate::store::{Renewal, Revocations, Revoked, Rotation, Session, StoreFault, Tallies};
 use crate::telemetry::{self, panics};
 use crate::token::UnixTime;
 
@@ -32,12 +32,18 @@ const PURGE_MARGIN_S: u64 = 900;
 /// Where the answer to a verb goes.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreFault>>;
 
+/// Subjects, each with a mark of its credential.
+type Marks = Vec<(String, Option<String>)>;
+
 /// What can be asked of the store, and where the answer goes.
 #[derive(Debug)]
 pub(super) enum Verb {
     Start(Session, Reply<()>),
     Find(String, UnixTime, Reply<Option<Session>>),
-    StepUp(String, UnixTime, Reply<bool>),
+    StepUp(String, UnixTime, UnixTime, Reply<bool>),
+    Rotate(Box<Renewal>, Reply<Rotation>),
+    Marks(UnixTime, Reply<Marks>),
+    List { of: Option<String>, now: UnixTime, max: usize, reply: Reply<Vec<Session>> },
     Revoke(Revoked, UnixTime, Reply<()>),
     Keep(Ids, Reply<()>),
 }
@@ -49,6 +55,11 @@ enum Outcome {
     Done,
     Found(Option<Session>),
     Alive(bool),
+    Rotation(Rotation),
+    Listed(Vec<Session>),
+    Marks(Marks),
+    /// The sessions that a revocation ended, each with its last second.
+    Ended(Vec<(String, UnixTime)>),
     /// A constraint refused it: this verb alone fails.
     Refused(StoreFault),
 }
@@ -132,7 +143,8 @@ impl Owner {
         let now = (self.clock)();
         let before = UnixTime(now.0.saturating_sub(PURGE_MARGIN_S));
         let purged = self.database.begin().and_then(|transaction| {
-            let more = database::purge(&transaction, before)? | failures::purge(&transaction, now)?;
+            let more =
+                database::purge(&transaction, before, now)? | failures::purge(&transaction, now)?;
             clock::saw(&transaction, now)?;
             transaction.commit()?;
             Ok(more)
@@ -175,7 +187,10 @@ fn in_transaction(
     let acted = batch.iter().map(|verb| verb.act(&transaction, tallies));
     let outcomes = acted.collect::<Result<_, _>>()?;
     // A batch that only asks needs no disk.
-    if batch.iter().any(|verb| !matches!(verb, Verb::Find(..))) {
+    if batch
+        .iter()
+        .any(|verb| !matches!(verb, Verb::Find(..) | Verb::List { .. } | Verb::Marks(..)))
+    {
         clock::saw(&transaction, now)?;
     }
     transaction.commit()?;
@@ -189,19 +204,30 @@ impl Verb {
         match self {
             Verb::Start(_, reply) if reply.is_closed() => Ok(Outcome::Nothing),
             Verb::Find(_, _, reply) if reply.is_closed() => Ok(Outcome::Nothing),
-            Verb::StepUp(_, _, reply) if reply.is_closed() => Ok(Outcome::Nothing),
-            Verb::Start(session, _) => match database::start(on, session) {
+            Verb::StepUp(_, _, _, reply) if reply.is_closed() => Ok(Outcome::Nothing),
+            Verb::Rotate(_, reply) if reply.is_closed() => Ok(Outcome::Nothing),
+            Verb::List { reply, .. } if reply.is_closed() => Ok(Outcome::Nothing),
+            Verb::Start(session, _) if revoked::is_born_dead(on, session)? => {
+                let fault = StoreFault("everything of this subject was revoked meanwhile".into());
+                Ok(Outcome::Refused(fault))
+            }
+            Verb::Start(session, _) => match sessions::start(on, session) {
                 Err(error) if is_constraint(&error) => {
                     let fault = StoreFault("a session with this id is there already".into());
                     Ok(Outcome::Refused(fault))
                 }
                 started => started.map(|()| Outcome::Done),
             },
-            Verb::Find(id, now, _) => database::find(on, id, *now).map(Outcome::Found),
-            Verb::StepUp(id, time, _) => database::step_up(on, id, *time).map(Outcome::Alive),
-            Verb::Revoke(what, until, _) => {
-                database::revoke(on, what, *until).map(|()| Outcome::Done)
+            Verb::Find(id, now, _) => sessions::find(on, id, *now).map(Outcome::Found),
+            Verb::StepUp(id, time, until, _) => {
+                sessions::step_up(on, id, *time, *until).map(Outcome::Alive)
             }
+            Verb::Rotate(renewal, _) => sessions::rotate(on, renewal).map(Outcome::Rotation),
+            Verb::Marks(now, _) => sessions::marks(on, *now).map(Outcome::Marks),
+            Verb::List { of, now, max, .. } => {
+                sessions::list(on, of.as_deref(), *now, *max).map(Outcome::Listed)
+            }
+            Verb::Revoke(what, until, _) => revoked::revoke(on, what, *until).map(Outcome::Ended),
             Verb::Keep(ids, _) => failures::keep(on, &tallies.rows(ids)).map(|()| Outcome::Done),
         }
     }
@@ -210,7 +236,8 @@ impl Verb {
     /// meanwhile are no mistake, so what `send` says is not looked at.
     fn answer(self, outcome: Outcome, revocations: &Revocations) {
         match (self, outcome) {
-            (Verb::Revoke(what, until, reply), Outcome::Done) => {
+            (Verb::Revoke(what, until, reply), Outcome::Ended(sessions)) => {
+                sessions.iter().for_each(|(id, until)| revocations.add_session(id, *until));
                 revocations.add(what, until);
                 drop(reply.send(Ok(())));
             }
@@ -218,10 +245,18 @@ impl Verb {
                 drop(reply.send(Ok(())));
             }
             (Verb::Find(_, _, reply), Outcome::Found(found)) => drop(reply.send(Ok(found))),
-            (Verb::StepUp(_, _, reply), Outcome::Alive(alive)) => drop(reply.send(Ok(alive))),
+            (Verb::StepUp(_, _, _, reply), Outcome::Alive(alive)) => drop(reply.send(Ok(alive))),
+            (Verb::Marks(_, reply), Outcome::Marks(all)) => drop(reply.send(Ok(all))),
+            (Verb::List { reply, .. }, Outcome::Listed(all)) => drop(reply.send(Ok(all))),
+            (Verb::Rotate(renewal, reply), Outcome::Rotation(rotation)) => {
+                if let Rotation::Reused { revoked_until } = rotation {
+                    revocations.add(Revoked::Session(renewal.session), revoked_until);
+                }
+                drop(reply.send(Ok(rotation)));
+            }
             (verb, Outcome::Refused(fault)) => verb.fail(fault),
             // Nobody waits: dropping the reply is the answer.
-            (_, Outcome::Nothing | Outcome::Done | Outcome::Found(_) | Outcome::Alive(_)) => {}
+            (_, _) => {}
         }
     }
 
@@ -231,7 +266,10 @@ impl Verb {
                 drop(reply.send(Err(fault)));
             }
             Verb::Find(_, _, reply) => drop(reply.send(Err(fault))),
-            Verb::StepUp(_, _, reply) => drop(reply.send(Err(fault))),
+            Verb::StepUp(_, _, _, reply) => drop(reply.send(Err(fault))),
+            Verb::Rotate(_, reply) => drop(reply.send(Err(fault))),
+            Verb::Marks(_, reply) => drop(reply.send(Err(fault))),
+            Verb::List { reply, .. } => drop(reply.send(Err(fault))),
         }
     }
 }

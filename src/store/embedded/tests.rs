@@ -262,20 +262,6 @@ async fn failed_attempts_outlive_a_restart_without_a_name_in_the_file() {
 }
 
 #[tokio::test]
-async fn file_of_the_first_schema_is_raised() {
-    let dir = filled().await;
-    let path = dir.path().join("state.db");
-    let sql = rusqlite::Connection::open(&path).unwrap();
-    let since = "DROP TABLE clock; DROP TABLE failed_logins; DROP TABLE failed_logins_key;";
-    sql.execute_batch(since).unwrap();
-    sql.pragma_update(None, "user_version", 1).unwrap();
-    drop(sql);
-    let store = open(&dir).unwrap();
-    assert!(store.session("s", UnixTime(1500)).await.unwrap().is_some());
-    fail(&store, "alice", 1, 1000).await;
-}
-
-#[tokio::test]
 async fn forgiven_and_superfluous_attempts_leave_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir).unwrap();
@@ -317,7 +303,7 @@ async fn child_that_writes_until_it_is_killed() {
     let far = UnixTime(UnixTime::of(crate::telemetry::clock()).0 + 10_000);
     for n in 0.. {
         let id = format!("{}-{n}", std::process::id());
-        let living = Session { expires_at: far, ..session(&id) };
+        let living = Session { expires_at: far, tokens_until: far, ..session(&id) };
         let token = Revoked::Token(id.clone());
         let ended = Revoked::Session(format!("ended-{id}"));
         let (a, b, c) =

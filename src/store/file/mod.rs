@@ -19,9 +19,10 @@ use arc_swap::ArcSwap;
 use aws_lc_rs::digest;
 use serde_json::{Map, Value};
 
+use super::leavers::Leavers;
 use super::password::{Hash, Pool};
 use super::watch::{Watch, watch};
-use super::{Account, Answer, Attempt, Authenticated, CheckFault, CredentialStore, StoreFault};
+use super::{Answer, Attempt, Authenticated, CheckFault, CredentialStore, StoreFault};
 use crate::token::Secret;
 pub use edit::first_run;
 pub use users::{Mistake, User, Users, UsersFault};
@@ -74,19 +75,24 @@ impl UsersFile {
     }
 
     /// Rereads the file whenever it changes, until the answer is dropped. A file that turned bad or
-    /// vanished leaves the users as they were and is logged once.
+    /// vanished leaves the users as they were and is logged once. Who was removed, disabled or given another password
+    /// leaves with everything that they have.
     ///
     /// # Errors
     /// The machine gives no thread.
-    pub fn watch(self: &Arc<Self>) -> io::Result<Watch> {
+    pub fn watch(self: &Arc<Self>, leavers: Arc<Leavers>) -> io::Result<Watch> {
         let users = Arc::clone(self);
         let mut complaint = None;
-        let look = move || match users.reread() {
-            Ok(changed) => {
-                if changed || complaint.take().is_some() {
+        let look = move || match users.renew() {
+            Ok(lost) => {
+                if lost.is_some() || complaint.take().is_some() {
                     let count = users.len();
                     let path = users.path.display();
                     tracing::info!(event = "users_reread", %path, count, "the users were reread");
+                }
+                // Also what could not be ended before.
+                if let Err(error) = leavers.end(lost.unwrap_or_default()) {
+                    tracing::error!(event = "sessions_not_ended", %error, "sessions of users who left go on");
                 }
             }
             Err(fault) => {
@@ -108,12 +114,20 @@ impl UsersFile {
     /// # Errors
     /// [`UsersFault`], and the users stay as they were.
     pub fn reread(&self) -> Result<bool, UsersFault> {
+        self.renew().map(|lost| lost.is_some())
+    }
+
+    /// Reads the file again: who lost what they had, when its text was another one.
+    fn renew(&self) -> Result<Option<Vec<String>>, UsersFault> {
         let text = read(&self.path)?;
-        if self.read.load().digest == digest_of(&text) {
-            return Ok(false);
+        let before = self.read.load_full();
+        if before.digest == digest_of(&text) {
+            return Ok(None);
         }
-        self.read.store(Arc::new(Read::parse(&self.path, &text)?));
-        Ok(true)
+        let next = Arc::new(Read::parse(&self.path, &text)?);
+        let lost = before.users.lost_in(&next.users);
+        self.read.store(next);
+        Ok(Some(lost))
     }
 }
 
@@ -132,7 +146,8 @@ impl CredentialStore for UsersFile {
             match found {
                 // The name as the file spells it: tokens never say what somebody typed.
                 Some((name, user)) if right && !user.disabled => {
-                    Ok(Authenticated::new(name.to_owned(), user.claims.clone()))
+                    let who = Authenticated::new(name.to_owned(), user.claims.clone());
+                    Ok(who.with_mark(user.mark.clone()))
                 }
                 _ => Err(CheckFault::Invalid),
             }
@@ -144,11 +159,14 @@ impl CredentialStore for UsersFile {
         subject: &'a str,
     ) -> Answer<'a, Result<Option<Map<String, Value>>, StoreFault>> {
         let read = self.read.load();
-        // A subject comes from a token and not from fingers: byte for byte.
-        let found = read.users.find(&Account::of(subject));
-        let user = found.filter(|(name, user)| *name == subject && !user.disabled);
-        let claims = user.map(|(_, user)| user.claims.clone());
+        let claims = read.users.subject(subject).map(|user| user.claims.clone());
         Box::pin(std::future::ready(Ok(claims)))
+    }
+
+    fn mark_of<'a>(&'a self, subject: &'a str) -> Answer<'a, Result<Option<String>, StoreFault>> {
+        let read = self.read.load();
+        let mark = read.users.subject(subject).map(|user| user.mark.clone());
+        Box::pin(std::future::ready(Ok(mark)))
     }
 }
 

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use toml_edit::{Document, Item, TableLike, TomlError};
 
 use crate::store::Account;
+use crate::store::leavers;
 use crate::store::password::Hash;
 use crate::token::RESERVED_CLAIMS;
 
@@ -23,6 +24,8 @@ pub const NAME_MAX_BYTES: usize = 128;
 pub struct User {
     /// What the password is checked against.
     pub hash: Hash,
+    /// What tells this hash from another ([`leavers::mark`]).
+    pub mark: String,
     /// Every key that is not ours: `roles` and whatever else the operator wrote.
     pub claims: Map<String, Value>,
     /// May not log in, nor refresh.
@@ -99,6 +102,20 @@ impl Users {
     /// The user that an account is, and its name as the file spells it.
     pub fn find(&self, account: &Account) -> Option<(&str, &User)> {
         self.0.get(account).map(|(name, user)| (name.as_str(), user))
+    }
+
+    /// The user of a subject, byte for byte: a subject comes from a token and not from fingers. None who is disabled.
+    pub fn subject(&self, subject: &str) -> Option<&User> {
+        let found = self.find(&Account::of(subject));
+        found.filter(|(name, user)| *name == subject && !user.disabled).map(|(_, user)| user)
+    }
+
+    /// Who of these has lost what there was to have in `next`: removed, disabled, renamed or given another password.
+    pub fn lost_in(&self, next: &Users) -> Vec<String> {
+        let enabled = self.iter().filter(|(_, user)| !user.disabled);
+        let lost = enabled
+            .filter(|(name, user)| next.subject(name).is_none_or(|today| today.mark != user.mark));
+        lost.map(|(name, _)| name.to_owned()).collect()
     }
 
     /// Every name and user, in no order.
@@ -208,6 +225,7 @@ impl Reader<'_> {
         table: &dyn TableLike,
     ) -> Option<User> {
         let mut hash = None;
+        let mark = table.get("password").and_then(Item::as_str).map(leavers::mark);
         let mut disabled = false;
         let mut claims = Map::new();
         if !table.contains_key("password") {
@@ -242,7 +260,7 @@ impl Reader<'_> {
                 },
             }
         }
-        Some(User { hash: hash?, claims, disabled })
+        Some(User { hash: hash?, mark: mark?, claims, disabled })
     }
 }
 

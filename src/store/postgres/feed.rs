@@ -8,12 +8,12 @@
 //! After each connect everything is read anew: whatever happened to the database meanwhile (a standby took over, a
 //! backup was restored), no position of before is relied on. Called by `keeper`.
 
-use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::link::{Link, LinkFault};
-use super::{moment, stored};
-use crate::store::{Revocations, Revoked};
+use super::revoked::add;
+use super::stored;
+use crate::store::Revocations;
 use crate::token::UnixTime;
 
 /// Rows that are read at once.
@@ -35,7 +35,7 @@ impl Feed {
         into: &Revocations,
     ) -> Result<Feed, LinkFault> {
         let feed = Feed::here(link).await?;
-        let sql = "SELECT kind, id, expires_at, sha256(id) FROM freshgate_revocations
+        let sql = "SELECT kind, id, last_second, expires_at, sha256(id) FROM freshgate_revocations
             WHERE (kind, sha256(id)) > ($1, $2) AND expires_at > $3 ORDER BY kind, sha256(id) LIMIT $4";
         let (mut kind, mut hash) = (String::new(), Vec::<u8>::new());
         let now = stored(now);
@@ -48,7 +48,7 @@ impl Feed {
             ];
             let rows = link.query(sql, &params).await?;
             let Some(last) = rows.last() else { return Ok(feed) };
-            (kind, hash) = (last.try_get(0)?, last.try_get(3)?);
+            (kind, hash) = (last.try_get(0)?, last.try_get(4)?);
             add(&rows, into)?;
         }
     }
@@ -60,7 +60,7 @@ impl Feed {
         if next.server != self.server {
             return Err(LinkFault::Away("another server answers now".into()));
         }
-        let sql = "SELECT kind, id, expires_at FROM freshgate_revocations
+        let sql = "SELECT kind, id, last_second, expires_at FROM freshgate_revocations
             WHERE changed_by >= pg_snapshot_xmin($1::text::pg_snapshot)
             AND NOT pg_visible_in_snapshot(changed_by, $1::text::pg_snapshot)";
         let rows = link.query(sql, &[(&self.position as _, Type::TEXT)]).await?;
@@ -75,33 +75,5 @@ impl Feed {
         let rows = link.query(sql, &[]).await?;
         let row = rows.first().ok_or_else(LinkFault::odd)?;
         Ok(Feed { position: row.try_get(0)?, server: row.try_get(1)? })
-    }
-}
-
-fn add(rows: &[Row], into: &Revocations) -> Result<(), LinkFault> {
-    for row in rows {
-        let (kind, id): (&str, &[u8]) = (row.try_get(0)?, row.try_get(1)?);
-        let what = revoked(kind, id).ok_or_else(|| {
-            LinkFault::Refused("it holds a revocation of a kind that this freshgate does not know".into())
-        })?;
-        into.add(what, moment(row.try_get(2)?));
-    }
-    Ok(())
-}
-
-/// How a kind of revocation is called in the table, and what it is about.
-pub(super) fn row_of(what: &Revoked) -> (&'static str, &[u8]) {
-    match what {
-        Revoked::Token(id) => ("token", id.as_bytes()),
-        Revoked::Session(id) => ("session", id.as_bytes()),
-    }
-}
-
-fn revoked(kind: &str, id: &[u8]) -> Option<Revoked> {
-    let id = String::from_utf8(id.to_vec()).ok()?;
-    match kind {
-        "token" => Some(Revoked::Token(id)),
-        "session" => Some(Revoked::Session(id)),
-        _ => None,
     }
 }

@@ -1,8 +1,8 @@
 //! Sessions, revocations and failed attempts in a PostgreSQL database: the [`StateStore`] of many gateways.
 //!
 //! `keeper` is the task that keeps the connections, on a thread of the store's own; `link` is one connection, `tls` its
-//! certificate; `schema` raises the tables; `feed` brings what others revoked; `sessions` and `failures` are the SQL of the
-//! verbs, `purge` forgets. A verb is one statement, sent by the caller itself over one of a few links that all share,
+//! certificate; `schema` raises the tables; `feed` brings what others revoked; `sessions`, `rotation`, `revoked` and `failures`
+//! are the SQL of the verbs, `purge` forgets. A verb is one statement, sent by the caller itself over one of a few links that all share,
 //! and it waits at most [`VERB_TIMEOUT`]. The request path asks the memory alone.
 
 mod failures;
@@ -10,6 +10,8 @@ mod feed;
 mod keeper;
 mod link;
 mod purge;
+mod revoked;
+mod rotation;
 mod schema;
 mod sessions;
 #[cfg(test)]
@@ -30,14 +32,17 @@ use tokio::time::timeout;
 use tokio_postgres::Client;
 
 use super::throttle::Rules;
-use super::{Account, Answer, CheckFault, Revocations, Revoked, Session, StateStore, StoreFault};
-use super::{Tallies, UnderWay};
+use super::{
+    Account, Answer, CheckFault, Renewal, Revocations, Revoked, Rotation, Session, StateStore,
+    StoreFault, Tallies, UnderWay,
+};
 use crate::config::SharedState;
 use crate::telemetry;
 use crate::token::UnixTime;
 pub use keeper::POLL_EVERY;
 use keeper::{First, Keeper};
 use link::{Dial, Link, worded};
+use sessions::NotStarted;
 
 /// How long a caller waits for a verb: a database that stands still must not hold requests for ever.
 pub const VERB_TIMEOUT: Duration = Duration::from_secs(5);
@@ -45,6 +50,8 @@ pub const VERB_TIMEOUT: Duration = Duration::from_secs(5);
 pub const LINKS: usize = 4;
 /// Most verbs under way; more are refused at once.
 pub const QUEUE_MAX: usize = 4096;
+/// The channel on which gateways are told that there is something newer.
+const CHANNEL: &str = "freshgate";
 /// How long the start waits for the database.
 pub const START_WAIT: Duration = Duration::from_secs(10);
 
@@ -204,10 +211,15 @@ impl StateStore for Postgres {
     fn start(&self, session: Session) -> Answer<'_, Result<(), StoreFault>> {
         Box::pin(async move {
             let (_live, client, _place) = self.take()?;
-            match self.bounded(sessions::start(&client, &session)).await? {
-                true => Ok(()),
-                false => Err(StoreFault("a session with this id is there already".into())),
-            }
+            let started = self.bounded(sessions::start(&client, &session)).await?;
+            started.map_err(|why| {
+                StoreFault(match why {
+                    NotStarted::Taken => "a session with this id is there already".into(),
+                    NotStarted::BornDead => {
+                        "everything of this user was revoked in this second".into()
+                    }
+                })
+            })
         })
     }
 
@@ -226,20 +238,57 @@ impl StateStore for Postgres {
         &'a self,
         id: &'a str,
         auth_time: UnixTime,
+        tokens_until: UnixTime,
     ) -> Answer<'a, Result<bool, StoreFault>> {
         Box::pin(async move {
             let (_live, client, _place) = self.take()?;
-            self.bounded(sessions::step_up(&client, id, auth_time)).await
+            self.bounded(sessions::step_up(&client, id, auth_time, tokens_until)).await
+        })
+    }
+
+    fn sessions<'a>(
+        &'a self,
+        of: Option<&'a str>,
+        now: UnixTime,
+        max: usize,
+    ) -> Answer<'a, Result<Vec<Session>, StoreFault>> {
+        Box::pin(async move {
+            let (_live, client, _place) = self.take()?;
+            self.bounded(sessions::list(&client, of, now, max)).await
+        })
+    }
+
+    fn marks(
+        &self,
+        now: UnixTime,
+    ) -> Answer<'_, Result<Vec<(String, Option<String>)>, StoreFault>> {
+        Box::pin(async move {
+            let (_live, client, _place) = self.take()?;
+            self.bounded(sessions::marks(&client, now)).await
+        })
+    }
+
+    fn rotate(&self, renewal: Renewal) -> Answer<'_, Result<Rotation, StoreFault>> {
+        Box::pin(async move {
+            let (_live, client, _place) = self.take()?;
+            let rotation = self.bounded(rotation::rotate(&client, &renewal)).await?;
+            let rotation = rotation.ok_or_else(|| {
+                StoreFault("others rotated the same session again and again".into())
+            })?;
+            if let Rotation::Reused { revoked_until } = rotation {
+                self.shared.revocations.add_session(&renewal.session, revoked_until);
+            }
+            Ok(rotation)
         })
     }
 
     fn revoke(&self, what: Revoked, expires_at: UnixTime) -> Answer<'_, Result<(), StoreFault>> {
         Box::pin(async move {
             let (_live, client, _place) = self.take()?;
-            self.bounded(sessions::revoke(&client, &what, expires_at)).await?;
+            let rows = self.bounded(revoked::revoke(&client, &what, expires_at)).await?;
             // Here at once; the others hear of it.
-            self.shared.revocations.add(what, expires_at);
-            Ok(())
+            revoked::add(&rows, &self.shared.revocations)
+                .map_err(|fault| StoreFault(fault.text().to_owned()))
         })
     }
 

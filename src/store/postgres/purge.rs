@@ -9,6 +9,7 @@ use tokio_postgres::types::Type;
 
 use super::link::{Link, LinkFault};
 use super::{Shared, stored};
+use crate::store::session::REUSE_WINDOW_MAX;
 use crate::store::throttle::tallies::TALLIES_MAX;
 use crate::token::UnixTime;
 
@@ -24,7 +25,7 @@ const LOCK: i64 = 0x4672_4774_0002;
 
 /// What is removed: the table, the condition with the moment `$1`, and how long before now that is.
 const EXPIRED: [(&str, &str, u64); 3] = [
-    ("freshgate_sessions", "expires_at <= at", MARGIN_S),
+    ("freshgate_sessions", "tokens_until <= at", MARGIN_S),
     ("freshgate_revocations", "expires_at <= at", MARGIN_S),
     ("freshgate_failed", "forgiven_at <= at", 0),
 ];
@@ -50,6 +51,10 @@ pub(super) async fn database(link: &Link, now: UnixTime) -> Result<bool, LinkFau
         ];
         more |= link.query(&sql, &params).await?.len() as i64 == ROWS_MAX;
     }
+    let window = stored(UnixTime(REUSE_WINDOW_MAX.as_secs()));
+    let replaced = "UPDATE freshgate_sessions SET replaced_id = NULL, replaced_at = NULL, successor = NULL
+        WHERE replaced_at <= least($1, floor(extract(epoch FROM clock_timestamp()))::bigint) - $2";
+    link.query(replaced, &[(&stored(now), Type::INT8), (&window, Type::INT8)]).await?;
     for kind in 0..4_i32 {
         // The first to be forgiven, where a flood of names has left more than that.
         let sql = "DELETE FROM freshgate_failed WHERE kind = $1 AND forgiven_at < (

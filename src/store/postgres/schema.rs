@@ -2,13 +2,13 @@
 //! database.
 //!
 //! Ids and subjects are bytes, for PostgreSQL's text has no NUL, and are found by their SHA-256, for an index takes no key
-//! of some kilobytes. Names begin with `freshgate_`, so that they can live beside other tables; functions of failed attempts
-//! are in `failures`. Called by `keeper` after each connect.
+//! of some kilobytes. Names begin with `freshgate_`, so that they can live beside other tables. The steps
+//! stand beside the statements that need them. Called by `keeper` after each connect.
 
 use tokio_postgres::types::Type;
 
-use super::failures;
 use super::link::{Link, LinkFault};
+use super::{failures, revoked, sessions};
 
 /// The lock under which the schema is raised: "FrGt", and 1.
 const RAISE_LOCK: i64 = 0x4672_4774_0001;
@@ -17,30 +17,7 @@ const SERVER_MIN: i32 = 130_000;
 
 /// Every step from an empty database to the newest schema. The version is the number of steps taken, so an applied
 /// step is never edited: a change is a new step.
-const STEPS: [&str; 2] = [
-    "
-    CREATE TABLE freshgate_sessions (
-        id         bytea NOT NULL,
-        subject    bytea NOT NULL,
-        started_at bigint NOT NULL,
-        auth_time  bigint NOT NULL,
-        expires_at bigint NOT NULL
-    );
-    CREATE UNIQUE INDEX freshgate_sessions_by_id ON freshgate_sessions (sha256(id));
-    CREATE INDEX freshgate_sessions_by_subject ON freshgate_sessions (sha256(subject));
-    CREATE INDEX freshgate_sessions_by_expiry ON freshgate_sessions (expires_at);
-    CREATE TABLE freshgate_revocations (
-        kind       text NOT NULL,
-        id         bytea NOT NULL,
-        expires_at bigint NOT NULL,
-        changed_by xid8 NOT NULL DEFAULT pg_current_xact_id()
-    );
-    CREATE UNIQUE INDEX freshgate_revocations_by_id ON freshgate_revocations (kind, sha256(id));
-    CREATE INDEX freshgate_revocations_by_change ON freshgate_revocations (changed_by);
-    CREATE INDEX freshgate_revocations_by_expiry ON freshgate_revocations (expires_at);
-    ",
-    failures::STEP,
-];
+const STEPS: [&str; 3] = [sessions::STEP, revoked::STEP, failures::STEP];
 
 /// Makes sure that the database can be used and has the newest schema.
 ///

@@ -8,7 +8,7 @@ use serde_json::Map;
 use super::tallies::TALLIES_MAX;
 use super::*;
 use crate::store::contract::{RULES, address};
-use crate::store::{Answer, Revocations, Revoked, Session, StoreFault};
+use crate::store::{Answer, Renewal, Revocations, Revoked, Rotation, Session, StoreFault};
 
 const NOW: UnixTime = UnixTime(1_000_000);
 
@@ -178,7 +178,26 @@ impl StateStore for Told {
     ) -> Answer<'a, Result<Option<Session>, StoreFault>> {
         unimplemented_here()
     }
-    fn step_up<'a>(&'a self, _: &'a str, _: UnixTime) -> Answer<'a, Result<bool, StoreFault>> {
+    fn sessions<'a>(
+        &'a self,
+        _: Option<&'a str>,
+        _: UnixTime,
+        _: usize,
+    ) -> Answer<'a, Result<Vec<Session>, StoreFault>> {
+        unimplemented_here()
+    }
+    fn marks(&self, _: UnixTime) -> Answer<'_, Result<Vec<(String, Option<String>)>, StoreFault>> {
+        unimplemented_here()
+    }
+    fn step_up<'a>(
+        &'a self,
+        _: &'a str,
+        _: UnixTime,
+        _: UnixTime,
+    ) -> Answer<'a, Result<bool, StoreFault>> {
+        unimplemented_here()
+    }
+    fn rotate(&self, _: Renewal) -> Answer<'_, Result<Rotation, StoreFault>> {
         unimplemented_here()
     }
     fn revoke(&self, _: Revoked, _: UnixTime) -> Answer<'_, Result<(), StoreFault>> {
