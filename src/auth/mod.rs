@@ -1,11 +1,17 @@
 //! Our own endpoints: login, refresh, step-up, logout, who am I, my sessions, and the public keys.
 //!
 //! They are routes like any other: [`answer`] takes the [`Permit`] that the policy gave. `session` holds what
-//! a session goes through, `devices` shows and ends the sessions of whoever asks, `body` reads what clients send. Never forwards anything, and never writes a
-//! password or a token to a log. Called by `gateway`.
+//! a session goes through, `refresh` how its refresh token is replaced, `devices` shows and ends the sessions of whoever
+//! asks, `body` reads what clients send. Never forwards anything, and never writes a password or a token to a log.
+//! Called by `gateway`.
 
 mod body;
 mod devices;
+#[cfg(test)]
+mod devices_tests;
+mod refresh;
+#[cfg(test)]
+mod refresh_tests;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -22,14 +28,14 @@ use serde_json::{Map, Value, json};
 
 pub use body::{BODY_MAX_BYTES, BODY_TIMEOUT};
 
-use crate::config::Profile;
+use crate::config::{Profile, SessionRules};
 use crate::policy::route::Endpoint;
 use crate::policy::{Permit, Refusal};
 use crate::store::{Account, CheckFault, CredentialStore, StateStore, StoreFault, throttle};
 use crate::telemetry::{Limit, Metrics};
 use crate::token::keys::KeyRing;
 use crate::token::verify::TokenRules;
-use crate::token::{Claims, RESERVED_CLAIMS, UnixTime, jwks};
+use crate::token::{Claims, RESERVED_CLAIMS, Secret, UnixTime, jwks};
 
 /// What the endpoints work with.
 #[derive(Clone, Copy)]
@@ -38,6 +44,10 @@ pub struct AuthContext<'a> {
     pub ring: &'a KeyRing,
     /// What our tokens say and how long they live.
     pub rules: &'a TokenRules,
+    /// How sessions go on and end.
+    pub sessions: &'a SessionRules,
+    /// The token that the permit speaks of, where a refresh is asked: its successor is kept under it.
+    pub token: Option<&'a Secret>,
     /// The users; `None` when login is switched off.
     pub credentials: Option<&'a dyn CredentialStore>,
     /// Sessions and revocations.
@@ -82,7 +92,7 @@ pub async fn answer<B: Body<Data = Bytes>>(
     match endpoint {
         Endpoint::Login => session::login(&parts.headers, body, context, now).await,
         Endpoint::Reauth => session::reauth(claims()?, &parts.headers, body, context, now).await,
-        Endpoint::Refresh => session::refresh(claims()?, context, now).await,
+        Endpoint::Refresh => refresh::refresh(claims()?, context, now).await,
         Endpoint::Logout => session::logout(claims()?, context, now).await,
         Endpoint::Me => Ok(me(claims()?, now)),
         Endpoint::Sessions => devices::list(claims()?, context, now).await,

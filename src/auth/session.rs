@@ -1,5 +1,5 @@
-//! What a session goes through: it starts with a login, gives stale tokens at a refresh and fresh ones at
-//! a reauth, and ends at a logout.
+//! What a session goes through: it starts with a login, gives stale tokens at a [refresh](super::refresh) and fresh ones
+//! at a reauth, and ends at a logout.
 //!
 //! Every change is in the store before the client hears of it, and no token outlives its session, so
 //! ending the session ends them all. Called by [`super::answer`].
@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Response, header};
 use http_body::Body;
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
@@ -17,8 +17,8 @@ use super::{AuthContext, audited, away, devices, no_content, private_json, refus
 use crate::config::Profile;
 use crate::policy::Refusal;
 use crate::store::throttle::{self, Door};
-use crate::store::{Account, Authenticated, Revoked, Session};
-use crate::token::mint::{Mint, NoSigner};
+use crate::store::{Account, Authenticated, Device, Revoked, Session};
+use crate::token::mint::{Mint, Minted, NoSigner};
 use crate::token::{Claims, Secret, TokenKind, UnixTime};
 
 /// Name and password → a new session, a fresh access token and a refresh token.
@@ -30,10 +30,11 @@ pub(super) async fn login<B: Body<Data = Bytes>>(
 ) -> Result<Response<Bytes>, Refusal> {
     let [name, password] =
         texts(headers, body, context.body_idle, ["username", "password"]).await?;
-    audited("login", &name, context, start(&name, password, context, now)).await
+    audited("login", &name, context, start(headers, &name, password, context, now)).await
 }
 
 async fn start(
+    headers: &HeaderMap,
     name: &str,
     password: Zeroizing<String>,
     context: &AuthContext<'_>,
@@ -41,31 +42,17 @@ async fn start(
 ) -> Result<Response<Bytes>, Refusal> {
     let user = check(name, password, context, now).await?;
     let now = devices::settled(&user, context, now).await?;
-    let rules = context.rules;
-    let ends = now.plus(rules.refresh_ttl.max(rules.access_ttl));
-    let session = Session {
-        // 122 random bits; always a new one, so that nobody can fix it before (session fixation).
-        id: uuid::Uuid::new_v4().to_string(),
-        subject: user.subject().to_owned(),
-        started_at: now,
-        auth_time: now,
-        last_used_at: now,
-        expires_at: ends,
-        tokens_until: ends,
-        refresh_id: None,
-        replaced: None,
-        address: Some(context.address),
-        device: None,
-        credential_mark: user.mark().map(str::to_owned),
-    };
+    let (rules, most) = (context.rules, context.sessions.session_max);
+    // 122 random bits; always a new one, so that nobody can fix it before (session fixation).
+    let id = uuid::Uuid::new_v4().to_string();
     let mint = Mint {
         subject: user.subject(),
         kind: TokenKind::Access,
         fresh: true,
         auth_time: Some(now),
-        session: Some(&session.id),
+        session: Some(&id),
         claims: user.claims(),
-        ttl: rules.access_ttl,
+        ttl: rules.access_ttl.min(most),
     };
     let access = mint.sign(context.ring, rules, now).map_err(no_signer)?;
     // The claims are asked again at each refresh: a refresh token carries none.
@@ -74,39 +61,28 @@ async fn start(
         kind: TokenKind::Refresh,
         fresh: false,
         claims: &none,
-        ttl: rules.refresh_ttl,
+        ttl: rules.refresh_ttl.min(most),
         ..mint.clone()
     };
     let refresh = refresh.sign(context.ring, rules, now).map_err(no_signer)?;
-    let answer = tokens(&access.token, Some(&refresh.token), rules.access_ttl, true);
-    context.state.start(session.clone()).await.map_err(|fault| away(&fault))?;
+    let answer = tokens(&access.token, Some(&refresh.token), mint.ttl, true);
+    let agent = headers.get(header::USER_AGENT).map(|agent| agent.as_bytes());
+    let session = Session {
+        id: id.clone(),
+        subject: user.subject().to_owned(),
+        started_at: now,
+        auth_time: now,
+        last_used_at: now,
+        expires_at: now.plus(most),
+        tokens_until: access.expires_at.max(refresh.expires_at),
+        refresh_id: Some(refresh.id),
+        replaced: None,
+        address: Some(context.address),
+        device: agent.and_then(|agent| Device::of(&String::from_utf8_lossy(agent))),
+        credential_mark: user.mark().map(str::to_owned),
+    };
+    context.state.start(session).await.map_err(|fault| away(&fault))?;
     Ok(answer)
-}
-
-/// A refresh token → a stale access token with the user's claims of today.
-pub(super) async fn refresh(
-    claims: &Claims,
-    context: &AuthContext<'_>,
-    now: UnixTime,
-) -> Result<Response<Bytes>, Refusal> {
-    audited("refresh", &claims.subject, context, renew(claims, context, now)).await
-}
-
-async fn renew(
-    claims: &Claims,
-    context: &AuthContext<'_>,
-    now: UnixTime,
-) -> Result<Response<Bytes>, Refusal> {
-    let session = living(claims, context, now).await?;
-    let credentials = context.credentials.ok_or(Refusal::StoreUnavailable)?;
-    let own = credentials.claims_of(&claims.subject).await.map_err(|fault| away(&fault))?;
-    // The user is gone or disabled.
-    let own = own.ok_or(Refusal::TokenRevoked)?;
-    let mark = session.as_ref().and_then(|session| session.credential_mark.as_deref());
-    devices::require_same(credentials, &claims.subject, mark).await?;
-    let auth_time = session.as_ref().map_or(claims.auth_time, |session| Some(session.auth_time));
-    let token = Access { claims, session: session.as_ref(), own: &own, fresh: false, auth_time };
-    token.answer(context, now)
 }
 
 /// The password again → a fresh access token in the same session.
@@ -136,15 +112,15 @@ async fn step_up(
     let own = user.claims();
     let token =
         Access { claims, session: session.as_ref(), own, fresh: true, auth_time: Some(now) };
-    let answer = token.answer(context, now)?;
+    let minted = token.mint(context, now)?;
     if let Some(session) = &session {
-        let stepped = context.state.step_up(&session.id, now, session.tokens_until).await;
+        let stepped = context.state.step_up(&session.id, now, minted.expires_at).await;
         // It may have ended while the password was checked.
         if !stepped.map_err(|fault| away(&fault))? {
             return Err(Refusal::TokenRevoked);
         }
     }
-    Ok(answer)
+    Ok(tokens(&minted.token, None, minted.expires_at.since(now), true))
 }
 
 /// Ends the session: all its tokens are dead when this answers. A token without one dies alone.
@@ -171,7 +147,7 @@ async fn end(claims: &Claims, context: &AuthContext<'_>, now: UnixTime) -> Resul
             let session = context.state.session(id, now).await.map_err(|fault| away(&fault))?;
             // Without a row nobody knows when its last token expires: as late as one could.
             let longest = now.plus(rules.refresh_ttl.max(rules.access_ttl));
-            let last = session.map_or(longest, |session| session.expires_at);
+            let last = session.map_or(longest, |session| session.tokens_until);
             (Revoked::Session(id.clone()), last.max(claims.expires_at))
         }
     };
@@ -182,15 +158,19 @@ async fn end(claims: &Claims, context: &AuthContext<'_>, now: UnixTime) -> Resul
 
 /// The session of a token, which must live if the token names one. A token without one was minted by
 /// hand, or by another program with our key.
-async fn living(
+pub(super) async fn living(
     claims: &Claims,
     context: &AuthContext<'_>,
     now: UnixTime,
 ) -> Result<Option<Session>, Refusal> {
     let Some(id) = &claims.session else { return Ok(None) };
     let session = context.state.session(id, now).await.map_err(|fault| away(&fault))?;
+    let idle = context.sessions.refresh_idle;
+    let is_idle = |one: &Session| idle.is_some_and(|most| one.last_used_at.plus(most) <= now);
     match session {
-        Some(session) if session.subject == claims.subject => Ok(Some(session)),
+        Some(session) if session.subject == claims.subject && !is_idle(&session) => {
+            Ok(Some(session))
+        }
         _ => Err(Refusal::TokenRevoked),
     }
 }
@@ -213,19 +193,19 @@ async fn check(
 }
 
 /// An access token in a session that is under way.
-struct Access<'a> {
-    claims: &'a Claims,
-    session: Option<&'a Session>,
-    own: &'a Map<String, Value>,
-    fresh: bool,
-    auth_time: Option<UnixTime>,
+pub(super) struct Access<'a> {
+    pub(super) claims: &'a Claims,
+    pub(super) session: Option<&'a Session>,
+    pub(super) own: &'a Map<String, Value>,
+    pub(super) fresh: bool,
+    pub(super) auth_time: Option<UnixTime>,
 }
 
 impl Access<'_> {
-    fn answer(&self, context: &AuthContext<'_>, now: UnixTime) -> Result<Response<Bytes>, Refusal> {
+    /// Signs it; it never outlives its session.
+    pub(super) fn mint(&self, context: &AuthContext<'_>, now: UnixTime) -> Result<Minted, Refusal> {
         let rules = context.rules;
         let left = self.session.map(|session| session.expires_at.since(now));
-        let ttl = left.map_or(rules.access_ttl, |left| left.min(rules.access_ttl));
         let mint = Mint {
             subject: &self.claims.subject,
             kind: TokenKind::Access,
@@ -233,15 +213,19 @@ impl Access<'_> {
             auth_time: self.auth_time,
             session: self.session.map(|session| session.id.as_str()),
             claims: self.own,
-            ttl,
+            ttl: left.map_or(rules.access_ttl, |left| left.min(rules.access_ttl)),
         };
-        let minted = mint.sign(context.ring, rules, now).map_err(no_signer)?;
-        Ok(tokens(&minted.token, None, ttl, self.fresh))
+        mint.sign(context.ring, rules, now).map_err(no_signer)
     }
 }
 
 /// The OAuth names (RFC 6749 §5.1), and `fresh`.
-fn tokens(access: &str, refresh: Option<&str>, ttl: Duration, fresh: bool) -> Response<Bytes> {
+pub(super) fn tokens(
+    access: &str,
+    refresh: Option<&str>,
+    ttl: Duration,
+    fresh: bool,
+) -> Response<Bytes> {
     let mut answer = json!({
         "access_token": access,
         "token_type": "Bearer",
@@ -254,7 +238,7 @@ fn tokens(access: &str, refresh: Option<&str>, ttl: Duration, fresh: bool) -> Re
     private_json(&answer)
 }
 
-fn no_signer(error: NoSigner) -> Refusal {
+pub(super) fn no_signer(error: NoSigner) -> Refusal {
     tracing::error!(event = "no_signer", %error, "no token can be signed");
     Refusal::Internal
 }

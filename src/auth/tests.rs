@@ -20,27 +20,28 @@ use crate::token::mint::Mint;
 use crate::token::{Secret, Standing, TokenKind, verify};
 
 /// Real stores in a directory that is removed at the end, and a user `alice` with `password`.
-struct World {
-    dir: tempfile::TempDir,
-    ring: KeyRing,
-    rules: TokenRules,
+pub(super) struct World {
+    pub(super) dir: tempfile::TempDir,
+    pub(super) ring: KeyRing,
+    pub(super) rules: TokenRules,
+    pub(super) sessions: SessionRules,
     users: UsersFile,
-    state: Box<dyn StateStore>,
+    pub(super) state: Box<dyn StateStore>,
     guesses: throttle::Rules,
-    metrics: Metrics,
+    pub(super) metrics: Metrics,
 }
 
-const NOW: UnixTime = UnixTime(1_000_000);
-const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const NOW: UnixTime = UnixTime(1_000_000);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
 /// Four passwords may be wrong.
 const FEW: Allowance = Allowance { free: 4, delay_max: MINUTE };
 
-fn at(seconds: u64) -> UnixTime {
+pub(super) fn at(seconds: u64) -> UnixTime {
     UnixTime(NOW.0 + seconds)
 }
 
 impl World {
-    fn new() -> World {
+    pub(super) fn new() -> World {
         let dir = tempfile::tempdir().unwrap();
         let users = dir.path().join("users.toml");
         let hash = Hash::of(&Secret::new("password")).unwrap();
@@ -58,6 +59,12 @@ impl World {
         World {
             ring: crate::store::keys::load_or_create(dir.path(), NOW).unwrap(),
             rules,
+            sessions: SessionRules {
+                rotation: true,
+                reuse_window: Duration::from_secs(10),
+                refresh_idle: None,
+                session_max: 60 * MINUTE,
+            },
             users: UsersFile::open(&users, Pool::start(100).unwrap()).unwrap(),
             state: Box::new(Embedded::open_at(dir.path(), || NOW).unwrap()),
             guesses: throttle::Rules { account: FEW, pair: FEW, address: FEW },
@@ -67,7 +74,7 @@ impl World {
     }
 
     /// As `gateway::handle` does it: what the token proves, the policy, then the endpoint.
-    async fn ask(
+    pub(super) async fn ask(
         &self,
         endpoint: Endpoint,
         token: Option<&str>,
@@ -77,25 +84,32 @@ impl World {
         let requirement = match endpoint {
             Endpoint::Login | Endpoint::Jwks => Requirement::Public,
             Endpoint::Refresh => Requirement::Refresh,
-            Endpoint::Reauth | Endpoint::Me => Requirement::Access,
+            Endpoint::Reauth | Endpoint::Me | Endpoint::Sessions => Requirement::Access,
+            Endpoint::EndSession | Endpoint::EndSessions => Requirement::Fresh { max_age: None },
             Endpoint::Logout => Requirement::AnyToken,
         };
-        let pattern = Pattern::parse("/x").unwrap();
+        let path = format!("/auth/sessions/{}", body["sid"].as_str().unwrap_or("-"));
+        let pattern = Pattern::parse("/**").unwrap();
         let route = Arc::new(Route::new("/x", pattern, requirement, Action::Endpoint(endpoint)));
         let standing = token.map_or(Standing::Anonymous, |token| self.prove(token, now));
-        let path = CanonicalPath::parse("/x", &PathRules::default()).unwrap();
+        let path = CanonicalPath::parse(&path, &PathRules::default()).unwrap();
         let permit = decide(&route, &path, standing, now)?;
         let request = Request::builder().header(header::CONTENT_TYPE, "application/json");
+        let request = request.header(header::USER_AGENT, "an agent");
+        let token = token.map(Secret::new);
         let body = Full::new(Bytes::from(body.to_string()));
         let context = AuthContext {
             ring: &self.ring,
             rules: &self.rules,
+            sessions: &self.sessions,
+            token: token.as_ref(),
             credentials: Some(&self.users),
             state: self.state.as_ref(),
             body_idle: MINUTE,
             guesses: self.guesses,
             metrics: &self.metrics,
             profile: Profile::Standard,
+            path: path.judged(),
             request_id: "r1",
             address: [192, 0, 2, 1].into(),
         };
@@ -113,18 +127,33 @@ impl World {
         }
     }
 
-    fn read(&self, token: &str) -> Claims {
+    pub(super) fn read(&self, token: &str) -> Claims {
         verify::read(token, &self.ring, &self.rules).unwrap().claims().clone()
     }
 
-    async fn login(&self) -> (String, String) {
+    pub(super) async fn login(&self) -> (String, String) {
         let body = json!({"username": "alice", "password": "password"});
         let (_, body) = self.ask(Endpoint::Login, None, &body, NOW).await.unwrap();
         let token = |name: &str| body[name].as_str().unwrap().to_owned();
         (token("access_token"), token("refresh_token"))
     }
 
-    fn edit(&self, change: impl FnOnce(&std::path::Path)) {
+    /// A fresh access token of no session.
+    pub(super) fn minted(&self, subject: &str, now: UnixTime) -> String {
+        let claims = Map::new();
+        let mint = Mint {
+            subject,
+            kind: TokenKind::Access,
+            fresh: true,
+            auth_time: Some(now),
+            session: None,
+            claims: &claims,
+            ttl: MINUTE,
+        };
+        mint.sign(&self.ring, &self.rules, now).unwrap().token
+    }
+
+    pub(super) fn edit(&self, change: impl FnOnce(&std::path::Path)) {
         change(&self.dir.path().join("users.toml"));
         self.users.reread().unwrap();
     }
@@ -226,16 +255,14 @@ async fn every_login_starts_another_session() {
 async fn refresh_gives_a_stale_token_with_the_claims_of_today() {
     let world = World::new();
     let (access, refresh) = world.login().await;
-    let hash = Hash::of(&Secret::new("password")).unwrap();
     world.edit(|path| {
-        edit::remove(path, "alice").unwrap();
-        let claims = json!({"roles": ["writer"]});
-        edit::add(path, "alice", &hash, claims.as_object().unwrap()).unwrap();
+        let text = std::fs::read_to_string(path).unwrap();
+        std::fs::write(path, text.replace("reader", "writer")).unwrap();
     });
     let (response, body) =
         world.ask(Endpoint::Refresh, Some(&refresh), &json!({}), at(60)).await.unwrap();
     assert_eq!(response.headers()["cache-control"], "no-store");
-    assert_eq!((&body["fresh"], body.get("refresh_token")), (&json!(false), None));
+    assert_eq!((&body["fresh"], body.get("refresh_token").is_some()), (&json!(false), true));
     let renewed = world.read(body["access_token"].as_str().unwrap());
     assert_eq!((renewed.kind, renewed.is_fresh(at(60))), (TokenKind::Access, false));
     assert_eq!((renewed.auth_time, renewed.expires_at), (Some(NOW), at(960)));
@@ -277,6 +304,7 @@ async fn reauth_gives_a_fresh_token_in_the_same_session() {
     let (access, refresh) = world.login().await;
     let (_, body) = world.ask(Endpoint::Refresh, Some(&refresh), &json!({}), at(60)).await.unwrap();
     let stale = body["access_token"].as_str().unwrap().to_owned();
+    let refresh = body["refresh_token"].as_str().unwrap().to_owned();
     let body = json!({"password": "password", "username": "somebody else"});
     let (_, body) = world.ask(Endpoint::Reauth, Some(&stale), &body, at(120)).await.unwrap();
     assert_eq!((&body["fresh"], body.get("refresh_token")), (&json!(true), None));
@@ -335,7 +363,7 @@ async fn token_without_a_session_stands_and_dies_alone() {
     let (access, refresh) = (sign(TokenKind::Access), sign(TokenKind::Refresh));
     let (_, body) = world.ask(Endpoint::Refresh, Some(&refresh), &json!({}), at(1)).await.unwrap();
     let renewed = world.read(body["access_token"].as_str().unwrap());
-    assert_eq!((renewed.session, renewed.auth_time), (None, None));
+    assert_eq!((renewed.session, renewed.auth_time, body.get("refresh_token")), (None, None, None));
     assert_eq!(renewed.expires_at, at(901));
     world.ask(Endpoint::Logout, Some(&access), &json!({}), at(1)).await.unwrap();
     let outcome = world.ask(Endpoint::Me, Some(&access), &json!({}), at(1)).await;

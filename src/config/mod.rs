@@ -18,6 +18,7 @@ pub mod reference;
 pub mod schema;
 pub mod secret;
 pub mod selftest;
+pub mod sessions;
 #[cfg(test)]
 mod tests;
 pub mod values;
@@ -34,6 +35,7 @@ use ipnet::IpNet;
 use self::database::DatabaseUrl;
 use self::diagnostic::{Diagnostics, Span};
 pub use self::selftest::FileTest;
+pub use self::sessions::SessionRules;
 use crate::policy::path::PathRules;
 use crate::policy::route::{Action, Route, RouteTable};
 use crate::token::Secret;
@@ -63,6 +65,8 @@ pub struct Config {
     pub paths: PathRules,
     /// What tokens must say and how long ours live.
     pub tokens: TokenRules,
+    /// How sessions go on and end.
+    pub sessions: SessionRules,
     /// Whose clients the answers are for.
     pub profile: Profile,
     /// Where tokens are looked for, and by which names.

@@ -163,6 +163,16 @@ impl FromToml for Places {
 }
 
 words! {
+    /// What a refresh does to the refresh token.
+    pub enum RotationWord {
+        /// Replaces it.
+        On = "on",
+        /// Leaves it.
+        Off = "off",
+    }
+}
+
+words! {
     /// Whose clients the answers are for.
     pub enum ProfileWord {
         /// Problem documents and challenges.

@@ -134,6 +134,17 @@ fn stand(
     }
 }
 
+/// The token that was presented to this route, as text: for the one endpoint that keeps something under it.
+pub fn token_of<'r>(
+    route: &Route,
+    locations: &Locations,
+    headers: &'r HeaderMap,
+    query: Option<&'r str>,
+) -> Option<&'r str> {
+    let (accept, cookies) = (route.accepts(locations), route.requirement.cookies());
+    locations.find(accept, cookies, headers, query).presented.token().ok()
+}
+
 /// A CORS preflight by its form (Fetch standard, CORS protocol).
 fn is_preflight(asked: &Asked<'_, '_>) -> bool {
     asked.method == Method::OPTIONS.as_str()

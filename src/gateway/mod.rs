@@ -34,10 +34,10 @@ use crate::store::{CredentialStore, StateStore, throttle};
 use crate::telemetry::{self, Metrics, RouteMeter, ThreadMeter, panics};
 use crate::token::extract::Presented;
 use crate::token::keys::KeyRing;
-use crate::token::{Standing, TokenFault, UnixTime};
+use crate::token::{Secret, Standing, TokenFault, UnixTime};
 use answer::{Answer, Line, Record};
 use client::{asked_host, identify};
-use judge::{Asked, View, judge};
+use judge::{Asked, View, judge, token_of};
 use tokens::{Budget, TokenCache};
 
 /// The whole world a request sees: loaded once, never changed, replaced whole.
@@ -266,9 +266,16 @@ impl Scene<'_> {
         parts: Parts,
         body: Incoming,
     ) -> Result<Response<ResponseBody>, Refusal> {
+        let locations = &self.snapshot.config.locations;
+        let token = matches!(endpoint, Endpoint::Refresh)
+            .then(|| token_of(permit.route(), locations, &parts.headers, parts.uri.query()))
+            .flatten()
+            .map(Secret::new);
         let context = AuthContext {
             ring: &self.snapshot.ring,
             rules: &self.snapshot.config.tokens,
+            sessions: &self.snapshot.config.sessions,
+            token: token.as_ref(),
             credentials: self.snapshot.credentials.as_deref(),
             state: self.snapshot.state.as_ref(),
             body_idle: self.snapshot.config.limits.body_idle,

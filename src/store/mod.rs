@@ -13,6 +13,8 @@ pub mod embedded;
 pub mod file;
 pub mod keys;
 pub mod leavers;
+#[cfg(test)]
+mod leavers_tests;
 pub mod password;
 pub mod postgres;
 pub mod revocations;

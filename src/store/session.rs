@@ -7,12 +7,9 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
+pub use crate::config::sessions::REUSE_WINDOW_MAX;
 use crate::token::UnixTime;
 use crate::token::seal::Sealed;
-
-/// Longest time for which a replaced refresh token may give its successor again. A store forgets what it replaced
-/// once this is over.
-pub const REUSE_WINDOW_MAX: Duration = Duration::from_secs(60);
 
 /// What one login started.
 #[derive(Clone, Debug, PartialEq, Eq)]

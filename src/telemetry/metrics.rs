@@ -58,6 +58,8 @@ pub struct Metrics {
     reloads: Family<ResultLabels, Counter>,
     reload_refused: Gauge,
     limits_reached: Family<LimitLabels, Counter>,
+    /// Refresh tokens that came back after they had been replaced.
+    pub refresh_reuse: Counter,
     /// By number of [`Limit`], each there from the start, so that a rate over it is defined.
     limits: Box<[Counter]>,
     /// Connections open now.
@@ -88,6 +90,7 @@ impl Metrics {
             configuration: Family::default(),
             reloads: Family::default(),
             reload_refused: Gauge::default(),
+            refresh_reuse: Counter::default(),
             limits_reached,
             limits,
             connections: Gauge::default(),
@@ -117,6 +120,8 @@ impl Metrics {
         registry.register("reloads", reloads, self.reloads.clone());
         let refused = "1 while the file is refused and an older configuration serves";
         registry.register("reload_refused", refused, self.reload_refused.clone());
+        let reuse = "Sessions that ended because a replaced refresh token came back";
+        registry.register("refresh_reuse", reuse, self.refresh_reuse.clone());
         let reached = "How often each limit was reached, by its key in [limits]";
         registry.register("limits_reached", reached, self.limits_reached.clone());
         let lost = "Lines of the log that nobody took: its disk is full, or its reader too slow";

@@ -31,7 +31,7 @@ impl Sealed {
     ///
     /// # Errors
     /// [`NotOpened`] when the cryptography of this machine fails, as it does not otherwise.
-    pub fn seal(presented: &str, successor: &str) -> Result<Sealed, NotOpened> {
+    pub fn seal(presented: &Secret, successor: &str) -> Result<Sealed, NotOpened> {
         let mut text = successor.as_bytes().to_vec();
         let key = key_of(presented)?;
         let nonce = key.seal_in_place_append_tag(Aad::empty(), &mut text);
@@ -44,7 +44,7 @@ impl Sealed {
     ///
     /// # Errors
     /// [`NotOpened`]: another token, or bytes that were damaged.
-    pub fn open(&self, presented: &str) -> Result<Secret, NotOpened> {
+    pub fn open(&self, presented: &Secret) -> Result<Secret, NotOpened> {
         let (nonce, text) = self.0.split_at_checked(NONCE_LEN).ok_or(NotOpened)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| NotOpened)?;
         let mut text = Zeroizing::new(text.to_vec());
@@ -69,9 +69,9 @@ impl fmt::Debug for Sealed {
     }
 }
 
-fn key_of(presented: &str) -> Result<RandomizedNonceKey, NotOpened> {
+fn key_of(presented: &Secret) -> Result<RandomizedNonceKey, NotOpened> {
     let mut key = Zeroizing::new([0; KEY_BYTES]);
-    let secret = Salt::none(HKDF_SHA256).extract(presented.as_bytes());
+    let secret = Salt::none(HKDF_SHA256).extract(presented.expose());
     let made = secret.expand(&[PURPOSE], &AES_256_GCM).and_then(|made| made.fill(&mut *key));
     made.map_err(|_| NotOpened)?;
     RandomizedNonceKey::new(&AES_256_GCM, &*key).map_err(|_| NotOpened)
@@ -81,12 +81,16 @@ fn key_of(presented: &str) -> Result<RandomizedNonceKey, NotOpened> {
 mod tests {
     use super::*;
 
+    fn token(text: &str) -> Secret {
+        Secret::new(text)
+    }
+
     #[test]
     fn holder_of_the_presented_token_alone_reads_the_successor() {
-        let sealed = Sealed::seal("a.b.c", "d.e.f").unwrap();
-        assert_eq!(sealed.open("a.b.c").unwrap().expose(), b"d.e.f");
+        let sealed = Sealed::seal(&token("a.b.c"), "d.e.f").unwrap();
+        assert_eq!(sealed.open(&token("a.b.c")).unwrap().expose(), b"d.e.f");
         for other in ["", "a.b.d", "a.b.c ", "d.e.f"] {
-            assert_eq!(sealed.open(other).unwrap_err(), NotOpened, "{other:?}");
+            assert_eq!(sealed.open(&token(other)).unwrap_err(), NotOpened, "{other:?}");
         }
         let text = String::from_utf8_lossy(sealed.as_bytes()).into_owned();
         assert!(!text.contains("d.e.f") && !format!("{sealed:?}").contains("d.e"));
@@ -94,15 +98,19 @@ mod tests {
 
     #[test]
     fn no_two_are_alike_and_none_survives_a_changed_bit() {
-        let sealed = Sealed::seal("a.b.c", "d.e.f").unwrap();
-        assert_ne!(sealed, Sealed::seal("a.b.c", "d.e.f").unwrap());
+        let sealed = Sealed::seal(&token("a.b.c"), "d.e.f").unwrap();
+        assert_ne!(sealed, Sealed::seal(&token("a.b.c"), "d.e.f").unwrap());
         let whole = sealed.as_bytes().to_vec();
         for at in 0..whole.len() {
             let mut bytes = whole.clone();
             bytes[at] ^= 1;
-            assert_eq!(Sealed::from_bytes(bytes).open("a.b.c").unwrap_err(), NotOpened, "{at}");
+            assert_eq!(
+                Sealed::from_bytes(bytes).open(&token("a.b.c")).unwrap_err(),
+                NotOpened,
+                "{at}"
+            );
             let cut = Sealed::from_bytes(whole[..at].to_vec());
-            assert_eq!(cut.open("a.b.c").unwrap_err(), NotOpened, "{at}");
+            assert_eq!(cut.open(&token("a.b.c")).unwrap_err(), NotOpened, "{at}");
         }
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::effect::span;
 use super::{Side, Verdict};
-use crate::config::{Config, HostRule, KeyOutline, Target, Upstream};
+use crate::config::{Config, HostRule, KeyOutline, SessionRules, Target, Upstream};
 use crate::policy::path::PathRules;
 use crate::token::extract::Locations;
 
@@ -88,6 +88,24 @@ fn tokens(old: &Config, new: &Config, say: Say<'_>) {
     for (name, was, now) in spans {
         say(name, span(was), span(now), longer(&was, &now));
     }
+    sessions(&old.sessions, &new.sessions, say);
+}
+
+/// What ends later is worth more to whoever stole it; without rotation nobody learns that it was stolen.
+fn sessions(was: &SessionRules, now: &SessionRules, say: Say<'_>) {
+    let text = |on: bool| if on { "on" } else { "off" }.to_owned();
+    let verdict = if now.rotation { Verdict::Stricter } else { Verdict::Weaker };
+    say("[tokens] rotation", text(was.rotation), text(now.rotation), verdict);
+    let spans: [(&str, Duration, Duration); 2] = [
+        ("[tokens] reuse_window", was.reuse_window, now.reuse_window),
+        ("[tokens] session_max", was.session_max, now.session_max),
+    ];
+    for (name, was, now) in spans {
+        say(name, span(was), span(now), longer(&was, &now));
+    }
+    let idle = |rules: &SessionRules| rules.refresh_idle.map_or_else(|| NONE.to_owned(), span);
+    let most = |rules: &SessionRules| rules.refresh_idle.unwrap_or(Duration::MAX);
+    say("[tokens] refresh_idle", idle(was), idle(now), longer(&most(was), &most(now)));
 }
 
 /// A place more is a way in more. A place less is refused from now on, but what stands there reaches backends: which

@@ -9,6 +9,7 @@ mod json;
 mod wording;
 mod wording_checks;
 mod wording_routes;
+mod wording_sessions;
 mod wording_tokens;
 
 use std::fmt;

@@ -14,6 +14,7 @@ mod routes;
 mod secrets;
 mod sections;
 mod selftest;
+mod sessions;
 mod shared;
 mod upstreams;
 
@@ -267,6 +268,7 @@ impl Lowering<'_> {
         let identity = self.identity(&raw.identity());
         let tokens_raw = raw.tokens.get().map(|raw| raw.value.clone()).unwrap_or_default();
         let profile = tokens_raw.profile().value.profile();
+        let sessions = self.sessions(&tokens_raw, profile);
         let locations = self.locations(tokens_raw, profile, &identity);
         let limits = self.limits(raw.limits.get());
         let paths = self.paths(raw.paths.get());
@@ -291,6 +293,7 @@ impl Lowering<'_> {
             routes: routes.table,
             paths,
             tokens,
+            sessions,
             profile,
             locations,
             keys,

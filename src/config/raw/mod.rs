@@ -1,9 +1,10 @@
 //! What `gateway.toml` says: every table, every key, its type, its default and its documentation.
 //!
-//! These files are the only place that names a key or a default; `limits` is `[limits]`. The doc comments are the reference page: write
+//! These files are the only place that names a key or a default; `limits` is `[limits]`, `paths` is `[paths]`. The doc comments are the reference page: write
 //! them for the operator. Nothing is checked here beyond types; `lower` checks what the words mean.
 
 mod limits;
+mod paths;
 
 use std::time::Duration;
 
@@ -18,10 +19,9 @@ use super::read::{
 };
 use super::secret::{ClaimWants, SecretRef};
 use super::values::{MaybeZero, Size};
-use super::words::{
-    DotSegments, DoubleSlash, Format, KeyAlg, Mode, Places, Policy, ProfileWord, Spelling,
-};
+use super::words::{Format, KeyAlg, Mode, Places, Policy, ProfileWord, RotationWord};
 pub use limits::RawLimits;
+pub use paths::RawPaths;
 
 section! {
     /// These stand at the top of the file, before the first `[table]`.
@@ -111,8 +111,23 @@ section! {
         audience: String,
         /// How long an access token is good. Short is safe: it is what a stolen one is worth.
         access_ttl: Duration = "15m",
-        /// How long a refresh token is good, and so how long a session lasts without a new login.
+        /// How long a refresh token is good. With rotation each refresh gives another one, so this is how long a client may stay
+        /// away; without, a session ends after it. See [sessions.md](sessions.md).
         refresh_ttl: Duration = "30d",
+        /// Whether a refresh gives the next refresh token and ends the one that was presented. One that comes back after
+        /// `reuse_window` was stolen, or its thief came first: the session ends. Without the key `"on"`, and `"off"` with
+        /// the profile `flask-jwt-extended`. `"off"` is for clients that keep the first one they get.
+        rotation: RotationWord,
+        /// For how long after a refresh the replaced refresh token gives the very same next one again, so that a lost answer
+        /// or a second tab logs nobody out; at most 60 seconds. `"0s"`: never, and then a client that repeats a refresh
+        /// loses its session.
+        reuse_window: MaybeZero = "10s",
+        /// A session that is not refreshed or stepped up for so long ends, though its refresh token would be good. Without
+        /// it there is no other limit than `refresh_ttl`.
+        refresh_idle: Duration,
+        /// When a session ends at the latest, counted from its login; nothing moves it. Without the key 90 days, or
+        /// `refresh_ttl` if that is longer: a stolen session is not kept alive for ever, and people type their password four times a year.
+        session_max: Duration,
         /// Clock difference between machines that is forgiven when times in a token are checked; at most 5 minutes.
         leeway: MaybeZero = "0s",
         /// The claim that says whose a token is: what `sub` means everywhere else, in `[identity]`, in `claims` of routes
@@ -268,36 +283,6 @@ impl FromToml for RouteLine {
                 None
             }
         }
-    }
-}
-
-section! {
-    /// Paths that can be read in two ways are refused with 400, because the gateway would judge one reading and the backend
-    /// might serve the other. Open a knob only for a backend that needs it, after reading its danger.
-    pub struct RawPaths {
-        /// `.` and `..` in a path, in any spelling. `"resolve"` removes them before judging, for pages with sloppy relative
-        /// links. Danger: a backend that is sent the result never sees them, but your log of odd requests does not either.
-        dot_segments: DotSegments = "refuse",
-        /// `//` in a path. `"merge"` makes it one slash, for applications that glue links together (WordPress plugins, old PHP).
-        /// Danger: a backend that tells `/a//b` and `/a/b` apart can no longer be asked for the first.
-        double_slash: DoubleSlash = "refuse",
-        /// `%2F` in a segment. `"pass"` keeps it inside its segment, for object names with slashes (GitLab's API, Maven
-        /// repositories, MQTT topics). Danger: a backend that decodes before it routes, such as PHP's `PATH_INFO` or Tomcat with
-        /// `decode`, reads `/public/..%2Fadmin` as another path than the one that was judged.
-        encoded_slash: Spelling = "refuse",
-        /// `\` and `%5C`. `"pass"` makes it an ordinary character, sent as `%5C`, for names with a backslash in them. Danger: IIS and
-        /// other backends on Windows read it as a slash.
-        backslash: Spelling = "refuse",
-        /// `;` in a segment. `"pass"` judges the path as if it and the rest of its segment were not there, and forwards them, for
-        /// Java applications that write `;jsessionid=`. `%3B` is refused all the same: it is a letter to some and a `;` to others.
-        /// Danger: a backend that does not cut them off gets a segment that no pattern saw.
-        semicolon: Spelling = "refuse",
-        /// `%25` before two hex digits: text escaped twice. `"pass"` forwards it unless it hides a slash, backslash, dot or control
-        /// character, for wikis with a percent sign in titles. Danger: a backend that decodes twice sees another name.
-        double_encoding: Spelling = "refuse",
-        /// Escapes that are not UTF-8. `"pass"` forwards them, for old sites with Latin-1 file names (`%E9`). Danger: a backend that
-        /// converts them may find a name that no pattern saw.
-        non_utf8: Spelling = "refuse",
     }
 }
 

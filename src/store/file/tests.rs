@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::edit::{add, list, remove, set_password};
 use super::*;
+use crate::store::embedded::Embedded;
 
 /// A cheap hash of `password`, from the reference implementation's tests.
 const CHEAP: &str =
@@ -295,11 +296,16 @@ fn becomes(mut holds: impl FnMut() -> bool) {
 
 const NOBODY: &str = "[users]\n";
 
+fn leavers(dir: &Path) -> Arc<Leavers> {
+    let state = Embedded::open(&dir.join("state")).unwrap();
+    Arc::new(Leavers::new(Arc::new(state), Duration::from_secs(60)))
+}
+
 #[test]
 fn file_written_in_place_is_reread() {
-    let (_dir, path) = with_users(NOBODY);
+    let (dir, path) = with_users(NOBODY);
     let users = Arc::new(UsersFile::open(&path, pool()).unwrap());
-    let _watch = users.watch().unwrap();
+    let _watch = users.watch(leavers(dir.path())).unwrap();
     fs::write(&path, ALICE.replace("CHEAP", CHEAP)).unwrap();
     becomes(|| users.len() == 1);
 }
@@ -308,7 +314,7 @@ fn file_written_in_place_is_reread() {
 fn file_replaced_by_a_rename_is_reread_each_time() {
     let (dir, path) = with_users(NOBODY);
     let users = Arc::new(UsersFile::open(&path, pool()).unwrap());
-    let _watch = users.watch().unwrap();
+    let _watch = users.watch(leavers(dir.path())).unwrap();
     for (text, count) in [(ALICE, 1), (NOBODY, 0), (ALICE, 1)] {
         let other = dir.path().join("other");
         fs::write(&other, text.replace("CHEAP", CHEAP)).unwrap();
@@ -330,7 +336,7 @@ fn file_swapped_as_kubernetes_does_is_reread_each_time() {
     publish("..1", NOBODY);
     symlink("..data/users.toml", at("users.toml")).unwrap();
     let users = Arc::new(UsersFile::open(&at("users.toml"), pool()).unwrap());
-    let _watch = users.watch().unwrap();
+    let _watch = users.watch(leavers(dir.path())).unwrap();
     publish("..2", ALICE);
     fs::remove_dir_all(at("..1")).unwrap();
     becomes(|| users.len() == 1);
