@@ -83,7 +83,11 @@ pub fn first(config: Config, metrics: Arc<Metrics>) -> Result<Built, StartFault>
     Ok(Built { snapshot, first_user, users })
 }
 
-fn state_store(config: &Config) -> Result<Arc<dyn StateStore>, StoreFault> {
+/// Where `[state]` says.
+///
+/// # Errors
+/// The store's own words.
+pub fn state_store(config: &Config) -> Result<Arc<dyn StateStore>, StoreFault> {
     Ok(match &config.shared_state {
         Some(shared) => Arc::new(Postgres::open(shared)?),
         None => Arc::new(Embedded::open(&config.state_dir)?),
@@ -243,9 +247,15 @@ impl Users {
         };
         let file = UsersFile::open(path, Arc::clone(&pool)).map_err(|error| fault(&error))?;
         let file = Arc::new(file);
-        leavers.compare(file.as_ref()).map_err(|error| {
-            StartFault(format!("the sessions of users who left cannot be ended: {error}"))
-        })?;
+        if let Err(error) = leavers.compare(file.as_ref()) {
+            // While no token is believed nobody is served by those sessions.
+            if !state.revocations().is_stale(UnixTime::of(telemetry::clock())) {
+                let text = format!("the sessions of users who left cannot be ended: {error}");
+                return Err(StartFault(text));
+            }
+            let users: Arc<dyn CredentialStore> = Arc::<UsersFile>::clone(&file);
+            leavers.compare_later(users).map_err(|error| fault(&error))?;
+        }
         let watch = file.watch(Arc::clone(&leavers)).map_err(|error| fault(&error))?;
         Ok(Users { file, pool, leavers, _watch: Arc::new(watch) })
     }

@@ -73,7 +73,10 @@ pub fn run(config: Config) -> Result<(), StartFault> {
         .enable_all()
         .build()
         .map_err(|error| StartFault(format!("cannot start the control runtime: {error}")))?;
-    let mut socket = Control::bind_or_warn(&world.load().config.state_dir);
+    // A state that many processes may open needs nobody to be asked.
+    let own_state = world.load().config.shared_state.is_none();
+    let mut socket =
+        own_state.then(|| Control::bind_or_warn(&world.load().config.state_dir)).flatten();
     let accepting = control.block_on(async {
         let stop = stop_signal()?;
         if let Some(socket) = &mut socket {

@@ -52,6 +52,8 @@ mod rotation;
 
 /// Login, refresh, reauth, logout, me, public keys.
 mod endpoints;
+/// Several gateways on one PostgreSQL.
+mod many_gateways;
 /// `users.toml` and `freshgate user`.
 mod users;
 

@@ -14,7 +14,8 @@ use tokio::time::sleep;
 
 use super::feed::Feed;
 use super::link::{Dial, Link, LinkFault};
-use super::{CHANNEL, LINKS, Shared, failures, purge, schema};
+use super::shared::Shared;
+use super::{CHANNEL, LINKS, failures, purge, schema};
 use crate::store::embedded::CLOCK_BEHIND_MAX;
 
 /// How often the feed is read without being told: notifications may be lost, and poolers drop `LISTEN`.

@@ -1,6 +1,6 @@
 //! Sessions, revocations and failed attempts in a PostgreSQL database: the [`StateStore`] of many gateways.
 //!
-//! `keeper` is the task that keeps the connections, on a thread of the store's own; `link` is one connection, `tls` its
+//! `keeper` is the task that keeps the connections, on a thread of the store's own, `shared` what it gives to the callers; `link` is one connection, `tls` its
 //! certificate; `schema` raises the tables; `feed` brings what others revoked; `sessions`, `rotation`, `revoked` and `failures`
 //! are the SQL of the verbs, `purge` forgets. A verb is one statement, sent by the caller itself over one of a few links that all share,
 //! and it waits at most [`VERB_TIMEOUT`]. The request path asks the memory alone.
@@ -14,6 +14,7 @@ mod revoked;
 mod rotation;
 mod schema;
 mod sessions;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -21,28 +22,26 @@ mod tls;
 use std::future::ready;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
 use tokio::sync::watch;
-use tokio::time::timeout;
-use tokio_postgres::Client;
 
 use super::throttle::Rules;
 use super::{
     Account, Answer, CheckFault, Renewal, Revocations, Revoked, Rotation, Session, StateStore,
-    StoreFault, Tallies, UnderWay,
+    StoreFault, UnderWay,
 };
 use crate::config::SharedState;
 use crate::telemetry;
 use crate::token::UnixTime;
 pub use keeper::POLL_EVERY;
 use keeper::{First, Keeper};
-use link::{Dial, Link, worded};
+use link::Dial;
 use sessions::NotStarted;
+pub(crate) use shared::Clock;
+use shared::Shared;
 
 /// How long a caller waits for a verb: a database that stands still must not hold requests for ever.
 pub const VERB_TIMEOUT: Duration = Duration::from_secs(5);
@@ -62,37 +61,6 @@ pub struct Postgres {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What the keeper gives, and the callers take.
-struct Shared {
-    /// The links, while there are any.
-    live: ArcSwapOption<Live>,
-    revocations: Revocations,
-    stale_max: Duration,
-    clock: Clock,
-    /// Verbs under way.
-    under_way: AtomicUsize,
-    /// Host, port and database.
-    shown: String,
-    /// Why there are no links, as it was found last.
-    why_away: ArcSwapOption<String>,
-}
-
-/// What there is while the database is.
-struct Live {
-    clients: Vec<Arc<Client>>,
-    next: AtomicUsize,
-    /// Names accounts and addresses as every gateway does.
-    names: Tallies,
-}
-
-/// What time it is, and who says so.
-#[derive(Clone, Copy)]
-pub(crate) struct Clock {
-    now: fn() -> UnixTime,
-    /// Whether the database's clock is looked at: attempts are judged by it, and ours is raised to it.
-    follows: bool,
-}
-
 impl Postgres {
     /// Connects, makes or raises the schema, and loads every living revocation. When the database is away it waits
     /// [`START_WAIT`] and then starts all the same, knowing nothing: until it has loaded, no token is believed.
@@ -108,15 +76,7 @@ impl Postgres {
 
     /// As [`Postgres::open`], with the clock.
     pub(crate) fn open_at(state: &SharedState, clock: Clock) -> Result<Postgres, StoreFault> {
-        let shared = Arc::new(Shared {
-            live: ArcSwapOption::empty(),
-            revocations: Revocations::unconfirmed(),
-            stale_max: state.stale_max,
-            clock,
-            under_way: AtomicUsize::new(0),
-            shown: state.database.to_string(),
-            why_away: ArcSwapOption::empty(),
-        });
+        let shared = Arc::new(Shared::new(state, clock));
         let (stop, stopped) = watch::channel(false);
         let (first, told) = sync_channel(1);
         let dial = Dial::new(&state.database)?;
@@ -136,35 +96,6 @@ impl Postgres {
             Ok(First::Away) | Err(_) => Ok(store),
         }
     }
-
-    /// A link, and the place at it.
-    fn take(&self) -> Result<(Arc<Live>, Arc<Client>, Place<'_>), StoreFault> {
-        let live = self.shared.live.load_full().ok_or_else(|| self.shared.away())?;
-        let place = Place(&self.shared.under_way);
-        if self.shared.under_way.fetch_add(1, Ordering::Relaxed) >= QUEUE_MAX {
-            return Err(StoreFault(format!("{QUEUE_MAX} verbs wait for the state store")));
-        }
-        let turn = live.next.fetch_add(1, Ordering::Relaxed);
-        let client = Arc::clone(&live.clients[turn % live.clients.len()]);
-        Ok((live, client, place))
-    }
-
-    /// Waits for a statement, [`VERB_TIMEOUT`] at most.
-    async fn bounded<T>(
-        &self,
-        work: impl Future<Output = Result<T, tokio_postgres::Error>>,
-    ) -> Result<T, StoreFault> {
-        match timeout(VERB_TIMEOUT, work).await {
-            Ok(Ok(done)) => Ok(done),
-            Ok(Err(error)) => {
-                Err(StoreFault(format!("PostgreSQL at {}: {}", self.shared.shown, worded(&error))))
-            }
-            Err(_) => Err(StoreFault(format!(
-                "PostgreSQL at {} did not answer within {VERB_TIMEOUT:?}",
-                self.shared.shown
-            ))),
-        }
-    }
 }
 
 impl std::fmt::Debug for Postgres {
@@ -173,45 +104,11 @@ impl std::fmt::Debug for Postgres {
     }
 }
 
-/// Counts a verb for as long as its caller waits.
-struct Place<'s>(&'s AtomicUsize);
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl Shared {
-    fn now(&self) -> UnixTime {
-        (self.clock.now)()
-    }
-
-    /// Everything that was revoked before this moment is in memory.
-    fn confirm(&self, moment: UnixTime) {
-        self.revocations.confirm(moment.plus(self.stale_max));
-    }
-
-    fn publish(&self, links: &[Link], names: Tallies) {
-        let clients = links.iter().map(|link| Arc::clone(&link.client)).collect();
-        self.live.store(Some(Arc::new(Live { clients, next: AtomicUsize::new(0), names })));
-    }
-
-    fn away(&self) -> StoreFault {
-        let why = self.why_away.load();
-        StoreFault(why.as_ref().map_or_else(|| "the state store is not open yet".into(), |why| (**why).clone()))
-    }
-
-    fn withdraw(&self) {
-        self.live.store(None);
-    }
-}
-
 impl StateStore for Postgres {
     fn start(&self, session: Session) -> Answer<'_, Result<(), StoreFault>> {
         Box::pin(async move {
-            let (_live, client, _place) = self.take()?;
-            let started = self.bounded(sessions::start(&client, &session)).await?;
+            let (_live, client, _place) = self.shared.take()?;
+            let started = self.shared.bounded(sessions::start(&client, &session)).await?;
             started.map_err(|why| {
                 StoreFault(match why {
                     NotStarted::Taken => "a session with this id is there already".into(),
@@ -229,8 +126,8 @@ impl StateStore for Postgres {
         now: UnixTime,
     ) -> Answer<'a, Result<Option<Session>, StoreFault>> {
         Box::pin(async move {
-            let (_live, client, _place) = self.take()?;
-            self.bounded(sessions::find(&client, id, now)).await
+            let (_live, client, _place) = self.shared.take()?;
+            self.shared.bounded(sessions::find(&client, id, now)).await
         })
     }
 
@@ -241,8 +138,8 @@ impl StateStore for Postgres {
         tokens_until: UnixTime,
     ) -> Answer<'a, Result<bool, StoreFault>> {
         Box::pin(async move {
-            let (_live, client, _place) = self.take()?;
-            self.bounded(sessions::step_up(&client, id, auth_time, tokens_until)).await
+            let (_live, client, _place) = self.shared.take()?;
+            self.shared.bounded(sessions::step_up(&client, id, auth_time, tokens_until)).await
         })
     }
 
@@ -253,8 +150,8 @@ impl StateStore for Postgres {
         max: usize,
     ) -> Answer<'a, Result<Vec<Session>, StoreFault>> {
         Box::pin(async move {
-            let (_live, client, _place) = self.take()?;
-            self.bounded(sessions::list(&client, of, now, max)).await
+            let (_live, client, _place) = self.shared.take()?;
+            self.shared.bounded(sessions::list(&client, of, now, max)).await
         })
     }
 
@@ -263,15 +160,15 @@ impl StateStore for Postgres {
         now: UnixTime,
     ) -> Answer<'_, Result<Vec<(String, Option<String>)>, StoreFault>> {
         Box::pin(async move {
-            let (_live, client, _place) = self.take()?;
-            self.bounded(sessions::marks(&client, now)).await
+            let (_live, client, _place) = self.shared.take()?;
+            self.shared.bounded(sessions::marks(&client, now)).await
         })
     }
 
     fn rotate(&self, renewal: Renewal) -> Answer<'_, Result<Rotation, StoreFault>> {
         Box::pin(async move {
-            let (_live, client, _place) = self.take()?;
-            let rotation = self.bounded(rotation::rotate(&client, &renewal)).await?;
+            let (_live, client, _place) = self.shared.take()?;
+            let rotation = self.shared.bounded(rotation::rotate(&client, &renewal)).await?;
             let rotation = rotation.ok_or_else(|| {
                 StoreFault("others rotated the same session again and again".into())
             })?;
@@ -284,8 +181,8 @@ impl StateStore for Postgres {
 
     fn revoke(&self, what: Revoked, expires_at: UnixTime) -> Answer<'_, Result<(), StoreFault>> {
         Box::pin(async move {
-            let (_live, client, _place) = self.take()?;
-            let rows = self.bounded(revoked::revoke(&client, &what, expires_at)).await?;
+            let (_live, client, _place) = self.shared.take()?;
+            let rows = self.shared.bounded(revoked::revoke(&client, &what, expires_at)).await?;
             // Here at once; the others hear of it.
             revoked::add(&rows, &self.shared.revocations)
                 .map_err(|fault| StoreFault(fault.text().to_owned()))
@@ -303,7 +200,7 @@ impl StateStore for Postgres {
         rules: &Rules,
         now: UnixTime,
     ) -> Answer<'a, Result<UnderWay<'a>, CheckFault>> {
-        let (live, client, place) = match self.take() {
+        let (live, client, place) = match self.shared.take() {
             Ok(taken) => taken,
             Err(fault) => return Box::pin(ready(Err(CheckFault::Away(fault)))),
         };
@@ -311,15 +208,15 @@ impl StateStore for Postgres {
         let moment = (!self.shared.clock.follows).then_some(now);
         Box::pin(async move {
             let _place = place;
-            let begun = self.bounded(failures::begin(&client, ids, &rules, moment)).await;
+            let begun = self.shared.bounded(failures::begin(&client, ids, &rules, moment)).await;
             begun.map_err(CheckFault::Away)?.map_err(CheckFault::Throttled)
         })
     }
 
     fn withdrawn<'a>(&'a self, attempt: UnderWay<'a>) -> Answer<'a, ()> {
         Box::pin(async move {
-            let Ok((_live, client, _place)) = self.take() else { return };
-            if let Err(fault) = self.bounded(failures::withdrawn(&client, attempt)).await {
+            let Ok((_live, client, _place)) = self.shared.take() else { return };
+            if let Err(fault) = self.shared.bounded(failures::withdrawn(&client, attempt)).await {
                 tracing::warn!(event = "attempt_stays_counted", error = %fault, "an attempt stays counted");
             }
         })
@@ -332,16 +229,16 @@ impl StateStore for Postgres {
 
     fn succeeded<'a>(&'a self, attempt: UnderWay<'a>) -> Answer<'a, Result<(), StoreFault>> {
         Box::pin(async move {
-            let (_live, client, _place) = self.take()?;
-            self.bounded(failures::succeeded(&client, attempt)).await
+            let (_live, client, _place) = self.shared.take()?;
+            self.shared.bounded(failures::succeeded(&client, attempt)).await
         })
     }
 
     /// Whether it is there, all is read, and it can be written.
     fn probe(&self, _now: UnixTime) -> Answer<'_, Result<(), StoreFault>> {
         Box::pin(async move {
-            let (_live, client, _place) = self.take()?;
-            self.bounded(sessions::probe(&client)).await
+            let (_live, client, _place) = self.shared.take()?;
+            self.shared.bounded(sessions::probe(&client)).await
         })
     }
 }

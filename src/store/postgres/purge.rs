@@ -8,7 +8,8 @@ use std::time::Duration;
 use tokio_postgres::types::Type;
 
 use super::link::{Link, LinkFault};
-use super::{Shared, stored};
+use super::shared::Shared;
+use super::stored;
 use crate::store::session::REUSE_WINDOW_MAX;
 use crate::store::throttle::tallies::TALLIES_MAX;
 use crate::token::UnixTime;

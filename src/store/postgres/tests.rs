@@ -28,7 +28,7 @@ fn try_open(url: &str) -> Result<Postgres, StoreFault> {
 
 fn open(url: &str) -> Postgres {
     let store = try_open(url).unwrap();
-    assert!(store.take().is_ok(), "{}", store.shared.away());
+    assert!(store.shared.take().is_ok(), "{}", store.shared.away());
     store
 }
 
@@ -157,7 +157,7 @@ async fn the_databases_arithmetic_is_that_of_the_tally() {
     use crate::store::throttle::tally::{Allowance, Tally};
     let url = Server::shared().database();
     let store = open(&url);
-    let (_live, client, _place) = store.take().unwrap();
+    let (_live, client, _place) = store.shared.take().unwrap();
     let allowance = |free, delay| Allowance { free, delay_max: Duration::from_secs(delay) };
     for one in [allowance(5, 60), allowance(3, 900), allowance(0, 0), allowance(1 << 27, 1), allowance(2, 4_000_000_000)] {
         let mut tally = Tally::NONE;
@@ -270,7 +270,7 @@ async fn a_database_that_hangs_holds_nobody_for_long() {
     assert!(store.start(session("s")).await.is_err());
     assert!(start.elapsed() < VERB_TIMEOUT + Duration::from_secs(1), "{:?}", start.elapsed());
     // Soon nobody waits at all.
-    soon("the silence to be noticed", async || store.take().is_err()).await;
+    soon("the silence to be noticed", async || store.shared.take().is_err()).await;
     assert!(start.elapsed() < VERB_TIMEOUT + POLL_EVERY + Duration::from_secs(2));
     server.signal_all("CONT");
     soon("back", async || store.probe(UnixTime(0)).await.is_ok()).await;
@@ -297,4 +297,117 @@ async fn expired_rows_are_forgotten_by_the_earlier_clock() {
     server.ask(&url, soon_over);
     soon("the purge", async || count() == "1").await;
     drop(store);
+}
+
+#[tokio::test]
+async fn fifty_at_three_gateways_rotate_once_a_round() {
+    use crate::store::contract::present;
+    use crate::store::session::Successor;
+    use crate::token::seal::Sealed;
+    let url = Server::shared().database();
+    let stores = [open(&url), open(&url), open(&url)].map(Arc::new);
+    stores[0].start(session("s")).await.unwrap();
+    let mut living = session("s").refresh_id.unwrap_or_else(|| "first".into());
+    for round in 0..100 {
+        let asks: Vec<_> = (0..50)
+            .map(|n| {
+                let (store, id) = (Arc::clone(&stores[n % 3]), living.clone());
+                let next = format!("{round}-{n}");
+                let sealed = Sealed::from_bytes(next.clone().into_bytes());
+                let successor = Some(Successor { id: next, sealed });
+                let asked = Renewal { successor, ..present("s", &id, 1500) };
+                tokio::spawn(async move { store.rotate(asked).await.unwrap() })
+            })
+            .collect();
+        let (mut rotated, mut again) = (Vec::new(), Vec::new());
+        for (n, ask) in asks.into_iter().enumerate() {
+            match ask.await.unwrap() {
+                Rotation::Rotated => rotated.push(format!("{round}-{n}")),
+                Rotation::Again(sealed) => {
+                    again.push(String::from_utf8(sealed.as_bytes().to_vec()).unwrap());
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(rotated.len(), 1, "round {round}");
+        living = rotated.remove(0);
+        assert!(again.len() == 49 && again.iter().all(|one| *one == living), "round {round}");
+    }
+}
+
+/// A server that speaks TLS on a port of this machine, with a certificate for `localhost`; the URL without parameters, the
+/// file of its authority, and that of another.
+fn server_with_tls() -> (Server, String, String, String) {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let server =
+        Server::start(&["-c", "fsync=off", "-c", "listen_addresses=127.0.0.1", "-p", &port.to_string()]);
+    let authority = || {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        (params.self_signed(&key).unwrap().pem(), Issuer::new(params, key))
+    };
+    let ((ca, issuer), (other, _)) = (authority(), authority());
+    let key = KeyPair::generate().unwrap();
+    let names = CertificateParams::new(vec!["localhost".into()]).unwrap();
+    let certificate = names.signed_by(&key, &issuer).unwrap();
+    let files = [("server.crt", certificate.pem()), ("server.key", key.serialize_pem())];
+    let [crt, key] = files.map(|(name, text)| server.file(name, &text).display().to_string());
+    let [ca, other] =
+        [("ca", ca), ("other", other)].map(|(name, text)| server.file(name, &text).display().to_string());
+    let url = server.database();
+    for set in [format!("ssl_cert_file = '{crt}'"), format!("ssl_key_file = '{key}'"), "ssl = on".into()] {
+        server.ask(&url, &format!("ALTER SYSTEM SET {set}"));
+    }
+    server.ask(&url, "SELECT pg_reload_conf()");
+    let name = url.rsplit('/').next().unwrap().to_owned();
+    (server, format!("postgres://postgres@HOST:{port}/{name}"), ca, other)
+}
+
+#[tokio::test]
+async fn tls_is_as_strict_as_the_url_says() {
+    let (server, url, ca, other) = server_with_tls();
+    let speaks_tls = |url: &str| {
+        let store = try_open(url).unwrap();
+        store.shared.take().map(drop).unwrap_or_else(|fault| panic!("{url}: {fault}"));
+        let sql = "SELECT bool_or(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
+            WHERE client_addr IS NOT NULL";
+        server.ask(url.split('?').next().unwrap(), sql)
+    };
+    // The name in the certificate, and one that is not in it.
+    let (named, unnamed) = (url.replace("HOST", "localhost"), url.replace("HOST", "127.0.0.1"));
+    for query in [
+        "?sslmode=require".to_owned(),
+        "?sslmode=prefer".to_owned(),
+        format!("?sslmode=verify-ca&sslrootcert={ca}"),
+        format!("?sslmode=require&sslrootcert={ca}"),
+    ] {
+        assert_eq!(speaks_tls(&format!("{unnamed}{query}")), "t");
+    }
+    assert_eq!(speaks_tls(&format!("{named}?sslrootcert={ca}")), "t");
+    assert_eq!(speaks_tls(&format!("{named}?sslmode=disable")), "f");
+    for (url, words) in [
+        (format!("{unnamed}?sslrootcert={ca}"), "TLS"),
+        (format!("{named}?sslrootcert={other}"), "TLS"),
+        (format!("{named}?sslmode=verify-ca&sslrootcert={other}"), "TLS"),
+        (format!("{named}?sslmode=verify-full"), "TLS"),
+        (format!("{named}?sslrootcert=/nowhere/ca.pem"), "/nowhere/ca.pem"),
+    ] {
+        let fault = soon_open(&url).expect_err(&url).0;
+        assert!(fault.contains(words), "{fault}");
+    }
+    server.ask(&named, "ALTER SYSTEM SET ssl = off");
+    server.ask(&named, "SELECT pg_reload_conf()");
+    server.stop("INT");
+    server.run_again();
+    let fault = soon_open(&format!("{named}?sslmode=require")).unwrap_err().0;
+    assert!(fault.contains("does not support TLS"), "{fault}");
+    soon_open(&named).unwrap();
+}
+
+/// Opens, and closes when it is connected.
+fn soon_open(url: &str) -> Result<(), StoreFault> {
+    let store = try_open(url)?;
+    store.shared.take().map(drop)
 }

@@ -5,6 +5,7 @@
 //! - [`Upstream`] is a backend: `echo()` answers what it saw, `raw(script)` answers as badly as it is told to.
 //! - [`Strict`] is the oracle of the attack tests: it judges every byte that reached it, and every path.
 //! - [`Client`] sends one request at a time, exactly as written: `/a/../b` stays `/a/../b`.
+//! - [`pg::Server`] is a PostgreSQL of the tests' own.
 //! - [`forge`] makes tokens that no honest issuer would.
 //!
 //! Nothing here knows the library: a test that needs its types belongs next to the code. Everything blocks, and
@@ -18,6 +19,7 @@
 pub mod client;
 pub mod forge;
 pub mod gateway;
+pub mod pg;
 pub mod process;
 pub mod strict;
 pub mod tools;

@@ -1,9 +1,9 @@
 //! A PostgreSQL server of the tests' own: made in a temporary directory, reached by a socket there, gone with the process
 //! that started it, however that ends. Also the tests beside the code use this file.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -33,6 +33,8 @@ kill -QUIT $pid; wait $pid; rm -rf "$DIR"
 #[derive(Debug)]
 pub struct Server {
     dir: PathBuf,
+    port: String,
+    user: Option<(u32, u32)>,
     keeper: Child,
     pipes: Mutex<(Option<ChildStdin>, BufReader<ChildStdout>)>,
 }
@@ -77,7 +79,9 @@ impl Server {
             .spawn()
             .expect("sh runs");
         let pipes = (keeper.stdin.take(), BufReader::new(keeper.stdout.take().expect("piped")));
-        let server = Server { dir, keeper, pipes: Mutex::new(pipes) };
+        let port = args.iter().skip_while(|arg| **arg != "-p").nth(1).unwrap_or(&"5432");
+        let port = (*port).to_owned();
+        let server = Server { dir, port, user, keeper, pipes: Mutex::new(pipes) };
         server.answers();
         server
     }
@@ -93,7 +97,7 @@ impl Server {
     /// The URL of a database, over the socket.
     pub fn url(&self, database: &str) -> String {
         let dir = self.dir.display().to_string().replace('/', "%2F");
-        format!("postgres://postgres@{dir}/{database}")
+        format!("postgres://postgres@{dir}:{}/{database}", self.port)
     }
 
     /// Asks the database of a URL, and gives the rows, fields separated by `|`.
@@ -107,6 +111,17 @@ impl Server {
     /// The directory: its socket, its log, its certificates.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// A file in the directory, for the server alone.
+    pub fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.dir.join(name);
+        fs::write(&path, text).expect("a file");
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("a file of ours");
+        if let Some((uid, gid)) = self.user {
+            chown(&path, Some(uid), Some(gid)).expect("a file to give away");
+        }
+        path
     }
 
     /// Ends it: `INT` is a fast shutdown, `QUIT` an immediate one, as after a crash.
@@ -158,7 +173,8 @@ impl Server {
 
     fn try_sql(&self, database: &str, sql: &str) -> Result<String, String> {
         let output = Command::new(programs().join("psql"))
-            .args(["-X", "-q", "-A", "-t", "-U", "postgres", "-v", "ON_ERROR_STOP=1", "-d", database, "-h"])
+            .args(["-X", "-q", "-A", "-t", "-U", "postgres", "-v", "ON_ERROR_STOP=1", "-d", database])
+            .args(["-p", &self.port, "-h"])
             .arg(&self.dir)
             .args(["-c", sql])
             .output()
