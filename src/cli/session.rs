@@ -111,7 +111,8 @@ fn ask(asked: Asked, config: &Config) -> Result<Value, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     if config.shared_state.is_some() {
         // Many processes may open it: no gateway need be asked.
-        let state = build::state_store(config).map_err(|fault| Failure::Words(fault.to_string()))?;
+        let state =
+            build::state_store(config).map_err(|fault| Failure::Words(fault.to_string()))?;
         return runtime.block_on(ask_desk(asked, config, state.as_ref()));
     }
     let path = control::path(&config.state_dir);

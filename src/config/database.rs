@@ -72,7 +72,9 @@ impl DatabaseUrl {
         }
         let (base, query) = url.split_once('?').unwrap_or((url, ""));
         if base.matches('@').count() > 1 || query.contains('@') {
-            return Err("an `@` in the user's name, the password or a parameter is written %40, and a `?` %3F");
+            return Err(
+                "an `@` in the user's name, the password or a parameter is written %40, and a `?` %3F",
+            );
         }
         let (mut mode, mut roots, mut rest) = (None, None, Vec::new());
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -85,7 +87,8 @@ impl DatabaseUrl {
                 _ => rest.push(pair),
             }
         }
-        let plain = if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) };
+        let plain =
+            if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) };
         let mut options: tokio_postgres::Config = plain.parse().map_err(|_| {
             "it is not postgres://user:password@host:port/database, or has a parameter that is not supported"
         })?;
@@ -130,10 +133,16 @@ fn tls_wanted(
     let remote = is_remote(options);
     let wanted = match (mode, roots) {
         (Some("disable"), None) => TlsWanted::Never,
-        (Some("disable"), Some(_)) => return Err("`sslrootcert` says nothing with sslmode=disable"),
-        (None | Some("verify-full"), Some(_)) | (Some("verify-full"), None) => TlsWanted::ChainAndName,
+        (Some("disable"), Some(_)) => {
+            return Err("`sslrootcert` says nothing with sslmode=disable");
+        }
+        (None | Some("verify-full"), Some(_)) | (Some("verify-full"), None) => {
+            TlsWanted::ChainAndName
+        }
         (Some(_), Some("system")) => {
-            return Err("sslrootcert=system needs sslmode=verify-full: anybody has a certificate from those");
+            return Err(
+                "sslrootcert=system needs sslmode=verify-full: anybody has a certificate from those",
+            );
         }
         (Some("verify-ca"), _) | (Some("require"), Some(_)) => TlsWanted::Chain,
         (Some("prefer"), Some(_)) => return Err("`sslrootcert` says nothing with sslmode=prefer"),
@@ -190,7 +199,12 @@ fn shown(options: &tokio_postgres::Config) -> String {
     let ports = options.get_ports();
     let port = |index: usize| ports.get(index).or(ports.first()).copied().unwrap_or(5432);
     let hosts: Vec<String> = if options.get_hosts().is_empty() {
-        options.get_hostaddrs().iter().enumerate().map(|(n, one)| format!("{one}:{}", port(n))).collect()
+        options
+            .get_hostaddrs()
+            .iter()
+            .enumerate()
+            .map(|(n, one)| format!("{one}:{}", port(n)))
+            .collect()
     } else {
         let one = |(n, host): (usize, &Host)| match host {
             Host::Tcp(name) => format!("{name}:{}", port(n)),
@@ -226,7 +240,11 @@ mod tests {
                 assert_eq!(tls(&format!("postgres://u:p@{host}/d{query}")), local, "{host}{query}");
             }
             for host in ["db.example.org", "192.0.2.1:5433", "[2001:db8::1]", "localhost,db"] {
-                assert_eq!(tls(&format!("postgres://u:p@{host}/d{query}")), remote, "{host}{query}");
+                assert_eq!(
+                    tls(&format!("postgres://u:p@{host}/d{query}")),
+                    remote,
+                    "{host}{query}"
+                );
             }
             assert_eq!(tls(&format!("postgres://u@%2Frun%2Fpg/d{query}")), TlsWanted::Never);
         }
@@ -262,7 +280,8 @@ mod tests {
         assert!(!format!("{url:?}").contains("hunter2"));
         assert_eq!(url.options.get_connect_timeout(), Some(&CONNECT_TIMEOUT));
         assert_eq!(url.options.get_keepalives_idle(), KEEPALIVE_IDLE);
-        let own = DatabaseUrl::parse(b"postgres://u@h/d?connect_timeout=9&keepalives_idle=99").unwrap();
+        let own =
+            DatabaseUrl::parse(b"postgres://u@h/d?connect_timeout=9&keepalives_idle=99").unwrap();
         assert_eq!(own.options.get_connect_timeout(), Some(&Duration::from_secs(9)));
         assert_eq!(own.options.get_keepalives_idle(), Duration::from_secs(99));
     }

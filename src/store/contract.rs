@@ -9,8 +9,8 @@ use crate::store::session::Replaced;
 use crate::store::throttle::tally::Allowance;
 use crate::store::throttle::{Kind, Rules};
 use crate::store::{
-    Account, Answer, CheckFault, Device, Renewal, Revoked, Rotation, Session, StateStore, Successor, Throttled,
-    UnderWay,
+    Account, Answer, CheckFault, Device, Renewal, Revoked, Rotation, Session, StateStore,
+    Successor, Throttled, UnderWay,
 };
 use crate::token::seal::Sealed;
 use crate::token::{Claims, UnixTime};
@@ -521,7 +521,9 @@ pub(crate) async fn address_that_logged_in_is_judged_by_itself(store: &impl Stat
         now += wait(store, name, 1, now).await.map_or(0, |(seconds, _)| seconds);
         fail(store, name, 1, now).await;
     }
-    assert!(wait(store, "alice", 7, now).await.is_some() && wait(store, "j", 1, now).await.is_some());
+    assert!(
+        wait(store, "alice", 7, now).await.is_some() && wait(store, "j", 1, now).await.is_some()
+    );
     assert_eq!(wait(store, "alice", 1, now).await, None);
     for _ in 0..3 {
         fail(store, "alice", 1, now).await;

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::harness::pg::Server;
-use crate::harness::{Gateway, Response, Setup, Tokens, UNTHROTTLED, Upstream, eventually, forge};
+use crate::harness::{
+    Gateway, Response, Setup, Tokens, UNTHROTTLED, Upstream, eventually, forge, tools,
+};
 
 const ROUTES: &str = "[routes]\n\"/open\" = \"public\"\n\"/**\" = \"access-required\"\n";
 const PASSWORD: &str = "correct horse battery staple";
@@ -86,7 +88,12 @@ fn a_logout_at_one_is_refused_at_the_others_within_a_second() {
     }
     took.sort();
     let at = |part: usize| took[(took.len() - 1) * part / 100];
-    println!("refused at the others after: p50 {:?}, p99 {:?}, longest {:?}", at(50), at(99), at(100));
+    println!(
+        "refused at the others after: p50 {:?}, p99 {:?}, longest {:?}",
+        at(50),
+        at(99),
+        at(100)
+    );
     assert!(at(99) < Duration::from_secs(1));
 }
 
@@ -148,7 +155,11 @@ fn a_database_that_is_away_costs_logins_then_tokens_and_never_the_public_pages()
     let login = json!({ "username": "ada", "password": PASSWORD });
     let post = |path: &str| gateway.client().post(path);
     post("/auth/login").json(&login).send().refused(503, "store-unavailable");
-    post("/auth/reauth").bearer(&tokens.access).json(&login).send().refused(503, "store-unavailable");
+    post("/auth/reauth")
+        .bearer(&tokens.access)
+        .json(&login)
+        .send()
+        .refused(503, "store-unavailable");
     post("/auth/logout").bearer(&tokens.access).send().refused(503, "store-unavailable");
     refresh(&gateway, &tokens.refresh).refused(503, "store-unavailable");
     assert_eq!(ready(&gateway), (200, "degraded".into()));
@@ -187,6 +198,24 @@ fn one_that_starts_without_the_database_believes_no_token_until_it_has_read_all(
     get(&late, "/", &forge::stale("ada")).expect(200);
 }
 
+/// What is purged by the database's clock must be dead at every gateway.
+#[test]
+fn a_gateway_whose_clock_is_behind_takes_the_databases_time() {
+    let server = Server::shared();
+    let (url, upstream) = (server.database(), Upstream::echo());
+    let gateway = setup(&url, &upstream, "")
+        .env("LD_PRELOAD", tools::libfaketime().to_str().expect("an ASCII path"))
+        .env("FAKETIME", "-2h")
+        .env("DONT_FAKE_MONOTONIC", "1")
+        .start();
+    gateway.logged("clock_behind");
+    let over = forge::with("ada", json!({ "exp": forge::now() - 60, "iat": forge::now() - 120 }));
+    get(&gateway, "/", &over).refused(401, "token-expired");
+    let tokens = gateway.login("ada", PASSWORD);
+    let issued = forge::payload(&tokens.access)["iat"].as_u64().expect("a number");
+    assert!(issued.abs_diff(forge::now()) < 60, "{issued}");
+}
+
 /// A gateway that alone has lost its link, while the others go on.
 #[test]
 fn who_was_cut_off_has_caught_up_before_it_says_ready() {
@@ -200,7 +229,8 @@ fn who_was_cut_off_has_caught_up_before_it_says_ready() {
         let token = forge::with("ada", json!({ "sid": sid }));
         get(&gateway, "/", &token).expect(200);
         server.ask(&url, "ALTER ROLE gate NOLOGIN");
-        let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'gate'";
+        let cut =
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'gate'";
         assert_ne!(server.ask(&url, cut), "0");
         becomes(&gateway, "degraded");
         get(&gateway, "/", &token).expect(200);
@@ -275,7 +305,8 @@ fn a_server_that_restarts_under_load_loses_no_rotation_and_no_logout() {
                 if stop.load(Ordering::Relaxed) {
                     break;
                 }
-                let token = forge::with("ada", json!({ "sid": format!("s{n}"), "jti": format!("t{n}") }));
+                let token =
+                    forge::with("ada", json!({ "sid": format!("s{n}"), "jti": format!("t{n}") }));
                 let answer = gateways[n % 3].client().post("/auth/logout").bearer(&token).send();
                 match answer.status {
                     204 => ended.lock().expect("not poisoned").push(token),
@@ -298,7 +329,11 @@ fn a_server_that_restarts_under_load_loses_no_rotation_and_no_logout() {
         refreshing.into_iter().map(|one| one.join().expect("a client")).collect()
     });
     let ended = ended.into_inner().expect("not poisoned");
-    println!("{} logouts, rotations: {:?}", ended.len(), clients.iter().map(|one| one.1).collect::<Vec<_>>());
+    println!(
+        "{} logouts, rotations: {:?}",
+        ended.len(),
+        clients.iter().map(|one| one.1).collect::<Vec<_>>()
+    );
     assert!(ended.len() > 20 && clients.iter().all(|(_, rotations)| *rotations > 10));
     for gateway in &gateways {
         for token in &ended {
@@ -306,7 +341,9 @@ fn a_server_that_restarts_under_load_loses_no_rotation_and_no_logout() {
         }
     }
     for (living, _) in &clients {
-        let next = gateways.each_ref().map(|gateway| Tokens::of(&refresh(gateway, living).expect(200)).refresh);
+        let next = gateways
+            .each_ref()
+            .map(|gateway| Tokens::of(&refresh(gateway, living).expect(200)).refresh);
         assert!(next[0] == next[1] && next[1] == next[2], "two living successors");
     }
 }
@@ -315,7 +352,10 @@ fn a_server_that_restarts_under_load_loses_no_rotation_and_no_logout() {
 fn the_password_of_the_database_is_never_shown_and_a_wrong_one_is_refused_at_the_start() {
     let server = Server::start(&["-c", "fsync=off"]);
     let url = server.database();
-    server.ask(&url, "CREATE ROLE gate LOGIN PASSWORD 'hunter2-canary'; GRANT ALL ON SCHEMA public TO gate");
+    server.ask(
+        &url,
+        "CREATE ROLE gate LOGIN PASSWORD 'hunter2-canary'; GRANT ALL ON SCHEMA public TO gate",
+    );
     server.file("data/pg_hba.conf", "local all gate scram-sha-256\nlocal all all trust\n");
     server.ask(&url, "SELECT pg_reload_conf()");
     let upstream = Upstream::echo();
@@ -323,9 +363,14 @@ fn the_password_of_the_database_is_never_shown_and_a_wrong_one_is_refused_at_the
     let said = setup(&wrong, &upstream, "").fails();
     assert!(said.stderr.contains("password authentication failed"), "{said:?}");
     assert!(!format!("{said:?}").contains("hunter2"));
-    for url in ["postgres://u:hunter2@ter2@h/d", "mysql://u:hunter2@h/d", "postgres://u:hunter2@h/d?x=1"] {
+    for url in
+        ["postgres://u:hunter2@ter2@h/d", "mysql://u:hunter2@h/d", "postgres://u:hunter2@h/d?x=1"]
+    {
         let said = setup(url, &upstream, "").fails();
-        assert!(said.stderr.contains("env DATABASE_URL") && said.stderr.contains("gateway.toml:"), "{said:?}");
+        assert!(
+            said.stderr.contains("env DATABASE_URL") && said.stderr.contains("gateway.toml:"),
+            "{said:?}"
+        );
         assert!(!format!("{said:?}").contains("hunter2"), "{said:?}");
     }
     let right = url.replace("postgres@", "gate:hunter2-canary@");
@@ -345,8 +390,11 @@ fn the_password_of_the_database_is_never_shown_and_a_wrong_one_is_refused_at_the
 
 #[test]
 fn check_warns_of_keys_that_are_not_shared_and_of_a_key_without_effect() {
-    let toml = format!("upstream = \"builtin:whoami\"\n{ROUTES}[state]\npostgres = {{ env = \"DATABASE_URL\" }}\n");
-    let said = Setup::new(&toml).env("DATABASE_URL", "postgres://u@localhost/d").cli(&["check"], "");
+    let toml = format!(
+        "upstream = \"builtin:whoami\"\n{ROUTES}[state]\npostgres = {{ env = \"DATABASE_URL\" }}\n"
+    );
+    let said =
+        Setup::new(&toml).env("DATABASE_URL", "postgres://u@localhost/d").cli(&["check"], "");
     assert!(format!("{said:?}").contains("keys-of-many"), "{said:?}");
     let said = Setup::new(&toml).cli(&["check"], "");
     assert!(format!("{said:?}").contains("DATABASE_URL is not set"), "{said:?}");

@@ -27,7 +27,8 @@ const KINDS: [Kind; 3] = [Kind::Account, Kind::Pair, Kind::Address];
 
 /// What names accounts and addresses in the table: the same for every gateway of this database.
 pub(super) async fn names(link: &Link, new: [u8; KEY_BYTES]) -> Result<Tallies, LinkFault> {
-    let keep = "INSERT INTO freshgate_failed_key (single, key) VALUES (1, $1) ON CONFLICT DO NOTHING";
+    let keep =
+        "INSERT INTO freshgate_failed_key (single, key) VALUES (1, $1) ON CONFLICT DO NOTHING";
     link.query(keep, &[(&new.as_slice(), Type::BYTEA)]).await?;
     let rows = link.query("SELECT key FROM freshgate_failed_key", &[]).await?;
     let key: &[u8] = rows.first().ok_or_else(LinkFault::odd)?.try_get(0)?;

@@ -63,7 +63,11 @@ impl Keeper {
                 Ok(session) => {
                     if let Some(since) = away_since.take() {
                         let seconds = since.elapsed().as_secs();
-                        tracing::info!(event = "state_store_back", seconds, "the state store is back, and all that was missed is read");
+                        tracing::info!(
+                            event = "state_store_back",
+                            seconds,
+                            "the state store is back, and all that was missed is read"
+                        );
                     }
                     pause = PAUSE_MIN;
                     self.tell(First::Ready);
@@ -77,7 +81,11 @@ impl Keeper {
             self.shared.why_away.store(Some(Arc::new(text.clone())));
             if away_since.is_none() {
                 away_since = Some(Instant::now());
-                tracing::error!(event = "state_store_away", error = text, "the state store is away");
+                tracing::error!(
+                    event = "state_store_away",
+                    error = text,
+                    "the state store is away"
+                );
             }
             self.tell(match fault {
                 LinkFault::Away(_) => First::Away,
@@ -105,7 +113,8 @@ impl Keeper {
         // Before the first look, so that nothing falls between.
         main.execute(&format!("LISTEN {CHANNEL}")).await?;
         let mut key = [0; crate::store::throttle::tallies::KEY_BYTES];
-        rand::fill(&mut key).map_err(|_| LinkFault::Away("this machine gave no random bytes".into()))?;
+        rand::fill(&mut key)
+            .map_err(|_| LinkFault::Away("this machine gave no random bytes".into()))?;
         let names = failures::names(&main, key).await?;
         let asked_at = self.shared.now();
         let feed = Feed::start(&main, asked_at, &self.shared.revocations).await?;
@@ -115,13 +124,15 @@ impl Keeper {
         }
         self.shared.confirm(asked_at);
         self.shared.publish(&links, names);
-        Ok(Session { main, links, bell, feed, purge_at: Instant::now() })
+        let now = Instant::now();
+        Ok(Session { main, links, bell, feed, ping_at: now, purge_at: now })
     }
 
     /// Time goes on from that of the database, where ours is behind: what is revoked is purged by the database's, and
     /// must be dead here by then.
     async fn look_at_clock(&self, main: &Link) -> Result<(), LinkFault> {
-        let rows = main.query("SELECT floor(extract(epoch FROM clock_timestamp()))::bigint", &[]).await?;
+        let rows =
+            main.query("SELECT floor(extract(epoch FROM clock_timestamp()))::bigint", &[]).await?;
         let theirs = super::moment(rows.first().ok_or_else(LinkFault::odd)?.try_get(0)?);
         let behind = theirs.since(self.shared.now());
         if behind <= BEHIND_TOLD || !self.shared.clock.follows {
@@ -149,6 +160,7 @@ struct Session {
     links: Vec<Link>,
     bell: Arc<Notify>,
     feed: Feed,
+    ping_at: Instant,
     purge_at: Instant,
 }
 
@@ -156,29 +168,30 @@ impl Session {
     /// Reads the feed at each ring of the bell and every [`POLL_EVERY`], until a link breaks; says why.
     async fn serve(mut self, shared: &Shared) -> LinkFault {
         loop {
-            let is_poll = tokio::select! {
-                () = self.bell.notified() => false,
-                () = sleep(POLL_EVERY) => true,
+            tokio::select! {
+                () = self.bell.notified() => {}
+                () = sleep(POLL_EVERY) => {}
                 () = ended(&mut self.main, &mut self.links) => {
                     return LinkFault::Away("a connection was closed".into());
                 }
-            };
-            if let Err(fault) = self.look(shared, is_poll).await {
+            }
+            if let Err(fault) = self.look(shared).await {
                 return fault;
             }
         }
     }
 
-    async fn look(&mut self, shared: &Shared, is_poll: bool) -> Result<(), LinkFault> {
+    async fn look(&mut self, shared: &Shared) -> Result<(), LinkFault> {
         let asked_at = shared.now();
         let feed = self.feed.read(&self.main, &shared.revocations);
         let late = |_| LinkFault::Away(format!("it said nothing for {:?}", super::VERB_TIMEOUT));
         tokio::time::timeout(super::VERB_TIMEOUT, feed).await.map_err(late)??;
         shared.confirm(asked_at);
-        if is_poll {
+        if Instant::now() >= self.ping_at {
             for link in &self.links {
                 link.ping().await?;
             }
+            self.ping_at = Instant::now() + POLL_EVERY;
         }
         if Instant::now() >= self.purge_at {
             purge::memory(shared, asked_at);

@@ -68,12 +68,21 @@ fn is_of_tls(error: &tokio_postgres::Error) -> bool {
     !broke && error.to_string().contains("TLS handshake")
 }
 
-/// The words of the database and their code, or those of the system. Neither has the password.
+/// The words of the database and their code, or those of the system and of TLS. None has the password.
 pub(super) fn worded(error: &tokio_postgres::Error) -> String {
     if let Some(fault) = error.as_db_error() {
         return format!("{} (SQLSTATE {})", fault.message(), fault.code().code());
     }
-    error.to_string()
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        let words = inner.to_string();
+        if !text.contains(&words) {
+            text = format!("{text}: {words}");
+        }
+        source = inner.source();
+    }
+    text
 }
 
 /// Where the database is, ready to be dialled.
@@ -129,7 +138,11 @@ impl Link {
     }
 
     /// A statement of the keeper, within [`STATEMENT_TIMEOUT`].
-    pub(super) async fn query(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, LinkFault> {
+    pub(super) async fn query(
+        &self,
+        sql: &str,
+        params: &[Param<'_>],
+    ) -> Result<Vec<Row>, LinkFault> {
         let rows = timeout(STATEMENT_TIMEOUT, self.client.query_typed(sql, params)).await;
         Ok(rows.map_err(|_| silent(STATEMENT_TIMEOUT))??)
     }

@@ -80,7 +80,8 @@ impl Postgres {
         let (stop, stopped) = watch::channel(false);
         let (first, told) = sync_channel(1);
         let dial = Dial::new(&state.database)?;
-        let keeper = Keeper { dial, shared: Arc::clone(&shared), stop: stopped, first: Some(first) };
+        let keeper =
+            Keeper { dial, shared: Arc::clone(&shared), stop: stopped, first: Some(first) };
         let cannot = |error| StoreFault(format!("no thread for the state store: {error}"));
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;

@@ -53,7 +53,8 @@ pub(super) async fn database(link: &Link, now: UnixTime) -> Result<bool, LinkFau
         more |= link.query(&sql, &params).await?.len() as i64 == ROWS_MAX;
     }
     let window = stored(UnixTime(REUSE_WINDOW_MAX.as_secs()));
-    let replaced = "UPDATE freshgate_sessions SET replaced_id = NULL, replaced_at = NULL, successor = NULL
+    let replaced =
+        "UPDATE freshgate_sessions SET replaced_id = NULL, replaced_at = NULL, successor = NULL
         WHERE replaced_at <= least($1, floor(extract(epoch FROM clock_timestamp()))::bigint) - $2";
     link.query(replaced, &[(&stored(now), Type::INT8), (&window, Type::INT8)]).await?;
     for kind in 0..4_i32 {

@@ -72,7 +72,8 @@ pub(super) async fn revoke(
 /// The rows of a token or a session; its own row is locked first.
 const ONE: &str = "SELECT $1, $2, $3, $4 FROM (SELECT count(*) AS sessions FROM ended) first WHERE $5::bigint >= 0";
 /// The row of a subject, and one for each of its sessions.
-const ALL: &str = "SELECT $1, $2, $3, $4 UNION ALL SELECT 'session', id, NULL, tokens_until + $5 FROM ended";
+const ALL: &str =
+    "SELECT $1, $2, $3, $4 UNION ALL SELECT 'session', id, NULL, tokens_until + $5 FROM ended";
 
 /// Puts rows into the memory: kind, id, last second and expiry.
 pub(super) fn add(rows: &[Row], into: &Revocations) -> Result<(), LinkFault> {

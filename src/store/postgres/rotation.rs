@@ -30,9 +30,9 @@ pub(super) async fn rotate(on: &Client, asked: &Renewal) -> Result<Option<Rotati
         let done = match &rotation {
             Rotation::Rotated => None,
             Rotation::Again(_) => touch(on, asked, &session).await?.then_some(rotation),
-            Rotation::Reused { .. } => end(on, &session)
-                .await?
-                .map(|revoked_until| Rotation::Reused { revoked_until }),
+            Rotation::Reused { .. } => {
+                end(on, &session).await?.map(|revoked_until| Rotation::Reused { revoked_until })
+            }
             Rotation::Ended => Some(rotation),
         };
         if done.is_some() {
@@ -48,7 +48,8 @@ const USED: &str = "last_used_at = greatest(last_used_at, $2),
 
 /// Rotates, if the token is the living one or there was none; whether it was.
 async fn replace(on: &Client, asked: &Renewal) -> Result<bool, Error> {
-    let (successor, now, until) = (asked.successor.as_ref(), stored(asked.now), stored(asked.tokens_until));
+    let (successor, now, until) =
+        (asked.successor.as_ref(), stored(asked.now), stored(asked.tokens_until));
     let (session, presented) = (asked.session.as_bytes(), asked.id.as_bytes());
     let (next, sealed) = match successor {
         Some(successor) => (successor.id.as_bytes(), successor.sealed.as_bytes()),
@@ -82,7 +83,8 @@ async fn touch(on: &Client, asked: &Renewal, judged: &Session) -> Result<bool, E
         WHERE sha256(id) = sha256($1) AND refresh_id IS NOT DISTINCT FROM $4 RETURNING 1"
     );
     let (now, until) = (stored(asked.now), stored(asked.tokens_until));
-    let (session, living) = (asked.session.as_bytes(), judged.refresh_id.as_deref().map(str::as_bytes));
+    let (session, living) =
+        (asked.session.as_bytes(), judged.refresh_id.as_deref().map(str::as_bytes));
     let params: [Param<'_>; 4] =
         [(&session, Type::BYTEA), (&now, Type::INT8), (&until, Type::INT8), (&living, Type::BYTEA)];
     Ok(!on.query_typed(&sql, &params).await?.is_empty())
@@ -102,8 +104,12 @@ async fn end(on: &Client, judged: &Session) -> Result<Option<UnixTime>, Error> {
         ) SELECT expires_at, pg_notify($4, '') FROM kept";
     let (session, living) = (judged.id.as_bytes(), judged.refresh_id.as_deref().map(str::as_bytes));
     let leeway = stored(UnixTime(LEEWAY_MAX.as_secs()));
-    let params: [Param<'_>; 4] =
-        [(&session, Type::BYTEA), (&living, Type::BYTEA), (&leeway, Type::INT8), (&CHANNEL, Type::TEXT)];
+    let params: [Param<'_>; 4] = [
+        (&session, Type::BYTEA),
+        (&living, Type::BYTEA),
+        (&leeway, Type::INT8),
+        (&CHANNEL, Type::TEXT),
+    ];
     let rows = on.query_typed(sql, &params).await?;
     rows.first().map(|row| row.try_get(0).map(moment)).transpose()
 }

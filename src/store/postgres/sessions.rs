@@ -46,10 +46,7 @@ pub(super) enum NotStarted {
 
 /// Records a session. A revocation of its subject that is under way at the same moment may pass it by; then its tokens
 /// are dead by their times all the same, and only the row is left.
-pub(super) async fn start(
-    on: &Client,
-    session: &Session,
-) -> Result<Result<(), NotStarted>, Error> {
+pub(super) async fn start(on: &Client, session: &Session) -> Result<Result<(), NotStarted>, Error> {
     let sql = "WITH dead AS (
             SELECT 1 FROM freshgate_revocations
             WHERE kind = 'subject' AND sha256(id) = sha256($2) AND last_second >= $3
@@ -89,7 +86,8 @@ pub(super) async fn start(
 
 /// The session that lives at `now`. One that was revoked has no row.
 pub(super) async fn find(on: &Client, id: &str, now: UnixTime) -> Result<Option<Session>, Error> {
-    let sql = "SELECT * FROM freshgate_sessions WHERE sha256(id) = sha256($1) AND tokens_until > $2";
+    let sql =
+        "SELECT * FROM freshgate_sessions WHERE sha256(id) = sha256($1) AND tokens_until > $2";
     let (id, now) = (id.as_bytes(), stored(now));
     let rows = on.query_typed(sql, &[(&id, Type::BYTEA), (&now, Type::INT8)]).await?;
     rows.first().map(session).transpose()
@@ -121,7 +119,8 @@ pub(super) async fn marks(
     on: &Client,
     now: UnixTime,
 ) -> Result<Vec<(String, Option<String>)>, Error> {
-    let sql = "SELECT DISTINCT subject, credential_mark FROM freshgate_sessions WHERE tokens_until > $1";
+    let sql =
+        "SELECT DISTINCT subject, credential_mark FROM freshgate_sessions WHERE tokens_until > $1";
     let now = stored(now);
     let rows = on.query_typed(sql, &[(&now, Type::INT8)]).await?;
     let pair = |row: &Row| Ok((required(row, "subject")?, text(row, "credential_mark")?));

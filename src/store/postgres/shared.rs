@@ -113,7 +113,10 @@ impl Shared {
 
     pub(super) fn away(&self) -> StoreFault {
         let why = self.why_away.load();
-        StoreFault(why.as_ref().map_or_else(|| "the state store is not open yet".into(), |why| (**why).clone()))
+        StoreFault(
+            why.as_ref()
+                .map_or_else(|| "the state store is not open yet".into(), |why| (**why).clone()),
+        )
     }
 
     pub(super) fn withdraw(&self) {

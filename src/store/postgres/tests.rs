@@ -66,7 +66,9 @@ async fn transactions_that_commit_in_another_order_are_both_read() {
     let url = Server::shared().database();
     let store = open(&url);
     let insert = |id: &str| {
-        format!("INSERT INTO freshgate_revocations (kind, id, expires_at) VALUES ('session', '{id}', 2000)")
+        format!(
+            "INSERT INTO freshgate_revocations (kind, id, expires_at) VALUES ('session', '{id}', 2000)"
+        )
     };
     let other = || async {
         let (client, connection) =
@@ -124,7 +126,8 @@ async fn a_newer_schema_and_what_a_person_must_mend_are_refused_at_the_start() {
     refused(&url.replace("postgres@", "reader@"), &["permission denied"]);
     // Ours is raised by whoever may; then a role that may only read and write will do.
     drop(open(&url));
-    server.ask(&url, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO reader");
+    server
+        .ask(&url, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO reader");
     open(&url.replace("postgres@", "reader@")).start(session("s")).await.unwrap();
 }
 
@@ -159,7 +162,13 @@ async fn the_databases_arithmetic_is_that_of_the_tally() {
     let store = open(&url);
     let (_live, client, _place) = store.shared.take().unwrap();
     let allowance = |free, delay| Allowance { free, delay_max: Duration::from_secs(delay) };
-    for one in [allowance(5, 60), allowance(3, 900), allowance(0, 0), allowance(1 << 27, 1), allowance(2, 4_000_000_000)] {
+    for one in [
+        allowance(5, 60),
+        allowance(3, 900),
+        allowance(0, 0),
+        allowance(1 << 27, 1),
+        allowance(2, 4_000_000_000),
+    ] {
         let mut tally = Tally::NONE;
         let mut now = 1_000_000_u64;
         for step in [0, 0, 0, 1, 0, 2, 60, 0, 0, 0, 0, 0, 901, 0, 5, 100_000, 0, 0, 0] {
@@ -168,8 +177,11 @@ async fn the_databases_arithmetic_is_that_of_the_tally() {
                 SELECT forgiven_at AS f, blocked_until AS b FROM freshgate_counted($1, $2, $3, $4, $5, $6)) s";
             let before = [stored(tally.forgiven_at), stored(tally.blocked_until), now as i64];
             let rule = [one.free as i64, one.delay_s() as i64, one.most() as i64];
-            let params: Vec<_> =
-                before.iter().chain(&rule).map(|n| (n as _, tokio_postgres::types::Type::INT8)).collect();
+            let params: Vec<_> = before
+                .iter()
+                .chain(&rule)
+                .map(|n| (n as _, tokio_postgres::types::Type::INT8))
+                .collect();
             let row = client.query_typed_one(sql, &params).await.unwrap();
             let now = UnixTime(now);
             tally = tally.failed(&one, now);
@@ -208,7 +220,8 @@ async fn every_backend_terminated_under_load_loses_nothing() {
         let id = format!("s{round}");
         let store = &stores[round % 3];
         let started = store.start(session(&id)).await.is_ok();
-        let ended = store.revoke(Revoked::Session(format!("e{round}")), UnixTime(5000)).await.is_ok();
+        let ended =
+            store.revoke(Revoked::Session(format!("e{round}")), UnixTime(5000)).await.is_ok();
         kept.push((id, started, format!("e{round}"), ended));
         if !started {
             soon("a link", async || store.probe(UnixTime(0)).await.is_ok()).await;
@@ -300,6 +313,14 @@ async fn expired_rows_are_forgotten_by_the_earlier_clock() {
 }
 
 #[tokio::test]
+async fn clocks_a_day_apart_are_refused_at_the_start() {
+    let url = Server::shared().database();
+    let clock = Clock { now: || UnixTime(1000), follows: true };
+    let fault = Postgres::open_at(&state(&url), clock).unwrap_err().0;
+    assert!(fault.contains("hours ahead of this machine's"), "{fault}");
+}
+
+#[tokio::test]
 async fn fifty_at_three_gateways_rotate_once_a_round() {
     use crate::store::contract::present;
     use crate::store::session::Successor;
@@ -340,8 +361,14 @@ async fn fifty_at_three_gateways_rotate_once_a_round() {
 fn server_with_tls() -> (Server, String, String, String) {
     use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let server =
-        Server::start(&["-c", "fsync=off", "-c", "listen_addresses=127.0.0.1", "-p", &port.to_string()]);
+    let server = Server::start(&[
+        "-c",
+        "fsync=off",
+        "-c",
+        "listen_addresses=127.0.0.1",
+        "-p",
+        &port.to_string(),
+    ]);
     let authority = || {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -354,10 +381,12 @@ fn server_with_tls() -> (Server, String, String, String) {
     let certificate = names.signed_by(&key, &issuer).unwrap();
     let files = [("server.crt", certificate.pem()), ("server.key", key.serialize_pem())];
     let [crt, key] = files.map(|(name, text)| server.file(name, &text).display().to_string());
-    let [ca, other] =
-        [("ca", ca), ("other", other)].map(|(name, text)| server.file(name, &text).display().to_string());
+    let [ca, other] = [("ca", ca), ("other", other)]
+        .map(|(name, text)| server.file(name, &text).display().to_string());
     let url = server.database();
-    for set in [format!("ssl_cert_file = '{crt}'"), format!("ssl_key_file = '{key}'"), "ssl = on".into()] {
+    for set in
+        [format!("ssl_cert_file = '{crt}'"), format!("ssl_key_file = '{key}'"), "ssl = on".into()]
+    {
         server.ask(&url, &format!("ALTER SYSTEM SET {set}"));
     }
     server.ask(&url, "SELECT pg_reload_conf()");
@@ -388,10 +417,10 @@ async fn tls_is_as_strict_as_the_url_says() {
     assert_eq!(speaks_tls(&format!("{named}?sslrootcert={ca}")), "t");
     assert_eq!(speaks_tls(&format!("{named}?sslmode=disable")), "f");
     for (url, words) in [
-        (format!("{unnamed}?sslrootcert={ca}"), "TLS"),
-        (format!("{named}?sslrootcert={other}"), "TLS"),
-        (format!("{named}?sslmode=verify-ca&sslrootcert={other}"), "TLS"),
-        (format!("{named}?sslmode=verify-full"), "TLS"),
+        (format!("{unnamed}?sslrootcert={ca}"), "not valid for name"),
+        (format!("{named}?sslrootcert={other}"), "UnknownIssuer"),
+        (format!("{named}?sslmode=verify-ca&sslrootcert={other}"), "UnknownIssuer"),
+        (format!("{named}?sslmode=verify-full"), "UnknownIssuer"),
         (format!("{named}?sslrootcert=/nowhere/ca.pem"), "/nowhere/ca.pem"),
     ] {
         let fault = soon_open(&url).expect_err(&url).0;

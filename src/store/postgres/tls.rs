@@ -55,11 +55,14 @@ fn roots(from: &Roots) -> Result<RootCertStore, String> {
         Roots::File(path) => {
             let shown = path.display();
             let pem = std::fs::read(path);
-            let pem = pem.map_err(|error| format!("the certificates in {shown} cannot be read: {error}"))?;
+            let pem = pem
+                .map_err(|error| format!("the certificates in {shown} cannot be read: {error}"))?;
             for certificate in CertificateDer::pem_slice_iter(&pem) {
-                let certificate =
-                    certificate.map_err(|_| format!("{shown} is not a file of certificates in PEM"))?;
-                store.add(certificate).map_err(|error| format!("a certificate in {shown}: {error}"))?;
+                let certificate = certificate
+                    .map_err(|_| format!("{shown} is not a file of certificates in PEM"))?;
+                store
+                    .add(certificate)
+                    .map_err(|error| format!("a certificate in {shown}: {error}"))?;
             }
         }
     }

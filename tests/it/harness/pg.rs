@@ -22,11 +22,12 @@ run "$@"
 while read -r word; do
     case $word in
         RUN) run "$@" ;;
-        *) kill -"$word" $pid; wait $pid ;;
+        *) kill -"$word" $pid; wait $pid; pid= ;;
     esac
     echo done
 done
-kill -QUIT $pid; wait $pid; rm -rf "$DIR"
+[ -z "$pid" ] || { kill -QUIT $pid; wait $pid; }
+rm -rf "$DIR"
 "#;
 
 /// A server that runs.
@@ -173,7 +174,18 @@ impl Server {
 
     fn try_sql(&self, database: &str, sql: &str) -> Result<String, String> {
         let output = Command::new(programs().join("psql"))
-            .args(["-X", "-q", "-A", "-t", "-U", "postgres", "-v", "ON_ERROR_STOP=1", "-d", database])
+            .args([
+                "-X",
+                "-q",
+                "-A",
+                "-t",
+                "-U",
+                "postgres",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-d",
+                database,
+            ])
             .args(["-p", &self.port, "-h"])
             .arg(&self.dir)
             .args(["-c", sql])
@@ -197,9 +209,12 @@ impl Drop for Server {
 fn programs() -> PathBuf {
     let version = |path: &PathBuf| path.file_name()?.to_str()?.parse::<u32>().ok();
     let all = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let newest = all.map(|entry| entry.path()).filter(|path| version(path).is_some()).max_by_key(version);
+    let newest =
+        all.map(|entry| entry.path()).filter(|path| version(path).is_some()).max_by_key(version);
     let Some(newest) = newest else {
-        panic!("PostgreSQL is not installed: run tests/run --install, or apt-get install postgresql");
+        panic!(
+            "PostgreSQL is not installed: run tests/run --install, or apt-get install postgresql"
+        );
     };
     newest.join("bin")
 }
