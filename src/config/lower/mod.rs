@@ -261,7 +261,6 @@ impl Lowering<'_> {
         let (listen, admin) = self.listeners(raw);
         let trusted_proxies = self.networks(&raw.trusted_proxies());
         let state_dir = self.state(raw.state.get());
-        let shared_state = self.shared_state(raw.state.get());
         let upstreams = self.upstreams(raw);
         let (tokens, keys) = self.tokens(raw.tokens.get());
         let login = self.login(raw.login.get(), &state_dir);
@@ -275,7 +274,7 @@ impl Lowering<'_> {
         let log = self.log(raw.log.get());
         let outlined = self.outlined.as_ref().is_some_and(|keys| !keys.is_empty());
         let has_keys = outlined || !keys.is_empty();
-        self.keys_of_many(raw.state.get(), has_keys);
+        let shared_state = self.shared_state(raw.state.get(), outlined || !keys.is_empty());
         let routes =
             self.routes(raw, &upstreams, (login.as_ref(), has_keys, profile), locations.accept);
         if let Some(routes) = &routes {

@@ -7,7 +7,13 @@ use crate::config::raw::RawState;
 use crate::config::read::Spanned;
 
 impl Lowering<'_> {
-    pub(super) fn shared_state(&mut self, raw: Option<&Spanned<RawState>>) -> Option<SharedState> {
+    /// `has_keys`: in the file, and not in a folder of this gateway's own. Gateways that share sessions must share keys too,
+    /// or none believes what another signed.
+    pub(super) fn shared_state(
+        &mut self,
+        raw: Option<&Spanned<RawState>>,
+        has_keys: bool,
+    ) -> Option<SharedState> {
         let raw = &raw?.value;
         let Some(reference) = raw.postgres.get() else {
             if let (Some(stale_max), true) = (raw.stale_max.get(), raw.postgres.is_missing()) {
@@ -15,6 +21,9 @@ impl Lowering<'_> {
             }
             return None;
         };
+        if !has_keys {
+            self.out.keys_of_many(&reference.span);
+        }
         // Another machine, which only compares, need not have it.
         if self.outlined.is_some() {
             return None;
@@ -26,14 +35,6 @@ impl Lowering<'_> {
                 self.out.database_url(&reference.span, &resolved.origin, why);
                 None
             }
-        }
-    }
-
-    /// Gateways that share sessions must share keys too, or none believes what another signed.
-    pub(super) fn keys_of_many(&mut self, raw: Option<&Spanned<RawState>>, has_keys: bool) {
-        let reference = raw.and_then(|raw| raw.value.postgres.get());
-        if let (Some(reference), false) = (reference, has_keys) {
-            self.out.keys_of_many(&reference.span);
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use aws_lc_rs::rand;
 use tokio::sync::{Notify, watch};
@@ -17,6 +17,8 @@ use super::link::{Dial, Link, LinkFault};
 use super::shared::Shared;
 use super::{CHANNEL, LINKS, failures, purge, schema};
 use crate::store::embedded::CLOCK_BEHIND_MAX;
+use crate::telemetry;
+use crate::token::UnixTime;
 
 /// How often the feed is read without being told: notifications may be lost, and poolers drop `LISTEN`.
 pub const POLL_EVERY: Duration = Duration::from_secs(2);
@@ -131,10 +133,11 @@ impl Keeper {
     /// Time goes on from that of the database, where ours is behind: what is revoked is purged by the database's, and
     /// must be dead here by then.
     async fn look_at_clock(&self, main: &Link) -> Result<(), LinkFault> {
-        let rows =
-            main.query("SELECT floor(extract(epoch FROM clock_timestamp()))::bigint", &[]).await?;
-        let theirs = super::moment(rows.first().ok_or_else(LinkFault::odd)?.try_get(0)?);
-        let behind = theirs.since(self.shared.now());
+        let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+        let rows = main.query(sql, &[]).await?;
+        let theirs: i64 = rows.first().ok_or_else(LinkFault::odd)?.try_get(0)?;
+        let theirs = Duration::from_micros(u64::try_from(theirs).unwrap_or(0));
+        let behind = UnixTime(theirs.as_secs()).since(self.shared.now());
         if behind <= BEHIND_TOLD || !self.shared.clock.follows {
             return Ok(());
         }
@@ -149,7 +152,7 @@ impl Keeper {
             seconds = behind.as_secs(),
             "this machine's clock is behind the database's; time goes on from there"
         );
-        crate::telemetry::raise_clock(std::time::UNIX_EPOCH + Duration::from_secs(theirs.0));
+        telemetry::raise_clock(UNIX_EPOCH + theirs);
         Ok(())
     }
 }
