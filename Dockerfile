@@ -15,6 +15,8 @@ FROM debian:bookworm-slim
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /var/lib/freshgate --shell /usr/sbin/nologin freshgate \
     && install -d -o freshgate -g freshgate -m 0700 /var/lib/freshgate \
     && install -d /etc/freshgate
+# The roots that servers are checked by, when the gateway asks one over TLS.
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /src/target/release/freshgate /usr/local/bin/freshgate
 COPY docs/container/gateway.toml /etc/freshgate/gateway.toml
 USER 10001:10001

@@ -60,7 +60,7 @@ pub(super) async fn end_one(
 ) -> Result<Response<Bytes>, Refusal> {
     let id = segments(context.path).last().unwrap_or_default();
     audited("session_end", &claims.subject, context, end_own(id, claims, context, now)).await?;
-    Ok(no_content())
+    ended(context, claims.session.as_deref() == Some(id))
 }
 
 async fn end_own(
@@ -87,7 +87,16 @@ pub(super) async fn end_all(
     let until = now.plus(context.rules.longest_life());
     let revoked = async { context.state.revoke(what, until).await.map_err(|fault| away(&fault)) };
     audited("sessions_end", &claims.subject, context, revoked).await?;
-    Ok(no_content())
+    ended(context, true)
+}
+
+/// A browser whose own session has ended keeps no cookies of it, as after a logout.
+fn ended(context: &AuthContext<'_>, is_own: bool) -> Result<Response<Bytes>, Refusal> {
+    let mut answer = no_content();
+    if let Some(jar) = context.cookies.filter(|_| is_own) {
+        jar.clear(answer.headers_mut())?;
+    }
+    Ok(answer)
 }
 
 /// The second in which the tokens of a login are issued. A token tells its second and no more, so of a second in which

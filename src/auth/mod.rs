@@ -2,10 +2,11 @@
 //!
 //! They are routes like any other: [`answer`] takes the [`Permit`] that the policy gave. `session` holds what
 //! a session goes through, `refresh` how its refresh token is replaced, `devices` shows and ends the sessions of whoever
-//! asks, `body` reads what clients send. Never forwards anything, and never writes a password or a token to a log.
-//! Called by `gateway`.
+//! asks, `body` reads what clients send, `cookies` writes those of browsers. Never forwards anything, and never writes a
+//! password or a token to a log. Called by `gateway`.
 
 mod body;
+mod cookies;
 mod devices;
 #[cfg(test)]
 mod devices_tests;
@@ -27,10 +28,11 @@ use http_body::Body;
 use serde_json::{Map, Value, json};
 
 pub use body::{BODY_MAX_BYTES, BODY_TIMEOUT};
+pub use cookies::{COOKIE_BYTES_MAX, Jar};
 
 use crate::config::{Profile, SessionRules};
 use crate::policy::route::Endpoint;
-use crate::policy::{Permit, Refusal};
+use crate::policy::{Permit, Refusal, host, origin};
 use crate::store::{Account, CheckFault, CredentialStore, StateStore, StoreFault, throttle};
 use crate::telemetry::{Limit, Metrics};
 use crate::token::keys::KeyRing;
@@ -62,6 +64,8 @@ pub struct AuthContext<'a> {
     pub profile: Profile,
     /// The path that was judged.
     pub path: &'a str,
+    /// The cookies that are set; `None`: none.
+    pub cookies: Option<Jar<'a>>,
     /// For the log: the request.
     pub request_id: &'a str,
     /// Where the request came from: what guesses are counted by, and for the log.
@@ -87,6 +91,9 @@ pub async fn answer<B: Body<Data = Bytes>>(
     now: UnixTime,
 ) -> Result<Response<Bytes>, Refusal> {
     let (parts, body) = request;
+    if context.cookies.is_some() && !is_own_page(endpoint, &parts) {
+        return Err(Refusal::CrossSite);
+    }
     // An endpoint that needs a token has a route that demands one.
     let claims = || permit.claims().ok_or(Refusal::TokenMissing);
     match endpoint {
@@ -99,6 +106,22 @@ pub async fn answer<B: Body<Data = Bytes>>(
         Endpoint::EndSession => devices::end_one(claims()?, context, now).await,
         Endpoint::EndSessions => devices::end_all(claims()?, context, now).await,
         Endpoint::Jwks => Ok(public_keys(context.ring, &parts.headers, now)),
+    }
+}
+
+/// Whether no page of another site can make a browser change its session by this request: without it such a page could log
+/// its visitor in as somebody else (login CSRF).
+fn is_own_page(endpoint: Endpoint, parts: &Parts) -> bool {
+    let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = host.and_then(|host| host::canonical(host).ok()).unwrap_or_default();
+    match endpoint {
+        Endpoint::Login
+        | Endpoint::Refresh
+        | Endpoint::Reauth
+        | Endpoint::Logout
+        | Endpoint::EndSession
+        | Endpoint::EndSessions => origin::is_own(parts.method.as_str(), &host, &parts.headers),
+        Endpoint::Me | Endpoint::Sessions | Endpoint::Jwks => true,
     }
 }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::Response;
 use serde_json::Map;
 
-use super::session::{Access, living, no_signer, tokens};
+use super::session::{Access, Given, living, no_signer};
 use super::{AuthContext, Escaped, audited, away, devices};
 use crate::policy::Refusal;
 use crate::store::{Renewal, Rotation, Session, Successor};
@@ -47,8 +47,7 @@ async fn renew(
         None => None,
         Some(session) => rotate(session, claims, context, (access.expires_at, now)).await?,
     };
-    let left = access.expires_at.since(now);
-    Ok(tokens(&access.token, next.as_deref(), left, false))
+    Given { access: &access, refresh: next.as_ref(), fresh: false }.told(context, now)
 }
 
 /// The refresh token that the client is to keep from now on; `None`: the one it has.
@@ -57,7 +56,7 @@ async fn rotate(
     claims: &Claims,
     context: &AuthContext<'_>,
     (access_until, now): (UnixTime, UnixTime),
-) -> Result<Option<String>, Refusal> {
+) -> Result<Option<Minted>, Refusal> {
     let presented = context.token.ok_or(Refusal::TokenMissing)?;
     let next = match context.sessions.rotation {
         true => Some(successor(session, context, now)?),
@@ -76,7 +75,7 @@ async fn rotate(
         tokens_until: next.as_ref().map_or(access_until, |next| next.expires_at.max(access_until)),
     };
     match context.state.rotate(renewal).await.map_err(|fault| away(&fault))? {
-        Rotation::Rotated => Ok(next.map(|next| next.token)),
+        Rotation::Rotated => Ok(next),
         Rotation::Again(sealed) => opened(&sealed, presented).map(Some),
         Rotation::Reused { .. } => {
             tell_reuse(session, context);
@@ -104,9 +103,10 @@ fn successor(
     mint.sign(context.ring, context.rules, now).map_err(no_signer)
 }
 
-fn opened(sealed: &Sealed, presented: &Secret) -> Result<String, Refusal> {
+fn opened(sealed: &Sealed, presented: &Secret) -> Result<Minted, Refusal> {
     let token = sealed.open(presented).map_err(not_opened)?;
-    String::from_utf8(token.expose().to_vec()).map_err(|_| not_opened(NotOpened))
+    let token = String::from_utf8(token.expose().to_vec()).map_err(|_| not_opened(NotOpened))?;
+    Minted::reread(token).ok_or_else(|| not_opened(NotOpened))
 }
 
 fn not_opened(error: NotOpened) -> Refusal {

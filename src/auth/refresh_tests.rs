@@ -4,7 +4,6 @@ use super::tests::{MINUTE, NOW, World, at};
 use super::*;
 use crate::store::Device;
 use crate::store::file::edit;
-use crate::store::password::Hash;
 use crate::token::TokenKind;
 
 /// What a refresh gave: the access token, and the refresh token if there was one.
@@ -141,8 +140,13 @@ async fn session_that_is_not_used_for_long_enough_ends_and_a_step_up_is_a_use() 
     let (_, other) = world.login().await;
     revoked(refreshed(&world, &other, at(20 * 60)).await);
     assert_eq!(world.metrics.refresh_reuse.get(), 0);
+    // The limit is that of today.
+    world.sessions.refresh_idle = None;
+    let other = next(&world, &other, at(20 * 60)).await;
+    world.sessions.refresh_idle = Some(20 * MINUTE);
+    revoked(refreshed(&world, &other, at(40 * 60)).await);
     // Logging out of it works.
-    world.ask(Endpoint::Logout, Some(&other), &json!({}), at(20 * 60)).await.unwrap();
+    world.ask(Endpoint::Logout, Some(&other), &json!({}), at(40 * 60)).await.unwrap();
 }
 
 #[tokio::test]

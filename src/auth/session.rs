@@ -4,8 +4,6 @@
 //! Every change is in the store before the client hears of it, and no token outlives its session, so
 //! ending the session ends them all. Called by [`super::answer`].
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::{HeaderMap, Response, header};
 use http_body::Body;
@@ -65,7 +63,8 @@ async fn start(
         ..mint.clone()
     };
     let refresh = refresh.sign(context.ring, rules, now).map_err(no_signer)?;
-    let answer = tokens(&access.token, Some(&refresh.token), mint.ttl, true);
+    let answer = Given { access: &access, refresh: Some(&refresh), fresh: true };
+    let answer = answer.told(context, now)?;
     let agent = headers.get(header::USER_AGENT).map(|agent| agent.as_bytes());
     let session = Session {
         id: id.clone(),
@@ -120,7 +119,7 @@ async fn step_up(
             return Err(Refusal::TokenRevoked);
         }
     }
-    Ok(tokens(&minted.token, None, minted.expires_at.since(now), true))
+    Given { access: &minted, refresh: None, fresh: true }.told(context, now)
 }
 
 /// Ends the session: all its tokens are dead when this answers. A token without one dies alone.
@@ -130,13 +129,18 @@ pub(super) async fn logout(
     now: UnixTime,
 ) -> Result<Response<Bytes>, Refusal> {
     let ended = audited("logout", &claims.subject, context, end(claims, context, now)).await;
-    ended.map(|()| match context.profile {
+    ended?;
+    let mut answer = match context.profile {
         Profile::Standard => no_content(),
         Profile::FlaskJwtExtended => {
             let kind = if claims.kind == TokenKind::Refresh { "Refresh" } else { "Access" };
             private_json(&json!({ "msg": format!("{kind} token revoked") }))
         }
-    })
+    };
+    if let Some(jar) = context.cookies {
+        jar.clear(answer.headers_mut())?;
+    }
+    Ok(answer)
 }
 
 async fn end(claims: &Claims, context: &AuthContext<'_>, now: UnixTime) -> Result<(), Refusal> {
@@ -219,23 +223,40 @@ impl Access<'_> {
     }
 }
 
-/// The OAuth names (RFC 6749 §5.1), and `fresh`.
-pub(super) fn tokens(
-    access: &str,
-    refresh: Option<&str>,
-    ttl: Duration,
-    fresh: bool,
-) -> Response<Bytes> {
-    let mut answer = json!({
-        "access_token": access,
-        "token_type": "Bearer",
-        "expires_in": ttl.as_secs(),
-        "fresh": fresh,
-    });
-    if let Some(refresh) = refresh {
-        answer["refresh_token"] = json!(refresh);
+/// What a client is given.
+pub(super) struct Given<'a> {
+    pub(super) access: &'a Minted,
+    pub(super) refresh: Option<&'a Minted>,
+    pub(super) fresh: bool,
+}
+
+impl Given<'_> {
+    /// The OAuth names (RFC 6749 §5.1), and `fresh`; the tokens there, or in cookies, or both.
+    pub(super) fn told(
+        &self,
+        context: &AuthContext<'_>,
+        now: UnixTime,
+    ) -> Result<Response<Bytes>, Refusal> {
+        let ttl = self.access.expires_at.since(now);
+        let mut body = json!({ "expires_in": ttl.as_secs(), "fresh": self.fresh });
+        if context.cookies.is_none_or(|jar| jar.is_beside_bodies()) {
+            body["access_token"] = json!(self.access.token);
+            body["token_type"] = json!("Bearer");
+            if let Some(refresh) = self.refresh {
+                body["refresh_token"] = json!(refresh.token);
+            }
+        }
+        let mut answer = private_json(&body);
+        if let Some(jar) = context.cookies {
+            let headers = answer.headers_mut();
+            jar.set(headers, (TokenKind::Access, self.access), ttl)?;
+            if let Some(refresh) = self.refresh {
+                let ttl = refresh.expires_at.since(now);
+                jar.set(headers, (TokenKind::Refresh, refresh), ttl)?;
+            }
+        }
+        Ok(answer)
     }
-    private_json(&answer)
 }
 
 pub(super) fn no_signer(error: NoSigner) -> Refusal {

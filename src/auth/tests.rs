@@ -110,6 +110,7 @@ impl World {
             metrics: &self.metrics,
             profile: Profile::Standard,
             path: path.judged(),
+            cookies: None,
             request_id: "r1",
             address: [192, 0, 2, 1].into(),
         };
@@ -439,7 +440,7 @@ impl StateStore for Away {
     ) -> Answer<'a, Result<Vec<Session>, StoreFault>> {
         down()
     }
-    fn marks(&self, _: UnixTime) -> Answer<'_, Result<Vec<(String, Option<String>)>, StoreFault>> {
+    fn marks(&self, _: UnixTime) -> Answer<'_, Result<crate::store::Marks, StoreFault>> {
         down()
     }
     fn step_up<'a>(

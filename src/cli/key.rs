@@ -6,6 +6,7 @@
 use std::io::Write;
 
 use clap::{Args, Subcommand};
+use serde_json::{Value, json};
 
 use super::{ConfigArg, Failure};
 use crate::config::Config;
@@ -13,7 +14,7 @@ use crate::server::build;
 use crate::store::keys::edit::{self, Rotation};
 use crate::store::keys::{self, Folder};
 use crate::telemetry;
-use crate::token::keys::{Algorithm, Key, KeyRing};
+use crate::token::keys::{Algorithm, Key, KeyRing, KeyState};
 use crate::token::{UnixTime, jwks};
 
 /// What can be done with keys.
@@ -29,7 +30,11 @@ pub enum KeyCommand {
         id: Option<String>,
     },
     /// List the keys: id, algorithm, what each does now, thumbprint (RFC 7638), file.
-    List,
+    List {
+        /// For programs: an object with `keys` and `missing` files; times in seconds since 1970.
+        #[arg(long)]
+        json: bool,
+    },
     /// Make the newest published key sign, or a new one, once every verifier can know it; nobody is logged out.
     Rotate(RotateArgs),
     /// Remove a key whose tokens have all expired.
@@ -72,7 +77,7 @@ pub fn run(command: KeyCommand, config: &ConfigArg) -> Result<(), Failure> {
     let now = UnixTime::of(telemetry::clock());
     let config = config.load()?;
     let text = match command {
-        KeyCommand::List => list(&config, now)?,
+        KeyCommand::List { json } => Listed::of(&config)?.told(&config, json, now),
         KeyCommand::Jwks => format!("{}\n", jwks::document(&build::key_ring(&config, now)?, now)),
         KeyCommand::Generate { alg, id } => generate(&config, alg, id.as_deref(), now)?,
         KeyCommand::Rotate(args) => args.run(&config, now)?,
@@ -160,48 +165,85 @@ impl RotateArgs {
     }
 }
 
-fn list(config: &Config, now: UnixTime) -> Result<String, Failure> {
-    if !config.keys.is_empty() {
-        let rows = table(&build::key_ring(config, now)?, now, |_| "gateway.toml".to_owned());
-        return Ok(format!(
-            "{rows}these are the [[tokens.key]] tables; the key folder is not read\n"
-        ));
-    }
-    // A look at keys makes none.
-    let dir = keys::folder(&config.state_dir);
-    let found = Folder::read(&dir)?;
-    let path = |file: &str| dir.join(file).display().to_string();
-    let mut text = table(&found.ring, now, |key| path(found.file(key).unwrap_or_default()));
-    for file in &found.missing {
-        text.push_str(&format!("{}: the file is gone, and so is the key\n", path(file)));
-    }
-    if found.ring.keys().is_empty() {
-        text.push_str("no keys yet: the gateway makes one on its first run\n");
-    }
-    Ok(text)
+/// The keys that there are; a look at keys makes none.
+struct Listed {
+    ring: KeyRing,
+    /// Where each is, in the order of the ring.
+    files: Vec<String>,
+    /// Files that are gone, and their keys with them.
+    missing: Vec<String>,
 }
 
-fn table(ring: &KeyRing, now: UnixTime, file: impl Fn(&Key) -> String) -> String {
-    let rows: Vec<[String; 5]> = ring
-        .keys()
-        .iter()
-        .map(|key| {
+impl Listed {
+    fn of(config: &Config) -> Result<Listed, Failure> {
+        if !config.keys.is_empty() {
+            let ring = build::key_ring(config, UnixTime::default())?;
+            let files = ring.keys().iter().map(|_| "gateway.toml".to_owned()).collect();
+            return Ok(Listed { ring, files, missing: Vec::new() });
+        }
+        let dir = keys::folder(&config.state_dir);
+        let found = Folder::read(&dir)?;
+        let path = |file: &str| dir.join(file).display().to_string();
+        let of = |key: &Key| path(found.file(key).unwrap_or_default());
+        let files = found.ring.keys().iter().map(of).collect();
+        let missing = found.missing.iter().map(|file| path(file)).collect();
+        Ok(Listed { ring: found.ring, files, missing })
+    }
+
+    fn told(&self, config: &Config, json: bool, now: UnixTime) -> String {
+        if json {
+            return format!("{:#}\n", self.json(now));
+        }
+        let mut text = self.table(now);
+        for path in &self.missing {
+            text.push_str(&format!("{path}: the file is gone, and so is the key\n"));
+        }
+        if !config.keys.is_empty() {
+            text.push_str("these are the [[tokens.key]] tables; the key folder is not read\n");
+        } else if self.ring.keys().is_empty() {
+            text.push_str("no keys yet: the gateway makes one on its first run\n");
+        }
+        text
+    }
+
+    fn json(&self, now: UnixTime) -> Value {
+        let one = |(key, file): (&Key, &String)| {
+            let (state, at) = match self.ring.state(key, now) {
+                KeyState::Published => ("published", None),
+                KeyState::SignsFrom(from) => ("signs-from", Some(from)),
+                KeyState::Signs => ("signs", None),
+                KeyState::Verifies => ("verifies", None),
+                KeyState::VerifiesUntil(end) => ("verifies-until", Some(end)),
+                KeyState::Retired(end) => ("retired", Some(end)),
+            };
+            json!({
+                "id": key.id(), "alg": key.algorithm().name(), "state": state, "at": at.map(|at| at.0),
+                "thumbprint": key.thumbprint(), "file": file,
+            })
+        };
+        let keys: Vec<Value> = self.ring.keys().iter().zip(&self.files).map(one).collect();
+        json!({ "keys": keys, "missing": self.missing })
+    }
+
+    fn table(&self, now: UnixTime) -> String {
+        let row = |(key, file): (&Key, &String)| {
             [
                 key.id().to_owned(),
                 key.algorithm().name().to_owned(),
-                ring.state(key, now).to_string(),
+                self.ring.state(key, now).to_string(),
                 key.thumbprint().unwrap_or_else(|| "-".to_owned()),
-                file(key),
+                file.clone(),
             ]
-        })
-        .collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let mut text = String::new();
-    for row in &rows {
-        for (column, cell) in row.iter().enumerate() {
-            let pad = if column + 1 < row.len() { width(column).unwrap_or(0) } else { 0 };
-            text.push_str(&format!("{cell:<pad$}{}", if pad > 0 { "  " } else { "\n" }));
+        };
+        let rows: Vec<[String; 5]> = self.ring.keys().iter().zip(&self.files).map(row).collect();
+        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+        let mut text = String::new();
+        for row in &rows {
+            for (column, cell) in row.iter().enumerate() {
+                let pad = if column + 1 < row.len() { width(column).unwrap_or(0) } else { 0 };
+                text.push_str(&format!("{cell:<pad$}{}", if pad > 0 { "  " } else { "\n" }));
+            }
         }
+        text
     }
-    text
 }

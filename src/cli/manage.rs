@@ -40,6 +40,16 @@ pub enum UserCommand {
         /// Name of the user
         name: String,
     },
+    /// Let a user log in no more, for a while: all sessions and tokens end
+    Disable {
+        /// Name of the user
+        name: String,
+    },
+    /// Let a user log in again
+    Enable {
+        /// Name of the user
+        name: String,
+    },
     /// Give a user another password: all sessions and tokens end
     Password {
         /// Name of the user
@@ -116,6 +126,14 @@ fn run_with(
         UserCommand::Remove { name } => {
             edit::remove(users, &name)?;
             writeln!(out, "removed {name} from {}", users.display())?;
+        }
+        UserCommand::Disable { name } => {
+            edit::set_disabled(users, &name, true)?;
+            writeln!(out, "disabled {name} in {}", users.display())?;
+        }
+        UserCommand::Enable { name } => {
+            edit::set_disabled(users, &name, false)?;
+            writeln!(out, "enabled {name} in {}", users.display())?;
         }
         UserCommand::Password { name, source } => {
             let hash = Hash::of(&ask(source)?)?;
@@ -226,6 +244,14 @@ mod tests {
         let bob = edit::list(&users).unwrap().remove(1).1;
         assert!(bob.hash.verify(&Secret::new("second")));
         assert_eq!(bob.claims["roles"], json!(["a", "b"]));
+        for (verb, is_disabled) in
+            [("disable", true), ("disable", true), ("enable", false), ("enable", false)]
+        {
+            run(&users, "", &[verb, "bob"]).unwrap();
+            let bob = edit::list(&users).unwrap().remove(1).1;
+            assert_eq!((bob.disabled, bob.claims.len()), (is_disabled, 2));
+        }
+        assert!(run(&users, "", &["disable", "nobody"]).is_err());
         run(&users, "", &["remove", "bob"]).unwrap();
         run(&users, "", &["remove", "alice"]).unwrap();
         assert_eq!(run(&users, "", &["list"]).unwrap(), "");

@@ -56,6 +56,13 @@ Our endpoints take bodies of at most 16 KiB, which must arrive within 10 seconds
 Only time in which the gateway waits for the client counts for `body_idle` and `body_rate_min`: a client is not slow because a backend is.
 The kernel keeps up to 64 KiB of an answer for a client, and tells of progress in steps of half of that.
 
+## Requests of our own
+
+What the gateway itself asks for elsewhere has limits that no key changes: a name is looked up within 5 seconds, a connection opens, TLS included, within 5,
+and the head of an answer has at most 32 KiB and 100 fields. A key set of another issuer has at most 256 KiB and must arrive within 10 seconds,
+from the lookup to its last byte. However short its `Cache-Control` says, it is kept for at least 60 seconds, or `refresh` where that is less. After a
+failure the next try comes after 1 second, then twice as long each time, up to 5 minutes; chance takes up to half of that away.
+
 ## File descriptors
 
 Each client connection takes one, and a second one towards a backend. At the start the gateway raises its soft limit to the hard one

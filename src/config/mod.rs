@@ -11,6 +11,7 @@ pub mod limits_page;
 mod lint_tests;
 pub mod lower;
 mod macros;
+pub mod open;
 pub mod raw;
 pub mod raw_test;
 pub mod read;
@@ -111,7 +112,7 @@ impl Config {
     }
 }
 
-/// `[tokens] profile`: whose clients the answers are for. It never changes a decision.
+/// `[tokens] profile`: whose clients the answers are for. It changes no decision; `TokenRules::csrf` goes with it, and does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Profile {
     /// Ours.
@@ -163,6 +164,8 @@ pub struct Upstream {
     pub requests_max: usize,
     /// Most requests that wait for a place.
     pub queue_max: usize,
+    /// Whether it gets a signed assertion of who asks.
+    pub assertion: bool,
 }
 
 /// Where an upstream is.
@@ -203,6 +206,22 @@ pub struct Login {
     pub logout: String,
     /// Where the users are.
     pub users: UsersSource,
+    /// The cookies that it sets; `None` when it sets none.
+    pub cookies: Option<LoginCookies>,
+}
+
+/// The names by which pages find what they send as `X-CSRF-TOKEN`, with the profile `flask-jwt-extended`.
+pub const CSRF_COOKIES: [&str; 2] = ["csrf_access_token", "csrf_refresh_token"];
+
+/// `[login] cookies`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoginCookies {
+    /// Whether the answers hold the tokens too.
+    pub in_bodies: bool,
+    /// Whether browsers send them over TLS only.
+    pub secure: bool,
+    /// Where browsers send the refresh cookie: to all that is under this path.
+    pub refresh_path: String,
 }
 
 /// Where the users are.

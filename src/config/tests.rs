@@ -170,6 +170,7 @@ fn every_default_is_read_and_documented() {
     let spelled = good(&spelled);
     assert_eq!(spelled.limits, empty.limits);
     assert_eq!(spelled.tokens, empty.tokens);
+    assert_eq!(spelled.sessions, empty.sessions);
     assert_eq!(spelled.paths, empty.paths);
     assert_eq!(spelled.login, empty.login);
     assert_eq!(spelled.identity, empty.identity);
@@ -178,6 +179,30 @@ fn every_default_is_read_and_documented() {
     assert_eq!(spelled.state_dir, empty.state_dir);
     assert_eq!(empty.limits.body_max, 10 * 1024 * 1024);
     assert_eq!(empty.tokens.refresh_ttl, Duration::from_secs(30 * 24 * 3600));
+}
+
+#[test]
+fn sessions_last_as_the_lives_of_their_tokens_let_them() {
+    const DAY: u64 = 24 * 3600;
+    let of = |keys: &str| good(&format!("[tokens]\n{keys}")).sessions;
+    let days = |keys: &str| of(keys).session_max.as_secs() / DAY;
+    let default = of("");
+    assert_eq!((default.rotation, default.reuse_window), (true, Duration::from_secs(10)));
+    assert_eq!((default.refresh_idle, days("")), (None, 90));
+    assert_eq!(days("refresh_ttl = '200d'"), 200);
+    assert_eq!(days("session_max = '7d'"), 7);
+    // Without rotation there is one refresh token, and the session ends with it.
+    assert_eq!(days("rotation = 'off'"), 30);
+    assert_eq!(days("rotation = 'off'\nrefresh_ttl = '60d'\nsession_max = '90d'"), 60);
+    assert_eq!(days("rotation = 'off'\nsession_max = '7d'"), 7);
+    // The clients of that library keep the refresh token that they have, unless the file says otherwise.
+    assert!(!of("profile = 'flask-jwt-extended'").rotation);
+    assert!(of("profile = 'flask-jwt-extended'\nrotation = 'on'").rotation);
+    let idle = of("refresh_idle = '8h'\nreuse_window = '0s'");
+    assert_eq!(
+        (idle.refresh_idle, idle.reuse_window),
+        (Some(Duration::from_secs(8 * 3600)), Duration::ZERO)
+    );
 }
 
 #[test]
@@ -288,7 +313,10 @@ fn our_endpoints_are_routes() {
     let on = good("[login]\nat = '/x/y/'");
     assert_eq!(route(&on, "POST /x/y/logout").requirement, Requirement::AnyToken);
     assert_eq!(route(&on, "POST /x/y/refresh").requirement, Requirement::Refresh);
-    assert_eq!(of(&on).len(), 6);
+    assert_eq!(of(&on).len(), 9);
+    for path in ["DELETE /x/y/sessions", "DELETE /x/y/sessions/1"] {
+        assert_eq!(route(&on, path).requirement, Requirement::Fresh { max_age: None });
+    }
     assert!(of(&good("[login]\nenabled = false")).is_empty());
     // A pattern that covers an endpoint is no mistake: the endpoint is more specific.
     good(

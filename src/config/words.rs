@@ -193,6 +193,18 @@ impl ProfileWord {
 }
 
 words! {
+    /// What of the login goes into cookies.
+    pub enum CookiesWord {
+        /// Nothing.
+        Off = "off",
+        /// The tokens, and the answers do not hold them.
+        Only = "only",
+        /// The tokens, and the answers hold them too.
+        Both = "both",
+    }
+}
+
+words! {
     /// How log lines look.
     pub enum Format {
         /// For people.

@@ -9,7 +9,7 @@ use http::{HeaderMap, Method};
 use crate::config::Config;
 use crate::policy::path::{CanonicalPath, PathFault, PathRules};
 use crate::policy::route::{Route, RouteTable};
-use crate::policy::{self, Permit, Refusal, Requirement, origin};
+use crate::policy::{self, Permit, Refusal, Requirement, double_submit, origin};
 use crate::token::extract::{Cookies, Location, Locations, Presented};
 use crate::token::{Standing, TokenFault, UnixTime, VerifiedToken};
 
@@ -22,12 +22,24 @@ pub struct View<'c> {
     pub paths: &'c PathRules,
     /// Where tokens are looked for.
     pub locations: &'c Locations,
+    /// Whether a token from a cookie needs its `csrf` claim in a field, on a method that changes things.
+    pub csrf: bool,
 }
 
 impl<'c> View<'c> {
     /// Of this configuration.
     pub fn of(config: &'c Config) -> View<'c> {
-        View { routes: &config.routes, paths: &config.paths, locations: &config.locations }
+        View {
+            routes: &config.routes,
+            paths: &config.paths,
+            locations: &config.locations,
+            csrf: config.tokens.csrf,
+        }
+    }
+
+    /// The same for a token that is presented as it should be: for tests and questions that say who asks, and not how.
+    pub fn presented_well(self) -> View<'c> {
+        View { csrf: false, ..self }
     }
 
     /// Puts a token where the route of this request looks first: for tests and questions that say who asks, and not
@@ -92,7 +104,7 @@ pub fn judge<'p>(
     let Some(route) = view.routes.find(asked.method, asked.host, &path) else {
         return refused(Ok(path), Refusal::NoRoute);
     };
-    let (proved, decision) = match stand(route, view.locations, asked, prove) {
+    let (proved, decision) = match stand(route, view, asked, prove) {
         Ok(standing) => {
             let proved = standing.clone().into_token();
             (proved, policy::decide(route, &path, standing, now))
@@ -109,15 +121,15 @@ fn refused(path: Result<CanonicalPath<'_>, PathFault>, refusal: Refusal) -> Judg
 /// Who asks; or, where that is not the question, the decision itself.
 fn stand(
     route: &Arc<Route>,
-    locations: &Locations,
+    view: View<'_>,
     asked: &Asked<'_, '_>,
     prove: impl FnOnce(Presented<'_>) -> Standing,
 ) -> Result<Standing, Result<Permit, Refusal>> {
     if route.preflight && is_preflight(asked) {
         return Err(policy::decide_preflight(route));
     }
-    let (accept, cookies) = (route.accepts(locations), route.requirement.cookies());
-    let found = locations.find(accept, cookies, asked.headers, asked.query);
+    let (accept, cookies) = (route.accepts(view.locations), route.requirement.cookies());
+    let found = view.locations.find(accept, cookies, asked.headers, asked.query);
     match (route.requirement, found.presented, found.location) {
         // Never looked at, but a backend behind a public route must not have to choose between two either. Cookies are
         // not the client's own doing, and are removed: two of them must not shut the way to the login.
@@ -130,7 +142,27 @@ fn stand(
         {
             Ok(Standing::Unproven(TokenFault::CrossSite))
         }
+        (_, presented, Some(Location::Cookie)) if view.csrf && !origin::is_safe(asked.method) => {
+            Ok(submitted_twice(asked.headers, || prove(presented)))
+        }
         (_, presented, _) => Ok(prove(presented)),
+    }
+}
+
+/// Nothing is proved where there is nothing to compare; what was proved counts only if it was submitted twice.
+fn submitted_twice(headers: &HeaderMap, prove: impl FnOnce() -> Standing) -> Standing {
+    if !double_submit::is_sent(headers) {
+        return Standing::Unproven(TokenFault::CrossSite);
+    }
+    let standing = prove();
+    match &standing {
+        Standing::Access(token) | Standing::Refresh(token) => {
+            match double_submit::matches(headers, token.claims()) {
+                Ok(()) => standing,
+                Err(fault) => Standing::Unproven(fault),
+            }
+        }
+        Standing::Anonymous | Standing::Unproven(_) => standing,
     }
 }
 

@@ -1,10 +1,11 @@
 //! A request's life, top to bottom: [`handle`] is the table of contents.
 //!
 //! `client` says who asks, `judge` holds steps 2 to 6 for every caller, `tokens` remembers verified tokens and `forgers` who sends
-//! forged ones, `limits` counts those that are reached here, `answer` turns refusals into responses, as `profile` has them, and
+//! forged ones, `assertions` what is signed for backends, `limits` counts those that are reached here, `answer` turns refusals into responses, as `profile` has them, and
 //! writes the access line.
 
 pub mod answer;
+mod assertions;
 mod client;
 mod forgers;
 pub mod judge;
@@ -21,7 +22,7 @@ use http::request::Parts;
 use http::{Request, Response};
 use hyper::body::Incoming;
 
-use crate::auth::{self, AuthContext};
+use crate::auth::{self, AuthContext, Jar};
 use crate::config::Config;
 use crate::policy::route::{Action, Endpoint, Route};
 use crate::policy::{Permit, Refusal};
@@ -34,8 +35,9 @@ use crate::store::{CredentialStore, StateStore, throttle};
 use crate::telemetry::{self, Metrics, RouteMeter, ThreadMeter, panics};
 use crate::token::extract::Presented;
 use crate::token::keys::KeyRing;
-use crate::token::{Secret, Standing, TokenFault, UnixTime};
+use crate::token::{Secret, Standing, UnixTime};
 use answer::{Answer, Line, Record};
+use assertions::Assertions;
 use client::{asked_host, identify};
 use judge::{Asked, View, judge, token_of};
 use tokens::{Budget, TokenCache};
@@ -74,6 +76,7 @@ pub struct Data {
     world: Arc<ArcSwap<Snapshot>>,
     pools: Mutex<Pools>,
     tokens: TokenCache,
+    assertions: Mutex<Assertions>,
     /// What this thread counts.
     pub meter: ThreadMeter,
 }
@@ -91,7 +94,13 @@ impl Data {
         let snapshot = world.load();
         let (capacity, metrics) = (snapshot.config.limits.token_cache, &snapshot.metrics);
         let tokens = TokenCache::new(capacity, meter.clone(), Arc::clone(metrics));
-        Arc::new(Data { world, pools: Mutex::default(), tokens, meter })
+        Arc::new(Data {
+            world,
+            pools: Mutex::default(),
+            tokens,
+            assertions: Mutex::default(),
+            meter,
+        })
     }
 
     /// The world as it is now.
@@ -222,12 +231,14 @@ impl Scene<'_> {
             // 8. The backend's.
             Action::Forward(plan) => {
                 let pool = self.data.pool(self.snapshot, plan.upstream);
+                let assertion = self.assertion(&permit, plan.upstream)?;
                 let way = Way {
                     pool: &pool,
                     firewall: &self.snapshot.firewall,
                     limits: &self.snapshot.config.limits,
                     paths: &self.snapshot.config.paths,
                     client: self.client,
+                    assertion: assertion.as_ref(),
                     metrics: &self.snapshot.metrics,
                 };
                 let sent = proxy::forward(&permit, plan, &path, (parts, body), way).await;
@@ -249,14 +260,10 @@ impl Scene<'_> {
             Ok(signed) => signed,
             Err(fault) => return Standing::Unproven(fault),
         };
-        let revocations = self.snapshot.state.revocations();
-        if revocations.holds(signed.claims()) {
-            return Standing::Unproven(TokenFault::Revoked);
+        match self.snapshot.state.revocations().fault(signed.claims(), self.now) {
+            Some(fault) => Standing::Unproven(fault),
+            None => signed.standing(&self.snapshot.config.tokens, self.now),
         }
-        if revocations.is_stale(self.now) {
-            return Standing::Unproven(TokenFault::Unconfirmed);
-        }
-        signed.standing(&self.snapshot.config.tokens, self.now)
     }
 
     async fn answer(
@@ -283,6 +290,7 @@ impl Scene<'_> {
             metrics: &self.snapshot.metrics,
             profile: self.snapshot.config.profile,
             path,
+            cookies: Jar::of(&self.snapshot.config),
             request_id: self.client.request_id.to_str().unwrap_or_default(),
             address: self.client.origin,
         };

@@ -8,7 +8,7 @@ use http::HeaderMap;
 use super::judge::Asked;
 use crate::config::{Config, Profile};
 use crate::policy::route::Route;
-use crate::policy::{Refusal, Requirement};
+use crate::policy::{Refusal, Requirement, double_submit, origin};
 use crate::token::extract::{Accept, Cookies, Location, Locations, Presented};
 
 /// The status that this profile answers a refusal with.
@@ -73,6 +73,9 @@ fn flask_of_request(
     let accept = route.accepts(locations);
     let refresh = route.requirement == Requirement::Refresh;
     match refusal {
+        Refusal::CrossSite if mismatched(asked) => {
+            Some("CSRF double submit tokens do not match".to_owned())
+        }
         Refusal::TokenMissing => Some(missing(accept, refresh, locations, asked.headers)),
         Refusal::TokenWrongType if refresh => Some(ONLY_REFRESH.to_owned()),
         Refusal::TokenMalformed => {
@@ -81,6 +84,11 @@ fn flask_of_request(
         }
         _ => None,
     }
+}
+
+/// Whether the page is one of ours, so that it is the field that is wrong.
+fn mismatched(asked: &Asked<'_, '_>) -> bool {
+    double_submit::is_sent(asked.headers) && origin::is_own(asked.method, asked.host, asked.headers)
 }
 
 /// Each location's reason, as the library joins them.

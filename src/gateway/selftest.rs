@@ -81,8 +81,9 @@ const TOKEN: &str = "token.of.the-test";
 fn run_one(config: &Config, test: &FileTest, now: UnixTime) -> Option<Failure> {
     let mut headers: HeaderMap = test.headers.clone();
     let mut query = test.query.clone();
-    let view = View::of(config);
+    let mut view = View::of(config);
     if test.caller.is_some() {
+        view = view.presented_well();
         let asked = (&*test.method, &*test.host, &*test.path);
         view.present(asked, TOKEN, &mut headers, &mut query);
     }

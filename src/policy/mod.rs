@@ -3,6 +3,7 @@
 //! Pure: borrowed facts in, a value out; no I/O, no clocks, no logging. [`decide`] is the only maker of
 //! a [`Permit`], and nothing is forwarded, answered or told to a backend without one.
 
+pub mod double_submit;
 pub mod host;
 pub mod origin;
 pub mod path;
@@ -96,7 +97,12 @@ impl Permit {
 
     /// What the caller's token says; `None` for an anonymous caller.
     pub fn claims(&self) -> Option<&Claims> {
-        self.token.as_ref().map(VerifiedToken::claims)
+        self.token().map(VerifiedToken::claims)
+    }
+
+    /// The caller's token; `None` for an anonymous caller.
+    pub fn token(&self) -> Option<&VerifiedToken> {
+        self.token.as_ref()
     }
 }
 

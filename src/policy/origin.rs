@@ -13,10 +13,15 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Methods that change nothing (RFC 9110 §9.2.1). All others need proof, also those that nobody has heard of.
 const SAFE: [&str; 3] = ["GET", "HEAD", "OPTIONS"];
 
+/// Whether the method changes nothing.
+pub fn is_safe(method: &str) -> bool {
+    SAFE.contains(&method)
+}
+
 /// Whether the request changes nothing, or comes from a page of `host`, or from no browser: every browser says one of
 /// the two on an unsafe method. Where `Sec-Fetch-Site` is, it alone counts: it also knows of scheme, port and redirects.
 pub fn is_own(method: &str, host: &str, headers: &HeaderMap) -> bool {
-    if SAFE.contains(&method) {
+    if is_safe(method) {
         return true;
     }
     match (single(headers, &SEC_FETCH_SITE), single(headers, &ORIGIN)) {

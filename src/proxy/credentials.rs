@@ -7,10 +7,11 @@
 
 use std::borrow::Cow;
 
+use http::header::SET_COOKIE;
 use http::{HeaderMap, HeaderValue};
 
 use super::headers::fold;
-use crate::config::Config;
+use crate::config::{CSRF_COOKIES, Config};
 use crate::policy::Permit;
 use crate::policy::route::Forward;
 use crate::token::extract::{Accept, Cookies, Location, Locations, Presented};
@@ -23,6 +24,10 @@ pub struct Credentials {
     anywhere: Accept,
     /// The name of the header field, folded.
     header: String,
+    /// Whether the cookies are set by us, so that no backend sets them.
+    sets_cookies: bool,
+    /// Those of the double submit, where they are.
+    csrf_cookies: &'static [&'static str],
 }
 
 /// What the backend gets of the client's token.
@@ -47,6 +52,8 @@ impl Credentials {
             anywhere: Accept::of(all),
             header: fold(config.locations.header.as_str()),
             locations: config.locations.clone(),
+            sets_cookies: config.login.as_ref().is_some_and(|login| login.cookies.is_some()),
+            csrf_cookies: if config.tokens.csrf { &CSRF_COOKIES } else { &[] },
         }
     }
 
@@ -93,6 +100,20 @@ impl Credentials {
         }
         if let Kept::Query(field) = kept {
             headers.insert(self.locations.header.clone(), field.clone());
+        }
+    }
+
+    /// Removes from a backend's answer what sets a cookie of ours. Where our login sets none they are the backend's to set.
+    pub fn strip_set_cookies(&self, headers: &mut HeaderMap) {
+        let ours = |field: &HeaderValue| self.locations.is_set_by(field, self.csrf_cookies);
+        if !self.sets_cookies || !headers.get_all(SET_COOKIE).iter().any(ours) {
+            return;
+        }
+        let all = headers.get_all(SET_COOKIE).iter();
+        let kept: Vec<HeaderValue> = all.filter(|field| !ours(field)).cloned().collect();
+        headers.remove(SET_COOKIE);
+        for field in kept {
+            headers.append(SET_COOKIE, field);
         }
     }
 

@@ -135,6 +135,8 @@ pub struct Way<'a> {
     pub paths: &'a PathRules,
     /// Who asks.
     pub client: &'a Client,
+    /// What this backend gets signed by us of who asks.
+    pub assertion: Option<&'a HeaderValue>,
     /// Where limits are counted.
     pub metrics: &'a Arc<Metrics>,
 }
@@ -171,6 +173,7 @@ pub async fn forward(
         host: &way.pool.upstream().host,
         authority: way.pool.authority(),
         kept,
+        assertion: way.assertion,
     };
     way.firewall.toward_backend(&mut parts.headers, &facts);
     let hops = headers::count_hop(&parts.method, &mut parts.headers);

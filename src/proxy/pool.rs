@@ -203,6 +203,7 @@ mod tests {
             idle_max: 8,
             requests_max: 8,
             queue_max: 8,
+            assertion: false,
         }
     }
 

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::UpstreamError;
 use super::body::RequestBody;
-use super::headers::Firewall;
+use super::headers::{ASSERTION, Firewall};
 use super::relay::ResponseBody;
 
 /// Answers with the request itself, as JSON where the client asks for it, else as text.
@@ -40,7 +40,7 @@ pub async fn answer(
 }
 
 /// Fields that say what a page must never show: who reads it may not be who sent it (Pomerium CVE-2024-39315).
-static SECRETS: [HeaderName; 2] = [header::AUTHORIZATION, header::COOKIE];
+static SECRETS: [HeaderName; 3] = [header::AUTHORIZATION, header::COOKIE, ASSERTION];
 
 type Fields<'a> = Vec<(&'a str, String)>;
 

@@ -46,7 +46,7 @@ pub fn file_line(config: &Config) -> String {
     }
 }
 
-/// `routes: 9 (public 2, deny 1, …) and 6 endpoints`
+/// `routes: 9 (public 2, deny 1, …) and 9 endpoints`
 pub fn routes_line(config: &Config) -> String {
     let (endpoints, routes): (Vec<_>, Vec<_>) = config
         .routes

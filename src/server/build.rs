@@ -19,7 +19,7 @@ use crate::store::watch::Watch;
 use crate::store::{CredentialStore, StateStore, StoreFault, keys, password};
 use crate::telemetry::{self, Metrics};
 use crate::token::keys::{Key, KeyRing};
-use crate::token::{Secret, UnixTime};
+use crate::token::{Secret, UnixTime, assertion};
 
 /// Why the gateway cannot start; the text is for the operator.
 #[derive(Debug)]
@@ -169,6 +169,14 @@ fn assemble(
                 .to_owned(),
         ));
     }
+    let asserted = config.upstreams.iter().find(|one| one.assertion);
+    if let (Some(upstream), None) = (asserted, assertion::signer(&ring, now)) {
+        return Err(StartFault(format!(
+            "`assertion = true` of [upstreams.{}]: no key can sign one, since a shared secret is never in the JWK set; \
+             make one with `freshgate key generate --alg ES256`",
+            upstream.name
+        )));
+    }
     let users = config.login.as_ref().map(|login| Users::open(login, &config, kept, &state));
     let users = users.transpose()?;
     let routes = config.routes.routes();
@@ -247,9 +255,10 @@ impl Users {
         };
         let file = UsersFile::open(path, Arc::clone(&pool)).map_err(|error| fault(&error))?;
         let file = Arc::new(file);
+        let believes_none = state.revocations().is_stale(UnixTime::of(telemetry::clock()));
         if let Err(error) = leavers.compare(file.as_ref()) {
             // While no token is believed nobody is served by those sessions.
-            if !state.revocations().is_stale(UnixTime::of(telemetry::clock())) {
+            if !believes_none {
                 let text = format!("the sessions of users who left cannot be ended: {error}");
                 return Err(StartFault(text));
             }

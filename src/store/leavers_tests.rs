@@ -1,8 +1,10 @@
 //! Who has to go when the users change, and that they do; on a real users file and a real state.
 
 use std::fs;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::contract::{issued, session};
@@ -10,7 +12,11 @@ use super::embedded::Embedded;
 use super::file::{UsersFile, edit};
 use super::leavers::{Leavers, mark};
 use super::password::{Hash, Pool};
-use super::{CredentialStore as _, Session, StateStore};
+use super::throttle::Rules;
+use super::{
+    Account, Answer, CheckFault, CredentialStore as _, Marks, Renewal, Revocations, Revoked,
+    Rotation, Session, StateStore, StoreFault, UnderWay,
+};
 use crate::telemetry;
 use crate::token::{Secret, UnixTime};
 
@@ -51,10 +57,14 @@ impl World {
     }
 
     fn start(&self, name: &str, credential_mark: Option<String>) {
+        self.start_at(name, credential_mark, now());
+    }
+
+    fn start_at(&self, name: &str, credential_mark: Option<String>, at: UnixTime) {
         let session = Session {
-            id: format!("{name}'s"),
+            id: format!("{name} since {}", at.0),
             subject: name.to_owned(),
-            started_at: now(),
+            started_at: at,
             tokens_until: now().plus(Duration::from_secs(60)),
             expires_at: now().plus(Duration::from_secs(60)),
             credential_mark,
@@ -149,4 +159,93 @@ fn mark_is_of_the_hash_as_it_was_written() {
     assert_eq!(mark(hash).len(), 32);
     assert_ne!(mark(hash), mark(&hash.replace("/4", "/5")));
     assert!(!hash.contains(&mark(hash)));
+}
+
+/// The store of a world, which can be away.
+struct Flaky {
+    state: Arc<dyn StateStore>,
+    is_away: AtomicBool,
+}
+
+fn away<T: Send + 'static>() -> Answer<'static, Result<T, StoreFault>> {
+    Box::pin(std::future::ready(Err(StoreFault("away".into()))))
+}
+
+impl StateStore for Flaky {
+    fn start(&self, session: Session) -> Answer<'_, Result<(), StoreFault>> {
+        self.state.start(session)
+    }
+    fn session<'a>(
+        &'a self,
+        id: &'a str,
+        now: UnixTime,
+    ) -> Answer<'a, Result<Option<Session>, StoreFault>> {
+        self.state.session(id, now)
+    }
+    fn sessions<'a>(
+        &'a self,
+        of: Option<&'a str>,
+        now: UnixTime,
+        max: usize,
+    ) -> Answer<'a, Result<Vec<Session>, StoreFault>> {
+        self.state.sessions(of, now, max)
+    }
+    fn marks(&self, now: UnixTime) -> Answer<'_, Result<Marks, StoreFault>> {
+        if self.is_away.load(Ordering::SeqCst) { away() } else { self.state.marks(now) }
+    }
+    fn step_up<'a>(
+        &'a self,
+        _: &'a str,
+        _: UnixTime,
+        _: UnixTime,
+    ) -> Answer<'a, Result<bool, StoreFault>> {
+        away()
+    }
+    fn rotate(&self, _: Renewal) -> Answer<'_, Result<Rotation, StoreFault>> {
+        away()
+    }
+    fn revoke(&self, what: Revoked, until: UnixTime) -> Answer<'_, Result<(), StoreFault>> {
+        if self.is_away.load(Ordering::SeqCst) { away() } else { self.state.revoke(what, until) }
+    }
+    fn revocations(&self) -> &Revocations {
+        self.state.revocations()
+    }
+    fn begin<'a>(
+        &'a self,
+        account: &Account,
+        address: IpAddr,
+        rules: &Rules,
+        now: UnixTime,
+    ) -> Answer<'a, Result<UnderWay<'a>, CheckFault>> {
+        self.state.begin(account, address, rules, now)
+    }
+    fn withdrawn<'a>(&'a self, attempt: UnderWay<'a>) -> Answer<'a, ()> {
+        self.state.withdrawn(attempt)
+    }
+    fn failed<'a>(&'a self, _: UnderWay<'a>) -> Answer<'a, Result<(), StoreFault>> {
+        away()
+    }
+    fn succeeded<'a>(&'a self, _: UnderWay<'a>) -> Answer<'a, Result<(), StoreFault>> {
+        away()
+    }
+}
+
+#[test]
+fn who_left_while_the_state_was_away_goes_when_it_is_back() {
+    let world = World::new();
+    let flaky = Arc::new(Flaky { state: Arc::clone(&world.state), is_away: true.into() });
+    let state: Arc<dyn StateStore> = Arc::clone(&flaky) as Arc<dyn StateStore>;
+    let leavers = Leavers::new(state, Duration::from_secs(60));
+    leavers.end(vec!["alice".into()]).unwrap_err();
+    leavers.end(vec!["bob".into()]).unwrap_err();
+    leavers.compare(&world.users).unwrap_err();
+    assert_eq!(world.living(), ["alice", "bob", "carol"]);
+    flaky.is_away.store(false, Ordering::SeqCst);
+    leavers.end(Vec::new()).unwrap();
+    assert_eq!(world.living(), ["carol"]);
+    // And once only: who logs in after that stays.
+    let mark = world.runtime.block_on(world.users.mark_of("alice")).unwrap();
+    world.start_at("alice", mark, now().plus(Duration::from_secs(1)));
+    leavers.end(Vec::new()).unwrap();
+    assert_eq!(world.living(), ["alice", "carol"]);
 }

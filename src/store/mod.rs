@@ -2,19 +2,21 @@
 //!
 //! `session` says what a session is and when a refresh token was reused. `file` and `password` are the users of `users.toml`, `account` is the one spelling of their names, and
 //! `throttle` the only way to a check of a password. `embedded` keeps sessions, revocations and failed attempts
-//! in one SQLite file, `postgres` keeps them in a database that many gateways share; `revocations` is their picture in memory, the
-//! only part that the request path asks. `leavers` ends what users have who have to go. `keys` is the
-//! key folder.
+//! in one SQLite file, `postgres` keeps them in a database that many gateways share; `revocations` is their picture in
+//! memory, the only part that the request path asks. `leavers` ends what users have who have to go. `keys` is the key
+//! folder. `outbound` is the one client for requests of our own, and `issuers` holds the key sets of others.
 
 pub mod account;
 #[cfg(test)]
 mod contract;
 pub mod embedded;
 pub mod file;
+pub mod issuers;
 pub mod keys;
 pub mod leavers;
 #[cfg(test)]
 mod leavers_tests;
+pub mod outbound;
 pub mod password;
 pub mod postgres;
 pub mod revocations;
@@ -124,6 +126,9 @@ pub trait CredentialStore: Send + Sync {
     }
 }
 
+/// Subjects with living sessions, each with a mark that its credential had at a login.
+pub type Marks = Vec<(String, Option<String>)>;
+
 /// What is revoked.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Revoked {
@@ -175,8 +180,7 @@ pub trait StateStore: Send + Sync {
     ///
     /// # Errors
     /// [`StoreFault`].
-    fn marks(&self, now: UnixTime)
-    -> Answer<'_, Result<Vec<(String, Option<String>)>, StoreFault>>;
+    fn marks(&self, now: UnixTime) -> Answer<'_, Result<Marks, StoreFault>>;
 
     /// Records that the credentials were checked again, for a token that expires at `tokens_until`. `false` when the
     /// session has ended meanwhile.

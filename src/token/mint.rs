@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::keys::{Key, KeyRing};
 use super::verify::TokenRules;
-use super::{RESERVED_CLAIMS, TokenKind, UnixTime};
+use super::{RESERVED_CLAIMS, TokenKind, UnixTime, json as strict};
 
 /// What a new token says.
 #[derive(Clone, Debug)]
@@ -35,8 +35,22 @@ pub struct Minted {
     pub token: String,
     /// `jti`.
     pub id: String,
+    /// `csrf`, where ours carry one.
+    pub csrf: Option<String>,
     /// `exp`.
     pub expires_at: UnixTime,
+}
+
+impl Minted {
+    /// One that was minted before and kept where nobody could change it: nothing of it is checked.
+    pub fn reread(token: String) -> Option<Minted> {
+        let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+        let claims = strict::object(&payload).ok()?;
+        let text = |name: &str| Some(claims.get(name)?.as_str()?.to_owned());
+        let (id, csrf) = (text("jti")?, text("csrf"));
+        let expires_at = UnixTime(claims.get("exp")?.as_u64()?);
+        Some(Minted { token, id, csrf, expires_at })
+    }
 }
 
 impl std::fmt::Debug for Minted {
@@ -77,16 +91,9 @@ impl Mint<'_> {
         // 122 random bits from the operating system (RFC 9562 §5.4).
         let id = uuid::Uuid::new_v4().to_string();
         let expires_at = now.plus(self.ttl);
-        let payload = Value::Object(self.payload(&id, expires_at, rules, now)).to_string();
-        let header = json!({ "alg": key.algorithm().name(), "typ": "JWT", "kid": key.id() });
-        let message = format!(
-            "{}.{}",
-            URL_SAFE_NO_PAD.encode(header.to_string()),
-            URL_SAFE_NO_PAD.encode(payload)
-        );
-        let signature = key.sign(message.as_bytes()).ok_or(NoSigner)?;
-        let signature = URL_SAFE_NO_PAD.encode(signature);
-        Ok(Minted { token: format!("{message}.{signature}"), id, expires_at })
+        let payload = self.payload(&id, expires_at, rules, now);
+        let csrf = payload.get("csrf").and_then(Value::as_str).map(str::to_owned);
+        Ok(Minted { token: compact(key, "JWT", payload)?, id, csrf, expires_at })
     }
 
     fn payload(
@@ -118,4 +125,20 @@ impl Mint<'_> {
         }
         all
     }
+}
+
+/// The compact form of a JWS (RFC 7515 §7.1) with a header that names the key.
+pub(super) fn compact(
+    key: &Key,
+    typ: &str,
+    payload: Map<String, Value>,
+) -> Result<String, NoSigner> {
+    let header = json!({ "alg": key.algorithm().name(), "typ": typ, "kid": key.id() });
+    let mut text = URL_SAFE_NO_PAD.encode(header.to_string());
+    text.push('.');
+    URL_SAFE_NO_PAD.encode_string(Value::Object(payload).to_string(), &mut text);
+    let signature = key.sign(text.as_bytes()).ok_or(NoSigner)?;
+    text.push('.');
+    URL_SAFE_NO_PAD.encode_string(signature, &mut text);
+    Ok(text)
 }

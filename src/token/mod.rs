@@ -1,9 +1,10 @@
 //! What a token says, and what it takes to believe it.
 //!
 //! Pure: no I/O, no clocks, no bodies; `now` is an argument. `extract` finds the token in a request,
-//! `verify` turns its text into a [`Standing`], `mint` writes ours, `seal` keeps one for the holder of
-//! another, `keys` and `jwks` hold the key ring.
+//! `verify` turns its text into a [`Standing`], `mint` writes ours, `assertion` what backends are told, `seal` keeps one for the
+//! holder of another, `keys` and `jwks` hold the key ring.
 
+pub mod assertion;
 pub mod claims;
 pub mod extract;
 pub mod json;

@@ -17,6 +17,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
+use super::assertion::HEADER_TYPE;
 use super::keys::{Key, KeyRing};
 use super::{Claims, TokenKind, UnixTime, json};
 
@@ -109,7 +110,12 @@ pub enum Standing {
 /// key and claim types.
 pub fn read(token: &str, ring: &KeyRing, rules: &TokenRules) -> Result<SignedClaims, TokenFault> {
     // Nothing of a payload is parsed before its signature is good.
-    let (payload, key) = read_raw(token, ring)?;
+    let parts = Parts::of(token)?;
+    // What we tell backends is no token, also where nobody looks at `type`.
+    if parts.is_assertion() {
+        return Err(TokenFault::Invalid);
+    }
+    let (payload, key) = parts.believed(ring)?;
     let all = json::object(&payload).map_err(|_| TokenFault::Malformed)?;
     // A backend that compares it must find a text.
     if rules.csrf && all.get("csrf").is_some_and(|csrf| !csrf.is_string()) {
@@ -124,9 +130,7 @@ pub fn read(token: &str, ring: &KeyRing, rules: &TokenRules) -> Result<SignedCla
 /// # Errors
 /// As [`read`], but for the claims.
 pub fn read_raw<'r>(token: &str, ring: &'r KeyRing) -> Result<(Vec<u8>, &'r Key), TokenFault> {
-    let parts = Parts::of(token)?;
-    let payload = URL_SAFE_NO_PAD.decode(parts.payload).map_err(|_| TokenFault::Malformed)?;
-    Ok((payload, parts.key(ring)?))
+    Parts::of(token)?.believed(ring)
 }
 
 /// A token taken apart: three parts of canonical base64url, the first a JSON object.
@@ -147,6 +151,18 @@ impl<'t> Parts<'t> {
         let (header, payload) = message.split_once('.').ok_or(TokenFault::Malformed)?;
         let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| TokenFault::Malformed)?;
         Ok(Parts { header: object(header)?, payload, message, signature })
+    }
+
+    /// The payload, and the key that checked it.
+    fn believed<'r>(&self, ring: &'r KeyRing) -> Result<(Vec<u8>, &'r Key), TokenFault> {
+        let payload = URL_SAFE_NO_PAD.decode(self.payload).map_err(|_| TokenFault::Malformed)?;
+        Ok((payload, self.key(ring)?))
+    }
+
+    /// Whether its header says so, in the spellings that mean one media type (RFC 7515 §4.1.9).
+    fn is_assertion(&self) -> bool {
+        let typ = self.header.get("typ").and_then(Value::as_str).map(str::to_ascii_lowercase);
+        typ.is_some_and(|typ| typ.trim_start_matches("application/") == HEADER_TYPE)
     }
 
     /// The key whose signature this is.
@@ -183,6 +199,16 @@ impl VerifiedToken {
     /// What the token says.
     pub fn claims(&self) -> &Claims {
         &self.0
+    }
+
+    /// Whether both come from the same reading of one token: from then on it was remembered.
+    pub fn is_same(&self, other: &VerifiedToken) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// A number for that reading; another one has it only when all that came from this one is dropped.
+    pub fn reading(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
     }
 }
 

@@ -16,6 +16,8 @@ mod exchanges;
 mod flood;
 /// Weak keys never load, `kid` is only a name, a signature has one form, rotation loses nobody.
 mod keys;
+/// Users who were removed, disabled or given another password.
+mod leavers;
 /// Each limit of a connection and of a request head.
 mod limits;
 /// Each limit of a body, on its way in and on its way out.
@@ -28,6 +30,8 @@ mod logout;
 mod logs;
 /// No redirect is taken from input, and a backend's never tells where it is.
 mod redirects;
+/// Refresh tokens: one lives, a stolen one is noticed, sessions end.
+mod refreshing;
 /// Live reload: whole or not at all, without losing a request.
 mod reload;
 /// What is sent twice.

@@ -122,6 +122,41 @@ fn refresh_gives_a_stale_token_and_reauth_a_fresh_one_in_the_same_session() {
 }
 
 #[test]
+fn a_refresh_gives_the_next_refresh_token_unless_rotation_is_off() {
+    let upstream = Upstream::echo();
+    let gateway = started(&upstream, SHUT);
+    let client = gateway.client();
+    let refresh = |token: &str| client.post("/auth/refresh").bearer(token).send().expect(200);
+    let tokens = login(&gateway);
+    let answer = refresh(&tokens.refresh).json();
+    let mut members: Vec<_> = answer.as_object().expect("an object").keys().collect();
+    members.sort();
+    let wanted = ["access_token", "expires_in", "fresh", "refresh_token", "token_type"];
+    assert_eq!(members, wanted);
+    let next = answer["refresh_token"].as_str().expect("a token").to_owned();
+    let (first, second) = (forge::payload(&tokens.refresh), forge::payload(&next));
+    assert_eq!((&first["sid"], &first["auth_time"]), (&second["sid"], &second["auth_time"]));
+    assert_ne!(first["jti"], second["jti"]);
+
+    // A backend's own route asks no store, so it does not know which one lives.
+    for token in [&tokens.refresh, &next] {
+        assert_eq!(status(client, "/refresh", token), 200);
+    }
+
+    // By reload, under living sessions: the living token stays, and is replaced again when it is on again.
+    for (rotation, replaces) in [("off", false), ("off", false), ("on", true)] {
+        let path = gateway.path("gateway.toml");
+        let text = std::fs::read_to_string(&path).expect("a file");
+        let end = text.find("[tokens]").unwrap_or(text.len());
+        let text = format!("{}[tokens]\nrotation = \"{rotation}\"\n", &text[..end]);
+        std::fs::write(path, text).expect("written");
+        gateway.admin().post("/reload").send().expect(200);
+        let answer = refresh(&next).json();
+        assert_eq!(answer.get("refresh_token").is_some(), replaces, "{rotation}: {answer}");
+    }
+}
+
+#[test]
 fn each_endpoint_takes_only_its_own_kind_of_token() {
     let gateway = started(&Upstream::echo(), SHUT);
     let client = gateway.client();

@@ -229,7 +229,14 @@ fn the_endpoints_of_the_gateway_read_the_same_places() {
     assert_eq!(me("GET /auth/me", &access)["sub"], "admin");
     assert_eq!(me(&format!("GET /auth/me?access_token={}", tokens.access), "X: y")["sub"], "admin");
     // Each endpoint reads the cookie of the kind that it wants.
-    assert_eq!(me("POST /auth/refresh", &refresh)["fresh"], false);
+    let given = me("POST /auth/refresh", &refresh);
+    assert_eq!(given["fresh"], false);
+    // The next one is kept under the token that was presented, wherever that was.
+    let again = me("POST /auth/refresh", &refresh);
+    assert_eq!(
+        (&again["refresh_token"], again["refresh_token"].is_string()),
+        (&given["refresh_token"], true)
+    );
     assert_eq!(told(&gateway, "POST /auth/refresh", &[&access]), refused(401, "token-missing"));
     assert_eq!(told(&gateway, "GET /auth/me", &[&refresh]), refused(401, "token-missing"));
     let evil = "Sec-Fetch-Site: cross-site";

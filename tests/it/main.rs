@@ -39,12 +39,16 @@ mod paths;
 /// What broke other gateways, and what must hold when the input is hostile.
 mod attacks;
 
+/// What a backend is told under our signature.
+mod assertions;
 /// `Host` and the request id.
 mod forwarded;
 /// Keys as other programs write them.
 mod keys;
 /// Where a token may be.
 mod locations;
+/// Logins in cookies.
+mod login_cookies;
 /// What is minted, and with which keys.
 mod minting;
 /// The key folder, and keys that follow one another.
@@ -54,6 +58,8 @@ mod rotation;
 mod endpoints;
 /// Several gateways on one PostgreSQL.
 mod many_gateways;
+/// Sessions listed and ended: by their owner, on the command line, with their user.
+mod revoking;
 /// `users.toml` and `freshgate user`.
 mod users;
 

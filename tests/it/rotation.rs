@@ -55,7 +55,7 @@ fn put(gateway: &Gateway, name: &str, text: &[u8]) {
 }
 
 /// Lets time pass: every time in `ring.toml` under this name becomes `time`.
-fn set_time(gateway: &Gateway, name: &str, time: &str) {
+pub fn set_time(gateway: &Gateway, name: &str, time: &str) {
     let path = gateway.path("data/keys/ring.toml");
     let text = fs::read_to_string(&path).expect("records");
     let start = format!("{name} = ");
@@ -326,4 +326,62 @@ fn each_step_comes_by_itself_at_its_second() {
     eventually("the old key is dead", || (!passes(&gateway, &before.access)).then_some(()));
     assert!(passes(&gateway, &after.access));
     assert_eq!(published(&gateway), [kid(&after.access)]);
+}
+
+/// A pipe, for its owner only.
+fn pipe(path: &std::path::Path) {
+    let made = Command::new("mkfifo").args(["-m", "600"]).arg(path).status();
+    assert!(made.expect("mkfifo").success());
+}
+
+#[test]
+fn a_pipe_among_the_keys_is_refused_and_holds_nobody_up() {
+    let setup = Setup::new(&format!("upstream = \"builtin:whoami\"\n{SHUT}"));
+    fs::create_dir_all(setup.dir().join("data/keys")).expect("a directory of ours");
+    pipe(&setup.dir().join("data/keys/k.pem"));
+    let listed = setup.cli(&["key", "list"], "");
+    assert!(listed.stderr.contains("k.pem: not a regular file"), "{}", listed.stderr);
+    let said = setup.fails().stderr;
+    assert!(said.contains("k.pem: not a regular file"), "{said}");
+
+    let gateway = started();
+    let token = gateway.login_first().access;
+    pipe(&gateway.path("data/keys/k.pem"));
+    gateway.logged("not a regular file");
+    assert!(passes(&gateway, &token), "the old ring serves on");
+
+    let key = "[[tokens.key]]\nid = \"k\"\nalg = \"ES256\"\nprivate = { file = \"k.pem\" }\n";
+    let setup = Setup::new(&format!("upstream = \"builtin:whoami\"\n{SHUT}{key}"));
+    pipe(&setup.dir().join("k.pem"));
+    let said = setup.fails().stderr;
+    assert!(said.contains("k.pem is not a regular file"), "{said}");
+}
+
+#[test]
+fn the_list_of_keys_is_told_to_programs() {
+    let gateway = started();
+    let listed = |gateway: &Gateway| -> Value {
+        serde_json::from_str(&key(gateway, &["list", "--json"])).expect("JSON")
+    };
+    let all = listed(&gateway);
+    let first = &all["keys"][0];
+    assert_eq!(
+        (&first["alg"], &first["state"], &first["at"]),
+        (&"ES256".into(), &"signs".into(), &Value::Null)
+    );
+    assert_eq!(first["file"], "data/keys/signing.pem");
+    assert_eq!(first["thumbprint"].as_str().map(str::len), Some(43));
+    assert_eq!(published(&gateway), [first["id"].as_str().expect("an id")]);
+    key(&gateway, &["generate", "--alg", "HS256", "--id", "shared"]);
+    key(&gateway, &["rotate", "--alg", "EdDSA"]);
+    let all = listed(&gateway);
+    let of = |state: &str| {
+        let keys = all["keys"].as_array().expect("a list").iter();
+        keys.filter(|key| key["state"] == state).cloned().collect::<Vec<Value>>()
+    };
+    assert_eq!(of("published").len() + of("signs-from").len(), 1, "{all}");
+    assert!(of("signs-from").iter().all(|key| key["at"].as_u64() > Some(forge::now())), "{all}");
+    assert_eq!(of("signs").len(), 1, "until then: {all}");
+    fs::remove_file(gateway.path("data/keys/signing.pem")).expect("it was there");
+    assert_eq!(listed(&gateway)["missing"], serde_json::json!(["data/keys/signing.pem"]));
 }

@@ -208,25 +208,35 @@ fn claims_of_a_user_are_asked_again_at_each_refresh() {
     let upstream = Upstream::echo();
     let gateway = Gateway::in_front_of(&upstream, SHUT);
     let tokens = gateway.login_first();
-    gateway.cli(&["user", "remove", "admin"], "").succeeded();
-    gateway.user("admin", "another password", r#"{"roles":["changed"]}"#);
+    let users = gateway.path("data/users.toml");
+    let text = std::fs::read_to_string(&users).expect("the first user's file");
+    assert!(text.contains("[\"admin\"]"), "{text}");
+    std::fs::write(&users, text.replace("[\"admin\"]", "[\"changed\"]")).expect("a file");
+    let mut refresh = tokens.refresh;
     let roles = eventually("the new claims", || {
-        let answer = gateway.client().post("/auth/refresh").bearer(&tokens.refresh).send();
-        let said = (answer.status == 200).then(|| forge::payload(&Tokens::of(&answer).access));
-        said.filter(|said| said["roles"] == json!(["changed"]))
+        let answer = gateway.client().post("/auth/refresh").bearer(&refresh).send().expect(200);
+        let next = Tokens::of(&answer);
+        refresh = next.refresh;
+        Some(forge::payload(&next.access)).filter(|said| said["roles"] == json!(["changed"]))
     });
     assert_eq!(roles["sub"], "admin");
+    // Other claims are no other user: what was there before goes on.
+    gateway.client().get("/x").bearer(&tokens.access).send().expect(200);
 }
 
 #[test]
-fn a_user_who_is_removed_gets_no_more_tokens() {
+fn a_user_who_is_removed_gets_no_more_tokens_and_has_none() {
     let upstream = Upstream::echo();
     let gateway = Gateway::in_front_of(&upstream, SHUT);
     let password = gateway.first_password();
     let tokens = gateway.login("admin", &password);
+    let mut token = tokens.refresh.clone();
     gateway.cli(&["user", "remove", "admin"], "").succeeded();
     eventually("the removal", || {
-        let answer = gateway.client().post("/auth/refresh").bearer(&tokens.refresh).send();
+        let answer = gateway.client().post("/auth/refresh").bearer(&token).send();
+        if answer.status == 200 {
+            token = Tokens::of(&answer).refresh;
+        }
         (answer.status == 401).then_some(())
     });
     let body = json!({"username": "admin", "password": password});
@@ -236,5 +246,6 @@ fn a_user_who_is_removed_gets_no_more_tokens() {
         .post("/auth/reauth")
         .bearer(&tokens.access)
         .json(&json!({"password": password}));
-    reauth.send().expect(401);
+    reauth.send().refused(401, "token-revoked");
+    gateway.client().get("/x").bearer(&tokens.access).send().refused(401, "token-revoked");
 }

@@ -21,7 +21,7 @@ use super::bytes::Bytes;
 use super::credentials::is_bearer;
 
 /// What backends believe, besides the identity fields and `X-Forwarded-…`, in the spelling of CGI with `-` for `_`.
-const BELIEVED: [&str; 41] = [
+const BELIEVED: [&str; 42] = [
     "forwarded",
     "via",
     "x-request-id",
@@ -63,6 +63,7 @@ const BELIEVED: [&str; 41] = [
     "x-middleware-subrequest",
     "x-sendfile-type",
     "x-accel-mapping",
+    "x-freshgate-assertion",
 ];
 /// What belongs to one connection (RFC 9110 §7.6.1).
 const HOP_BY_HOP: [&str; 10] = [
@@ -139,12 +140,14 @@ pub fn hold_for(choices: u8, claims: Map<String, Value>, fields: &[(HeaderName, 
     };
     let permit = permit(on(3).then_some(claims));
     let authority = HeaderValue::from_static("backend.test:80");
+    let asserted = HeaderValue::from_static("signed.by.us");
     let facts = Facts {
         permit: &permit,
         client: &client,
         host: &rule,
         authority: &authority,
         kept: if on(4) { Kept::Header } else { Kept::Nothing },
+        assertion: on(5).then_some(&asserted),
     };
     let mut got = sent.clone();
     FIREWALL.toward_backend(&mut got, &facts);
@@ -256,6 +259,8 @@ fn ours(sent: &HeaderMap, facts: &Facts<'_>, identity: &[IdentityHeader]) -> Vec
         (HostRule::Fixed(name), _) => name.as_bytes().to_vec(),
     };
     ours.push(("host".to_owned(), Said::This(to)));
+    let asserted = facts.assertion.map(|field| field.as_bytes().to_vec());
+    ours.extend(asserted.map(|field| ("x-freshgate-assertion".to_owned(), Said::This(field))));
     for line in identity {
         let claim = facts.permit.claims().and_then(|claims| claims.all.get(&line.claim));
         if let Some(value) = claim.map(as_field).filter(|value| !value.is_empty()) {

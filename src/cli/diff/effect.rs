@@ -72,7 +72,12 @@ fn capture(pattern: &Pattern, index: usize) -> String {
 
 /// A duration as it is written in the file.
 pub fn span(span: Duration) -> String {
-    humantime::format_duration(span).to_string()
+    const DAY: u64 = 24 * 3600;
+    match span.as_secs() {
+        // Whole days are written in days: nobody knows how long a month is.
+        whole if whole > DAY && whole.is_multiple_of(DAY) => format!("{}days", whole / DAY),
+        _ => humantime::format_duration(span).to_string(),
+    }
 }
 
 /// All but the proof, by name, as text: what stands in both and differs is a change.

@@ -77,7 +77,13 @@ fn tokens(old: &Config, new: &Config, say: Say<'_>) {
         say(name, text(was), text(now), verdict);
     }
     let (for_whom, told) = (old.profile.name().to_owned(), new.profile.name().to_owned());
-    say("[tokens] profile", for_whom, told, Verdict::Changed);
+    let double_submit = match (was.csrf, now.csrf) {
+        (true, false) => Verdict::Weaker,
+        (false, true) => Verdict::Stricter,
+        _ => Verdict::Changed,
+    };
+    // Without it a cookie passes that lacks its double submit.
+    say("[tokens] profile", for_whom, told, double_submit);
     let (who, whom) = (was.identity_claim.clone(), now.identity_claim.clone());
     say("[tokens] identity_claim", who, whom, Verdict::Weaker);
     let spans: [(&str, Duration, Duration); 3] = [
@@ -202,6 +208,8 @@ fn upstreams(old: &[Upstream], new: &[Upstream], say: Say<'_>) {
         let at = |key: &str| format!("[upstreams.{}] {key}", was.name);
         say(&at("url"), target(&was.target), target(&now.target), Verdict::Changed);
         say(&at("host"), host(&was.host), host(&now.host), Verdict::Changed);
+        let (signed, signs) = (was.assertion.to_string(), now.assertion.to_string());
+        say(&at("assertion"), signed, signs, Verdict::Changed);
     }
 }
 

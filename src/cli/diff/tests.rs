@@ -183,6 +183,18 @@ fn what_is_not_the_policy_is_compared_too() {
          [paths] semicolon refuse → pass WEAKER\n[identity] x-user-id sub → none WEAKER\n\
          [identity] x-user none → sub changed\n3 weaker, 1 stricter, 1 changed",
     );
+    check(
+        "\"/a\" = \"public\"",
+        "\"/a\" = \"public\"\n[tokens]\nreuse_window = \"1s\"\nsession_max = \"100d\"\nrefresh_idle = \"8h\"",
+        "[tokens] reuse_window 10s → 1s stricter\n[tokens] session_max 90days → 100days WEAKER\n\
+         [tokens] refresh_idle none → 8h stricter\n1 weaker, 2 stricter, 0 changed",
+    );
+    check(
+        "\"/a\" = \"public\"\n[tokens]\nrefresh_idle = \"8h\"",
+        "\"/a\" = \"public\"\n[tokens]\nrotation = \"off\"",
+        "[tokens] rotation on → off WEAKER\n[tokens] session_max 90days → 30days stricter\n\
+         [tokens] refresh_idle 8h → none WEAKER\n2 weaker, 1 stricter, 0 changed",
+    );
 }
 
 #[test]

@@ -90,7 +90,10 @@ impl World {
         };
         let asked =
             Asked { method: &question.method, host, path, query: query.as_deref(), headers };
-        let view = View::of(&self.config);
+        let mut view = View::of(&self.config);
+        if question.token.is_some() || question.assumed.is_some() {
+            view = view.presented_well();
+        }
         let judged = judge(view, &asked, prove, now);
         if let Some(failure) = failure {
             return Err(failure);
@@ -188,12 +191,16 @@ impl World {
         client: &Client,
     ) {
         let upstream = &self.config.upstreams[plan.upstream];
+        // Nothing is signed for a question.
+        let asserted = (upstream.assertion && permit.claims().is_some())
+            .then(|| HeaderValue::from_static("(signed for each request)"));
         let facts = Facts {
             permit,
             client,
             host: &upstream.host,
             authority: &upstream::authority(&upstream.target),
             kept,
+            assertion: asserted.as_ref(),
         };
         self.firewall.toward_backend(headers, &facts);
         // It is another one for each request.

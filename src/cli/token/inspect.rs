@@ -116,7 +116,8 @@ fn judge_all(
     let routes = routes.expect("no two paths are the same");
     // Where a route looks for tokens is not the question here.
     let locations = Locations::default();
-    let view = View { routes: &routes, paths: &PathRules::default(), locations: &locations };
+    let view =
+        View { routes: &routes, paths: &PathRules::default(), locations: &locations, csrf: false };
     let judged = |(index, requirement): (usize, &Requirement)| {
         let path = format!("/{index}");
         let asked = Asked { method: "GET", host: "", path: &path, query: None, headers };

@@ -131,6 +131,17 @@ impl Diagnostics {
         );
     }
 
+    /// Nothing that signs has a public half.
+    pub(crate) fn no_assertion_key(&mut self, span: &Span) {
+        self.error(
+            "assertion-key",
+            span,
+            "no key can sign an assertion".to_owned(),
+            "the backend checks it with the JWK set, and a shared secret is never in that",
+            "add a [[tokens.key]] such as alg = \"ES256\" with `private`, behind the others if they are to sign the tokens",
+        );
+    }
+
     // Where tokens are.
 
     /// A list of no places.
@@ -232,6 +243,39 @@ impl Diagnostics {
     }
 
     // Login and identity.
+
+    /// Cookies that are set and that no route reads.
+    pub(crate) fn unread_cookies(&mut self, span: &Span) {
+        self.error(
+            "login-cookies",
+            span,
+            "`login.cookies` sets cookies that nobody reads".to_owned(),
+            "`accept` of [tokens] has no \"cookie\"",
+            "write accept = [\"header\", \"cookie\"] under [tokens], or remove the line",
+        );
+    }
+
+    /// A name that browsers keep only with `Secure`.
+    pub(crate) fn insecure_prefix(&mut self, span: &Span, name: &str) {
+        self.error(
+            "insecure-prefix",
+            span,
+            format!("no browser keeps the cookie `{name}` without `Secure`"),
+            "its name promises it",
+            "remove this line, or call the cookie otherwise",
+        );
+    }
+
+    /// Cookies in the clear.
+    pub(crate) fn insecure_cookies(&mut self, span: &Span) {
+        self.warning(
+            "insecure-cookies",
+            Some(span),
+            "the cookies of the login are sent without TLS too".to_owned(),
+            "whoever can see the traffic has the session",
+            "remove the line: browsers send `Secure` cookies over TLS, and to this machine itself",
+        );
+    }
 
     /// Not a plain path.
     pub(crate) fn bad_login_path(&mut self, span: &Span, at: &str, why: &str) {

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::env;
-use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::Lowering;
 use crate::config::diagnostic::Span;
+use crate::config::open::without_waiting;
 use crate::config::raw::{RawKey, RawTokens};
 use crate::config::read::Spanned;
 use crate::config::secret::SecretRef;
@@ -188,9 +188,7 @@ impl Lowering<'_> {
     fn secret_file(&mut self, path: &Path, span: &Span, private: bool) -> Option<Secret> {
         let shown = path.display();
         let help = "see that the file is there and that the gateway's user can read it";
-        // The opened file is asked, not its name: nobody can swap it in between.
-        let opened = File::open(path).and_then(|file| Ok((file.metadata()?, file)));
-        let (about, file) = match opened {
+        let (file, about) = match without_waiting(path) {
             Ok(opened) => opened,
             Err(fault) => {
                 let why = format!("the file {shown} cannot be read: {}", reason(&fault));

@@ -4,6 +4,7 @@
 //! `diagnostic`. Reads the files and variables that the configuration names, and nothing else.
 
 mod accept;
+mod cookies;
 mod endpoints;
 mod keys;
 mod limits;
@@ -263,17 +264,22 @@ impl Lowering<'_> {
         let state_dir = self.state(raw.state.get());
         let upstreams = self.upstreams(raw);
         let (tokens, keys) = self.tokens(raw.tokens.get());
-        let login = self.login(raw.login.get(), &state_dir);
+        self.assertions(raw);
+        let mut login = self.login(raw.login.get(), &state_dir);
         let identity = self.identity(&raw.identity());
         let tokens_raw = raw.tokens.get().map(|raw| raw.value.clone()).unwrap_or_default();
         let profile = tokens_raw.profile().value.profile();
         let sessions = self.sessions(&tokens_raw, profile);
         let locations = self.locations(tokens_raw, profile, &identity);
+        if let Some(login) = &mut login {
+            login.cookies = self.login_cookies(raw.login.get(), login, &locations);
+        }
         let limits = self.limits(raw.limits.get());
         let paths = self.paths(raw.paths.get());
         let log = self.log(raw.log.get());
         let outlined = self.outlined.as_ref().is_some_and(|keys| !keys.is_empty());
-        let has_keys = outlined || !keys.is_empty();
+        let asserted = upstreams.iter().any(|one| one.assertion);
+        let has_keys = outlined || !keys.is_empty() || asserted;
         let shared_state = self.shared_state(raw.state.get(), outlined || !keys.is_empty());
         let routes =
             self.routes(raw, &upstreams, (login.as_ref(), has_keys, profile), locations.accept);

@@ -17,7 +17,7 @@ use crate::policy::path::PathRules;
 use crate::policy::pattern::{Pattern, Segment};
 
 /// Headers that HTTP or the gateway uses itself (RFC 9110 §7.6.1 and others).
-const RESERVED_HEADERS: [&str; 18] = [
+const RESERVED_HEADERS: [&str; 19] = [
     "host",
     "connection",
     "content-length",
@@ -34,6 +34,7 @@ const RESERVED_HEADERS: [&str; 18] = [
     "via",
     "forwarded",
     "x-request-id",
+    "x-freshgate-assertion",
     "date",
     "content-type",
 ];
@@ -73,7 +74,7 @@ impl Lowering<'_> {
             None => UsersSource::Default(state_dir.join(USERS_FILE)),
         };
         let [login, refresh, logout] = paths;
-        enabled.then_some(Login { at, login, refresh, logout, users })
+        enabled.then_some(Login { at, login, refresh, logout, users, cookies: None })
     }
 
     /// Login, refresh and logout. All endpoints take `POST`, so no two can share a path.

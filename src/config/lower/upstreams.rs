@@ -7,7 +7,7 @@ use http::{HeaderValue, Uri};
 
 use super::Lowering;
 use super::limits::UPSTREAM_REQUESTS_MAX;
-use crate::config::raw::{RawFile, RawLimits, RawUpstream};
+use crate::config::raw::{RawFile, RawKey, RawLimits, RawUpstream};
 use crate::config::read::{Field, Spanned};
 use crate::config::{HostRule, Target, Upstream};
 
@@ -69,6 +69,23 @@ impl Lowering<'_> {
             idle_max: settings.idle_max().value,
             requests_max: own(&settings.requests_max).unwrap_or(limits.upstream_requests().value),
             queue_max: own(&settings.queue_max).unwrap_or(limits.upstream_queue().value),
+            assertion: settings.assertion().value,
+        }
+    }
+
+    /// An assertion takes a key that others can check. Without `[[tokens.key]]` that is asked when the key folder is read.
+    pub(super) fn assertions(&mut self, raw: &RawFile) {
+        let keys = raw.tokens.get().and_then(|tokens| tokens.value.key.get());
+        let keys = keys.map(|keys| keys.value.0.as_slice()).unwrap_or_default();
+        let able = |key: &Spanned<RawKey>| !key.value.private.is_missing();
+        if keys.is_empty() || keys.iter().any(able) {
+            return;
+        }
+        for settings in raw.upstreams.get().iter().flat_map(|table| &table.value.0) {
+            let assertion = settings.1.get().map(|settings| settings.value.assertion());
+            if let Some(assertion) = assertion.filter(|one| one.value) {
+                self.out.no_assertion_key(&assertion.span);
+            }
         }
     }
 

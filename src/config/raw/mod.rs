@@ -1,9 +1,11 @@
 //! What `gateway.toml` says: every table, every key, its type, its default and its documentation.
 //!
-//! These files are the only place that names a key or a default; `limits` is `[limits]`, `paths` is `[paths]`. The doc comments are the reference page: write
-//! them for the operator. Nothing is checked here beyond types; `lower` checks what the words mean.
+//! These files are the only place that names a key or a default; `limits` is `[limits]`, `login` is `[login]`, `paths` is
+//! `[paths]`. The doc comments are the reference page: write them for the operator. Nothing is checked here beyond types;
+//! `lower` checks what the words mean.
 
 mod limits;
+mod login;
 mod paths;
 
 use std::time::Duration;
@@ -21,6 +23,7 @@ use super::secret::{ClaimWants, SecretRef};
 use super::values::{MaybeZero, Size};
 use super::words::{Format, KeyAlg, Mode, Places, Policy, ProfileWord, RotationWord};
 pub use limits::RawLimits;
+pub use login::{RawLogin, RawUsers};
 pub use paths::RawPaths;
 
 section! {
@@ -97,6 +100,10 @@ section! {
         requests_max: usize,
         /// Instead of `upstream_queue` of `[limits]`.
         queue_max: usize,
+        /// Whether the backend gets `X-Freshgate-Assertion`: who asks, in a token of one minute that it can check with
+        /// `/.well-known/jwks.json`, so that it need not trust the network. It takes a key that is not a shared secret. See
+        /// [tokens.md](tokens.md#a-signed-assertion).
+        assertion: bool = false,
     }
 }
 
@@ -134,8 +141,8 @@ section! {
         /// and for revocation. Its value must be text. Our tokens have it beside `sub`.
         identity_claim: String = "sub",
         /// Whose clients the answers are for. `"flask-jwt-extended"` refuses as that library does, with its statuses and
-        /// `{"msg": …}`, and has its names for cookies and the parameter by default. It decides nothing. See
-        /// [flask-jwt-extended.md](flask-jwt-extended.md).
+        /// `{"msg": …}`, and has its names for cookies and the parameter by default. It decides nothing but this: a token from a
+        /// cookie also needs its `X-CSRF-TOKEN`. See [flask-jwt-extended.md](flask-jwt-extended.md).
         profile: ProfileWord = "standard",
         /// Where a request may have its token, in this order: `"header"`, `"cookie"`, `"query"`. The first that holds
         /// something decides, and a bad token there is refused even if another place holds a good one. What is not named
@@ -175,35 +182,6 @@ section! {
         private: SecretRef,
         /// For all others: a public key in PEM or JWK. It only checks.
         public: SecretRef,
-    }
-}
-
-section! {
-    /// The endpoints of the gateway itself: login, refresh, reauth, logout and me.
-    pub struct RawLogin {
-        /// Whether the gateway serves them. With `false` it only checks tokens that others make.
-        enabled: bool = true,
-        /// The path they are under. No route may be for the method and the path of one of them; `"/auth/**"` may stand
-        /// beside them, and gets the rest.
-        at: String = "/auth",
-        /// The whole path of the login, instead of `login` under `at`.
-        login_path: String,
-        /// The whole path of the refresh, instead of `refresh` under `at`.
-        refresh_path: String,
-        /// The whole path of the logout, instead of `logout` under `at`.
-        logout_path: String,
-        /// See `[login.users]`.
-        users: RawUsers,
-    }
-}
-
-section! {
-    /// Where the users are: `users = { file = "users.toml" }` in `[login]`. Without it, in `users.toml` of the state directory,
-    /// which the first run makes with a user `admin` and a random password, printed once, unless `freshgate user add`
-    /// has made it before.
-    pub struct RawUsers {
-        /// Required. The file must exist: `freshgate user add NAME` makes it. It is read again when it changes. It holds passwords as argon2id hashes.
-        file: String,
     }
 }
 

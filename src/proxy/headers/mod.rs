@@ -5,7 +5,7 @@
 //!    `Connection: X-User-Id` cannot remove ours (Traefik CVE-2024-45410).
 //! 3. Remove every reserved name in every spelling that a CGI, WSGI or PHP backend folds to it
 //!    (oauth2-proxy CVE-2025-64484), whatever the policy; trailers are never forwarded at all.
-//! 4. Only then write ours: identity from the permit, the forwarded chain, `Via`, the request id.
+//! 4. Only then write ours: identity from the permit, the assertion, the forwarded chain, `Via`, the request id.
 
 mod chain;
 mod hops;
@@ -34,6 +34,9 @@ const VIA: HeaderValue = HeaderValue::from_static("1.1 freshgate");
 /// The request id, in and out.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// The signed assertion, for upstreams with `assertion = true`.
+pub const ASSERTION: HeaderName = HeaderName::from_static("x-freshgate-assertion");
+
 /// Fields that belong to one connection (RFC 9110 §7.6.1), and `Expect`, which we answer ourselves.
 const HOP_BY_HOP: [HeaderName; 10] = [
     header::CONNECTION,
@@ -56,7 +59,7 @@ const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'%').add(b',');
 #[derive(Debug)]
 pub struct Firewall {
     identity: Vec<IdentityHeader>,
-    /// Their names, folded.
+    /// Their names and that of the assertion, folded.
     own: HashSet<String>,
     reserved: HashSet<String>,
     /// Where tokens are, which no backend must find unasked.
@@ -89,13 +92,16 @@ pub struct Facts<'a> {
     pub authority: &'a HeaderValue,
     /// What the backend gets of the client's token.
     pub kept: Kept,
+    /// What it gets signed by us of who the client is.
+    pub assertion: Option<&'a HeaderValue>,
 }
 
 impl Firewall {
     /// Prepares the reserved set for the identity headers of this configuration.
     pub fn new(config: &Config) -> Firewall {
         let identity = config.identity.clone();
-        let own: HashSet<String> = identity.iter().map(|line| fold(line.name.as_str())).collect();
+        let lines = identity.iter().map(|line| fold(line.name.as_str()));
+        let own: HashSet<String> = lines.chain([fold(ASSERTION.as_str())]).collect();
         let fixed = RESERVED.iter().map(|name| (*name).to_owned());
         let reserved = own.iter().cloned().chain(fixed).collect();
         Firewall { identity, own, reserved, credentials: Credentials::of(config) }
@@ -109,6 +115,9 @@ impl Firewall {
         self.credentials.strip(headers, &facts.kept);
         if let Some(claims) = facts.permit.claims() {
             self.inject_identity(headers, claims);
+        }
+        if let Some(assertion) = facts.assertion {
+            headers.insert(ASSERTION, assertion.clone());
         }
         set_host(headers, facts);
         chain.write(headers);

@@ -3,7 +3,7 @@
 //! Decides nothing; the firewall does.
 
 /// Folded names that a client may never set: backends believe them. Besides these, all `x-forwarded-…`.
-pub(super) const RESERVED: [&str; 41] = [
+pub(super) const RESERVED: [&str; 42] = [
     "forwarded",
     "via",
     "x-request-id",
@@ -53,6 +53,8 @@ pub(super) const RESERVED: [&str; 41] = [
     // Rack answers with a path or a mapping of the client's choice (CVE-2025-61780).
     "x-sendfile-type",
     "x-accel-mapping",
+    // What we alone say, and only where an upstream asks for it.
+    "x-freshgate-assertion",
 ];
 
 /// Names whose meaning is fixed: a spelling with another sign than `-` is dropped, since a backend that

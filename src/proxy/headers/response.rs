@@ -17,6 +17,7 @@ impl Firewall {
         for name in ours {
             headers.remove(name);
         }
+        self.credentials.strip_set_cookies(headers);
         location::hide_authority(headers, authority);
         headers.append(header::VIA, VIA);
         headers.insert(REQUEST_ID, client.request_id.clone());

@@ -34,8 +34,8 @@ use tokio::sync::oneshot;
 use super::throttle::Rules;
 use super::throttle::tallies::Ids;
 use super::{
-    Account, Answer, CheckFault, Renewal, Revocations, Revoked, Rotation, Session, StateStore,
-    StoreFault, Tallies, UnderWay,
+    Account, Answer, CheckFault, Marks, Renewal, Revocations, Revoked, Rotation, Session,
+    StateStore, StoreFault, Tallies, UnderWay,
 };
 use crate::telemetry;
 use crate::token::UnixTime;
@@ -153,10 +153,7 @@ impl StateStore for Embedded {
         Box::pin(self.ask(move |reply| Verb::List { of, now, max, reply }))
     }
 
-    fn marks(
-        &self,
-        now: UnixTime,
-    ) -> Answer<'_, Result<Vec<(String, Option<String>)>, StoreFault>> {
+    fn marks(&self, now: UnixTime) -> Answer<'_, Result<Marks, StoreFault>> {
         Box::pin(self.ask(move |reply| Verb::Marks(now, reply)))
     }
 

@@ -15,7 +15,7 @@ use super::clock;
 use super::database::{self, Database};
 use super::{failures, revoked, sessions};
 use crate::store::throttle::tallies::Ids;
-use crate::store::{Renewal, Revocations, Revoked, Rotation, Session, StoreFault, Tallies};
+use crate::store::{Marks, Renewal, Revocations, Revoked, Rotation, Session, StoreFault, Tallies};
 use crate::telemetry::{self, panics};
 use crate::token::UnixTime;
 
@@ -31,9 +31,6 @@ const PURGE_MARGIN_S: u64 = 900;
 
 /// Where the answer to a verb goes.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreFault>>;
-
-/// Subjects, each with a mark of its credential.
-type Marks = Vec<(String, Option<String>)>;
 
 /// What can be asked of the store, and where the answer goes.
 #[derive(Debug)]
@@ -53,7 +50,7 @@ enum Outcome {
     /// Its caller went away, so nothing was done.
     Nothing,
     Done,
-    Found(Option<Session>),
+    Found(Option<Box<Session>>),
     Alive(bool),
     Rotation(Rotation),
     Listed(Vec<Session>),
@@ -218,7 +215,9 @@ impl Verb {
                 }
                 started => started.map(|()| Outcome::Done),
             },
-            Verb::Find(id, now, _) => sessions::find(on, id, *now).map(Outcome::Found),
+            Verb::Find(id, now, _) => {
+                sessions::find(on, id, *now).map(|found| Outcome::Found(found.map(Box::new)))
+            }
             Verb::StepUp(id, time, until, _) => {
                 sessions::step_up(on, id, *time, *until).map(Outcome::Alive)
             }
@@ -244,7 +243,9 @@ impl Verb {
             (Verb::Start(_, reply) | Verb::Keep(_, reply), Outcome::Done) => {
                 drop(reply.send(Ok(())));
             }
-            (Verb::Find(_, _, reply), Outcome::Found(found)) => drop(reply.send(Ok(found))),
+            (Verb::Find(_, _, reply), Outcome::Found(found)) => {
+                drop(reply.send(Ok(found.map(|one| *one))))
+            }
             (Verb::StepUp(_, _, _, reply), Outcome::Alive(alive)) => drop(reply.send(Ok(alive))),
             (Verb::Marks(_, reply), Outcome::Marks(all)) => drop(reply.send(Ok(all))),
             (Verb::List { reply, .. }, Outcome::Listed(all)) => drop(reply.send(Ok(all))),

@@ -9,8 +9,8 @@ use rusqlite::{OptionalExtension as _, Row, Transaction, params};
 
 use super::database::{moment, stored};
 use super::revoked;
-use crate::store::Revoked;
 use crate::store::session::{Device, REUSE_WINDOW_MAX, Renewal, Replaced, Rotation, Session};
+use crate::store::{Marks, Revoked};
 use crate::token::UnixTime;
 use crate::token::seal::Sealed;
 
@@ -85,10 +85,7 @@ pub(super) fn list(
 }
 
 /// Each living pair of a subject and what its credential looked like at a login.
-pub(super) fn marks(
-    on: &Transaction<'_>,
-    now: UnixTime,
-) -> rusqlite::Result<Vec<(String, Option<String>)>> {
+pub(super) fn marks(on: &Transaction<'_>, now: UnixTime) -> rusqlite::Result<Marks> {
     let sql = "SELECT DISTINCT subject, credential_mark FROM sessions WHERE tokens_until > ?1";
     let mut statement = on.prepare_cached(sql)?;
     statement.query_map([stored(now)], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()

@@ -124,6 +124,22 @@ pub fn set_password(path: &Path, name: &str, hash: &Hash) -> Result<(), UsersFau
     })
 }
 
+/// Lets a user no longer log in, or again.
+///
+/// # Errors
+/// There is no such user, or the file is bad or cannot be written.
+pub fn set_disabled(path: &Path, name: &str, disabled: bool) -> Result<(), UsersFault> {
+    edit(path, false, |users| {
+        let user = users.get_mut(name).and_then(Item::as_table_like_mut);
+        let user = user.ok_or_else(|| no_such_user(name))?;
+        match disabled {
+            true => user.insert("disabled", value(true)),
+            false => user.remove("disabled"),
+        };
+        Ok(())
+    })
+}
+
 /// Every user, sorted by name.
 ///
 /// # Errors

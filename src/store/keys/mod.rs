@@ -12,11 +12,12 @@ mod records;
 mod tests;
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use crate::config::open::without_waiting;
 use crate::token::keys::{Key, KeyRing, KeySpec, Life, recognise};
 use crate::token::{Secret, UnixTime};
 use records::{Record, Records};
@@ -221,18 +222,20 @@ fn read_key(
 /// The text of a key file and when it came to be what and where it is; `None` when it is gone.
 fn read_file(path: &Path) -> Result<Option<(Secret, UnixTime)>, KeysFault> {
     let fault = |error| KeysFault::Io { path: path.to_owned(), error };
-    let file = match File::open(path) {
+    let (file, about) = match without_waiting(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        file => file.map_err(fault)?,
+        opened => opened.map_err(fault)?,
     };
-    // The opened file is asked, not its name: nobody can swap it in between.
-    let about = file.metadata().map_err(fault)?;
+    if !about.is_file() {
+        let why = "not a regular file".to_owned();
+        return Err(KeysFault::NotAKey { path: path.to_owned(), why });
+    }
     let mode = about.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
         return Err(KeysFault::Exposed { path: path.to_owned(), mode });
     }
-    if !about.is_file() || about.len() > KEY_FILE_MAX_BYTES {
-        let why = "not a file of the size of a key".to_owned();
+    if about.len() > KEY_FILE_MAX_BYTES {
+        let why = "larger than any key".to_owned();
         return Err(KeysFault::NotAKey { path: path.to_owned(), why });
     }
     let mut bytes = Vec::with_capacity(about.len() as usize);

@@ -30,8 +30,8 @@ use tokio::sync::watch;
 
 use super::throttle::Rules;
 use super::{
-    Account, Answer, CheckFault, Renewal, Revocations, Revoked, Rotation, Session, StateStore,
-    StoreFault, UnderWay,
+    Account, Answer, CheckFault, Marks, Renewal, Revocations, Revoked, Rotation, Session,
+    StateStore, StoreFault, UnderWay,
 };
 use crate::config::SharedState;
 use crate::telemetry;
@@ -156,10 +156,7 @@ impl StateStore for Postgres {
         })
     }
 
-    fn marks(
-        &self,
-        now: UnixTime,
-    ) -> Answer<'_, Result<Vec<(String, Option<String>)>, StoreFault>> {
+    fn marks(&self, now: UnixTime) -> Answer<'_, Result<Marks, StoreFault>> {
         Box::pin(async move {
             let (_live, client, _place) = self.shared.take()?;
             self.shared.bounded(sessions::marks(&client, now)).await

@@ -8,6 +8,7 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error, Row};
 
 use super::{moment, stored};
+use crate::store::Marks;
 use crate::store::session::{Device, Replaced, Session};
 use crate::token::UnixTime;
 use crate::token::seal::Sealed;
@@ -115,10 +116,7 @@ pub(super) async fn list(
 }
 
 /// Each living pair of a subject and what its credential looked like at a login.
-pub(super) async fn marks(
-    on: &Client,
-    now: UnixTime,
-) -> Result<Vec<(String, Option<String>)>, Error> {
+pub(super) async fn marks(on: &Client, now: UnixTime) -> Result<Marks, Error> {
     let sql =
         "SELECT DISTINCT subject, credential_mark FROM freshgate_sessions WHERE tokens_until > $1";
     let now = stored(now);

@@ -14,7 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use uuid::Uuid;
 
 use super::Revoked;
-use crate::token::{Claims, UnixTime};
+use crate::token::{Claims, TokenFault, UnixTime};
 use table::Table;
 
 /// Every living revocation: by token, by session and by subject.
@@ -89,6 +89,14 @@ impl Revocations {
     /// Whether the last news are so old at `now` that no token may be believed. One load, no lock.
     pub fn is_stale(&self, now: UnixTime) -> bool {
         now.0 > self.believed_until.load(Ordering::Relaxed)
+    }
+
+    /// Why a token with these claims is not believed at `now`, whatever its signature says.
+    pub fn fault(&self, claims: &Claims, now: UnixTime) -> Option<TokenFault> {
+        if self.holds(claims) {
+            return Some(TokenFault::Revoked);
+        }
+        self.is_stale(now).then_some(TokenFault::Unconfirmed)
     }
 
     /// Says that everything is in here that was revoked until now, and that this is good enough until then.
@@ -222,6 +230,20 @@ mod tests {
         assert!(revocations.holds(&issued("t", None, 100)) && revocations.len() == 1);
         revocations.purge(UnixTime(2000));
         assert!(!revocations.holds(&issued("t", None, 1)) && revocations.is_empty());
+    }
+
+    #[test]
+    fn without_news_no_token_is_believed_and_a_revoked_one_stays_so() {
+        let revocations = Revocations::unconfirmed();
+        let (good, dead) = (claims("t", Some("s")), claims("u", Some("s")));
+        revocations.add(Revoked::Token("u".into()), UnixTime(1000));
+        assert_eq!(revocations.fault(&good, UnixTime(1)), Some(TokenFault::Unconfirmed));
+        revocations.confirm(UnixTime(100));
+        for (now, fault) in [(99, None), (100, None), (101, Some(TokenFault::Unconfirmed))] {
+            assert_eq!(revocations.fault(&good, UnixTime(now)), fault);
+            assert_eq!(revocations.fault(&dead, UnixTime(now)), Some(TokenFault::Revoked));
+        }
+        assert_eq!(Revocations::default().fault(&good, UnixTime(u64::MAX)), None);
     }
 
     #[test]

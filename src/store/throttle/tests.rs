@@ -186,7 +186,7 @@ impl StateStore for Told {
     ) -> Answer<'a, Result<Vec<Session>, StoreFault>> {
         unimplemented_here()
     }
-    fn marks(&self, _: UnixTime) -> Answer<'_, Result<Vec<(String, Option<String>)>, StoreFault>> {
+    fn marks(&self, _: UnixTime) -> Answer<'_, Result<crate::store::Marks, StoreFault>> {
         unimplemented_here()
     }
     fn step_up<'a>(

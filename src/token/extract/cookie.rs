@@ -51,6 +51,15 @@ pub(super) fn strip(headers: &mut HeaderMap, names: &[&str]) {
     }
 }
 
+/// Whether a `Set-Cookie` field sets what some backend later reads as a cookie of one of these names; also a cookie without a
+/// name, whose value browsers send alone (RFC 6265bis §5.7).
+pub(super) fn sets(field: &[u8], names: &[&str]) -> bool {
+    let piece = pieces(field).next().unwrap_or_default();
+    let named = piece.iter().position(|byte| !byte.is_ascii_whitespace() && *byte != b'=');
+    let piece = &piece[named.unwrap_or(piece.len())..];
+    names.iter().any(|name| is_like(piece, &fold(name.as_bytes())))
+}
+
 fn pieces(field: &[u8]) -> impl Iterator<Item = &[u8]> {
     field.split(|&byte| byte == b';')
 }

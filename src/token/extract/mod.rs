@@ -231,6 +231,12 @@ impl Locations {
         cookie::strip(headers, &of_ours);
     }
 
+    /// Whether a `Set-Cookie` field sets one of our cookies, or one of these `others`, in any spelling.
+    pub fn is_set_by(&self, field: &HeaderValue, others: &[&str]) -> bool {
+        let own = [self.cookie.as_str(), self.refresh_cookie.as_str()];
+        cookie::sets(field.as_bytes(), &[&own[..], others].concat())
+    }
+
     /// Whether the query has the parameter, in any spelling.
     pub fn in_query(&self, query: &str) -> bool {
         query::has(query, &self.query)

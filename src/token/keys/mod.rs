@@ -2,7 +2,7 @@
 //! (RFC 8725 §3.1), and a key that is too weak for its algorithm is refused before it is ever used.
 //!
 //! `algorithm` is the closed list; `material` reads PEM and `jwk` JSON, each key once; `recognise` says what a file
-//! of unknown content holds; `rsa` knows weak keys; `crypto` signs and checks; `generate` makes new ones; `ring` holds
+//! of unknown content holds; `remote` reads the sets of other issuers; `rsa` knows weak keys; `crypto` signs and checks; `generate` makes new ones; `ring` holds
 //! them all and knows at every moment which one signs.
 
 mod algorithm;
@@ -11,6 +11,9 @@ mod generate;
 mod jwk;
 mod material;
 mod recognise;
+mod remote;
+#[cfg(test)]
+mod remote_tests;
 mod ring;
 mod rsa;
 #[cfg(test)]
@@ -27,6 +30,7 @@ use crypto::{Signer, Verifier};
 pub use generate::generate;
 use material::Parsed;
 pub use recognise::{Recognised, recognise};
+pub use remote::{BadKey, RemoteSet};
 pub use ring::{KeyRing, KeyState};
 
 /// One `[[tokens.key]]`, its material read but not yet parsed.

@@ -82,7 +82,12 @@ impl KeyRing {
 
     /// The key that signs at `now`: the last that began to; where none has, the first that can.
     pub fn signer(&self, now: UnixTime) -> Option<&Key> {
-        let able = || self.living(now).filter(|key| key.signs());
+        self.signer_among(now, |_| true)
+    }
+
+    /// The one of these keys that signs at `now`, by the same rule.
+    pub fn signer_among(&self, now: UnixTime, fits: impl Fn(&Key) -> bool) -> Option<&Key> {
+        let able = || self.living(now).filter(|key| key.signs() && fits(key));
         let began = |key: &&Key| key.life.signs_from.is_some_and(|from| from <= now);
         // Of two that began in one second, the one that was followed has an end.
         let rank = |key: &&Key| (key.life.signs_from, key.life.retires_at.is_none());

@@ -12,8 +12,8 @@ use crate::harness::{Gateway, Setup, Tokens, Upstream, eventually, forge, tools}
 const TOML: &str = "[tokens]\naccess_ttl = \"2s\"\n[routes]\n\"/**\" = \"access-required\"\n";
 
 /// A gateway whose wall clock is as far off as the file `clock` says.
-fn setup(upstream: &Upstream) -> Setup {
-    let setup = Setup::sharing(upstream, TOML).file("clock", "+0\n");
+pub(super) fn faked(upstream: &Upstream, toml: &str) -> Setup {
+    let setup = Setup::sharing(upstream, toml).file("clock", "+0\n");
     let file = setup.dir().join("clock");
     setup
         .env("LD_PRELOAD", tools::libfaketime().to_str().expect("an ASCII path"))
@@ -23,7 +23,7 @@ fn setup(upstream: &Upstream) -> Setup {
 }
 
 /// Sets the clock of the gateway in `dir` off by so many seconds, in one step.
-fn set_off(dir: &Path, seconds: i64) {
+pub(super) fn set_off(dir: &Path, seconds: i64) {
     fs::write(dir.join("next"), format!("{seconds:+}\n")).expect("written");
     fs::rename(dir.join("next"), dir.join("clock")).expect("renamed");
 }
@@ -40,7 +40,7 @@ fn clock_of(gateway: &Gateway) -> u64 {
 
 #[track_caller]
 fn started(upstream: &Upstream) -> Gateway {
-    let setup = setup(upstream);
+    let setup = faked(upstream, TOML);
     let users = ["user", "add", "ada", "--password-stdin"];
     setup.cli(&users, "correct horse\n").succeeded();
     setup.start()

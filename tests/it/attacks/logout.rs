@@ -7,13 +7,9 @@ use serde_json::json;
 use crate::endpoints::{SHUT, login, started};
 use crate::harness::{Gateway, Tokens, Upstream, eventually, forge};
 
-// Holds: CVE-2024-21492
-#[test]
-fn after_logout_no_connection_gets_another_answer_with_the_session() {
-    let upstream = Upstream::echo();
-    let gateway = started(&upstream, SHUT);
+/// 100 connections ask with the session while it is ended: once `end` has returned, none gets another answer.
+fn raced(gateway: &Gateway, tokens: &Tokens, end: impl FnOnce()) {
     let client = gateway.client();
-    let tokens = login(&gateway);
     let (answered, late, before) =
         (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
     std::thread::scope(|scope| {
@@ -39,10 +35,51 @@ fn after_logout_no_connection_gets_another_answer_with_the_session() {
             });
         }
         eventually("requests that pass", || (before.load(Ordering::SeqCst) > 50).then_some(()));
-        client.post("/auth/logout").bearer(&tokens.access).send().expect(204);
+        end();
         answered.store(true, Ordering::SeqCst);
     });
-    assert_eq!(late.load(Ordering::SeqCst), 0, "successes after the logout was answered");
+    assert_eq!(late.load(Ordering::SeqCst), 0, "successes after it was ended");
+}
+
+// Holds: CVE-2024-21492, L5, L6
+#[test]
+fn after_an_end_of_any_kind_no_connection_gets_another_answer() {
+    let upstream = Upstream::echo();
+    let gateway = started(&upstream, SHUT);
+    let client = gateway.client();
+    let (here, there) = (login(&gateway), login(&gateway));
+    let sid = |tokens: &Tokens| {
+        forge::payload(&tokens.access)["sid"].as_str().expect("a session").to_owned()
+    };
+    raced(&gateway, &there, || {
+        let one = client.request("DELETE", &format!("/auth/sessions/{}", sid(&there)));
+        one.bearer(&here.access).send().expect(204);
+    });
+    client.get("/x").bearer(&here.access).send().expect(200);
+    raced(&gateway, &here, || {
+        client.request("DELETE", "/auth/sessions").bearer(&here.access).send().expect(204);
+    });
+    let next = login(&gateway);
+    raced(&gateway, &next, || {
+        gateway.cli(&["session", "revoke", "--session", &sid(&next)], "").succeeded();
+    });
+    let last = login(&gateway);
+    raced(&gateway, &last, || {
+        gateway.cli(&["session", "revoke", "--user", "ada"], "").succeeded();
+    });
+    login(&gateway);
+}
+
+// Holds: CVE-2024-21492, L5
+#[test]
+fn after_logout_no_connection_gets_another_answer_with_the_session() {
+    let upstream = Upstream::echo();
+    let gateway = started(&upstream, SHUT);
+    let client = gateway.client();
+    let tokens = login(&gateway);
+    raced(&gateway, &tokens, || {
+        client.post("/auth/logout").bearer(&tokens.access).send().expect(204);
+    });
     client.post("/auth/refresh").bearer(&tokens.refresh).send().refused(401, "token-revoked");
     client.get("/refresh").bearer(&tokens.refresh).send().refused(401, "token-revoked");
     client.get("/auth/me").bearer(&tokens.access).send().refused(401, "token-revoked");

@@ -109,18 +109,26 @@ fn the_first_user_has_a_random_password_printed_once_and_kept_as_argon2id() {
     one.login("admin", &password);
 }
 
-// Holds: CVE-2024-39315
+// Holds: CVE-2024-39315, L7
 #[test]
 fn the_state_file_holds_no_token() {
     let upstream = Upstream::echo();
     let mut gateway = Gateway::in_front_of(&upstream, SHUT);
     let tokens = gateway.login_first();
-    gateway.client().post("/auth/refresh").bearer(&tokens.refresh).send().expect(200);
+    let refresh = gateway.client().post("/auth/refresh").bearer(&tokens.refresh);
+    let given = Tokens::of(&refresh.send().expect(200));
+    let all = [&tokens.access, &tokens.refresh, &given.access, &given.refresh];
+    no_token_in(&gateway, all);
     gateway.terminate();
+    no_token_in(&gateway, all);
+}
+
+#[track_caller]
+fn no_token_in(gateway: &Gateway, tokens: [&String; 4]) {
     for entry in std::fs::read_dir(gateway.path("data")).expect("a directory").flatten() {
         let Ok(bytes) = std::fs::read(entry.path()) else { continue };
         let text = String::from_utf8_lossy(&bytes);
-        for token in [&tokens.access, &tokens.refresh] {
+        for token in tokens {
             let signature = token.rsplit('.').next().expect("a signature");
             assert!(!text.contains(signature), "{:?}", entry.path());
         }
@@ -227,4 +235,48 @@ fn a_state_file_of_a_newer_freshgate_or_of_another_program_is_refused() {
     set("user_version", ours);
     set("application_id", 7);
     refused(&gateway, &["another program"]);
+}
+
+// Holds: L8
+#[test]
+fn what_expired_leaves_the_file_and_the_file_does_not_grow() {
+    let upstream = Upstream::echo();
+    let mut gateway = Gateway::in_front_of(&upstream, SHUT);
+    let tokens = gateway.login_first();
+    gateway.client().post("/auth/logout").bearer(&tokens.access).send().expect(204);
+    let file = gateway.path("data/state.db");
+    let open = || rusqlite::Connection::open(&file).expect("the state file");
+    let rows = |table: &str| -> i64 {
+        let sql = format!("SELECT count(*) FROM {table} WHERE id LIKE 'old-%'");
+        open().query_row(&sql, [], |row| row.get(0)).expect("a count")
+    };
+    let mut sizes = Vec::new();
+    for round in 0..5 {
+        assert_eq!(gateway.terminate().code(), Some(0));
+        let mut sql = open();
+        let batch = sql.transaction().expect("a transaction");
+        for n in 0..4000 {
+            let id = format!("old-{round}-{n}");
+            for row in [
+                "INSERT INTO revocations VALUES ('session', ?1, 1000)",
+                "INSERT INTO subject_revocations VALUES (?1, 900, 1000)",
+                "INSERT INTO sessions (id, subject, started_at, auth_time, expires_at, tokens_until) \
+                 VALUES (?1, 'x', 1, 1, 1000, 1000)",
+            ] {
+                batch.prepare_cached(row).and_then(|mut row| row.execute([&id])).expect("a row");
+            }
+        }
+        batch.commit().expect("a commit");
+        drop(sql);
+        sizes.push(std::fs::metadata(&file).expect("the state file").len());
+        gateway.restart();
+        eventually("the expired rows to go", || {
+            let left = rows("sessions") + rows("revocations");
+            let sql = "SELECT count(*) FROM subject_revocations";
+            let subjects: i64 = open().query_row(sql, [], |row| row.get(0)).expect("a count");
+            (left + subjects == 0).then_some(())
+        });
+        assert_eq!(code(&gateway, &tokens.access), (401, "token-revoked".to_owned()));
+    }
+    assert!(sizes[4] <= sizes[0] * 11 / 10, "the room of what went is used again: {sizes:?}");
 }

@@ -230,3 +230,118 @@ fn every_decision_is_the_one_of_the_standard_profile() {
         }
     }
 }
+
+/// A login in cookies, as an application of the library has it.
+fn browser() -> World {
+    let options = json!({"JWT_TOKEN_LOCATION": ["cookies"]});
+    let tokens = "profile = \"flask-jwt-extended\"\naccept = [\"cookie\"]\n";
+    let login = format!("{LOGIN}cookies = \"only\"\n");
+    Plan { options, tokens, login: &login, ..Plan::simple("venv") }.start()
+}
+
+/// The value that an answer sets this cookie to, and what else is said of it.
+#[track_caller]
+fn cookie(answer: &Response, name: &str) -> (String, String) {
+    let start = format!("{name}=");
+    let field = answer.all("set-cookie").into_iter().find(|field| field.starts_with(&start));
+    let field = field.unwrap_or_else(|| panic!("no {name}: {:?}", answer.headers));
+    let (value, rest) = field[start.len()..].split_once("; ").expect("attributes");
+    (value.to_owned(), rest.to_owned())
+}
+
+#[test]
+fn our_cookies_open_its_views_with_the_double_submit_that_its_pages_do() {
+    let world = browser();
+    let body = json!({"username": "admin", "password": world.gateway.first_password()});
+    let answer = world.gateway.client().post("/login").json(&body).send().expect(200);
+    assert!(!answer.text().contains("eyJ"), "{}", answer.text());
+    let (access, about) = cookie(&answer, "access_token_cookie");
+    assert!(about.contains("HttpOnly"));
+    let (csrf, about) = cookie(&answer, "csrf_access_token");
+    assert!(!about.contains("HttpOnly") && about.starts_with("Path=/;"), "{about}");
+    assert_eq!(forge::payload(&access)["csrf"], csrf.as_str());
+    let (refresh, about) = cookie(&answer, "refresh_token_cookie");
+    assert!(about.contains("HttpOnly"));
+    let (csrf_refresh, _) = cookie(&answer, "csrf_refresh_token");
+    assert_ne!(csrf, csrf_refresh);
+    for (sent, status, text) in [
+        (Some(csrf.as_str()), 200, ""),
+        (None, 401, "Missing CSRF token"),
+        (Some(""), 401, "Missing CSRF token"),
+        (Some("wrong"), 401, "CSRF double submit tokens do not match"),
+        (Some(csrf_refresh.as_str()), 401, "CSRF double submit tokens do not match"),
+    ] {
+        for method in ["POST", "PUT", "PATCH", "DELETE"] {
+            let (there, here) = world.ask(|client| {
+                let request =
+                    Place::Cookie.put("/fresh", &access, client.request(method, "/fresh"));
+                sent.iter().fold(request, |request, csrf| request.header("X-CSRF-TOKEN", csrf))
+            });
+            for answer in [there, here] {
+                assert_eq!(answer.status, status, "{method} {sent:?}: {}", answer.text());
+                assert!(status == 200 || msg(&answer) == text, "{}", answer.text());
+            }
+        }
+    }
+    let (there, here) =
+        world.ask(|client| Place::Cookie.put("/fresh", &access, client.get("/fresh")));
+    assert_eq!((there.status, here.status), (200, 200));
+    let refreshes = |csrf: &str| {
+        let cookies = format!("refresh_token_cookie={refresh}");
+        let request = world.gateway.client().post("/refresh").header("Cookie", &cookies);
+        request.header("X-CSRF-TOKEN", csrf).send()
+    };
+    assert_eq!(msg(&refreshes(&csrf).expect(401)), "CSRF double submit tokens do not match");
+    let next = refreshes(&csrf_refresh).expect(200);
+    let ((stale, _), (csrf, _)) =
+        (cookie(&next, "access_token_cookie"), cookie(&next, "csrf_access_token"));
+    let (there, here) = world.ask(|client| {
+        Place::Cookie.put("/access", &stale, client.post("/access")).header("X-CSRF-TOKEN", &csrf)
+    });
+    assert_eq!((there.status, here.status), (200, 200));
+    let request =
+        world.gateway.client().request("DELETE", "/api/logout").header("X-CSRF-TOKEN", &csrf);
+    let out = Place::Cookie.put("/api/logout", &stale, request).send().expect(200);
+    assert_eq!(msg(&out), "Access token revoked");
+    for name in
+        ["access_token_cookie", "refresh_token_cookie", "csrf_access_token", "csrf_refresh_token"]
+    {
+        let (value, about) = cookie(&out, name);
+        assert!(value.is_empty() && about.contains("Max-Age=0"), "{name} {about}");
+    }
+}
+
+#[test]
+fn of_two_faults_of_a_cookie_the_same_is_told() {
+    let world = browser();
+    let expired = world.minted(&json!({"expires": {"seconds": -5}}));
+    let refresh = world.minted(&json!({"refresh": true}));
+    let stale = world.minted(&json!({}));
+    for token in [&expired, &refresh, &stale, &"x.y".to_owned()] {
+        for csrf in ["", "wrong"] {
+            let (there, here) = world.ask(|client| {
+                let cookie = format!("access_token_cookie={token}");
+                client.post("/fresh").header("Cookie", &cookie).header("X-CSRF-TOKEN", csrf)
+            });
+            let told = |answer: &Response| (answer.status, msg(answer));
+            if *token == expired && csrf == "wrong" {
+                // The one difference: the library reports the end last.
+                assert_eq!(told(&here), (401, "Token has expired".to_owned()));
+                continue;
+            }
+            assert_eq!(told(&here), told(&there), "{token} {csrf:?}");
+        }
+    }
+}
+
+#[test]
+fn a_cookie_without_the_claim_cannot_be_compared() {
+    let world = browser();
+    let mut claims = forge::claims("admin");
+    claims["roles"] = json!("none");
+    let token = forge::hs256(forge::SECRET, &claims);
+    let (there, here) = world.ask(|client| {
+        Place::Cookie.put("/access", &token, client.post("/access")).header("X-CSRF-TOKEN", "x")
+    });
+    assert_eq!((there.status, here.status), (422, 422));
+}
