@@ -314,7 +314,7 @@ fn our_endpoints_are_routes() {
     assert_eq!(route(&on, "POST /x/y/logout").requirement, Requirement::AnyToken);
     assert_eq!(route(&on, "POST /x/y/refresh").requirement, Requirement::Refresh);
     assert_eq!(of(&on).len(), 9);
-    for path in ["DELETE /x/y/sessions", "DELETE /x/y/sessions/1"] {
+    for path in ["DELETE /x/y/sessions", "DELETE /x/y/sessions/{sid}"] {
         assert_eq!(route(&on, path).requirement, Requirement::Fresh { max_age: None });
     }
     assert!(of(&good("[login]\nenabled = false")).is_empty());
