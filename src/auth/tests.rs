@@ -471,6 +471,9 @@ impl StateStore for Away {
     ) -> Answer<'a, Result<UnderWay<'a>, CheckFault>> {
         Box::pin(std::future::ready(Err(CheckFault::Away(StoreFault("down".into())))))
     }
+    fn probe(&self, _: UnixTime) -> Answer<'_, Result<(), StoreFault>> {
+        down()
+    }
     fn withdrawn<'a>(&'a self, _: UnderWay<'a>) -> Answer<'a, ()> {
         Box::pin(std::future::ready(()))
     }

@@ -23,6 +23,15 @@ const KEEPALIVE_RETRIES: u32 = 3;
 /// What the library takes where the URL says nothing.
 const LIBRARY_IDLE: Duration = Duration::from_secs(2 * 60 * 60);
 
+/// The state that many gateways share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedState {
+    /// The database.
+    pub database: DatabaseUrl,
+    /// How long tokens are believed without news from the database.
+    pub stale_max: Duration,
+}
+
 /// How much TLS the way to the database needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsWanted {

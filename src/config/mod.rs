@@ -33,7 +33,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 
-use self::database::DatabaseUrl;
+pub use self::database::SharedState;
 use self::diagnostic::{Diagnostics, Span};
 pub use self::selftest::FileTest;
 pub use self::sessions::SessionRules;
@@ -305,15 +305,6 @@ pub struct Limits {
     pub drain: Duration,
     /// Data threads; 0 means one for each core.
     pub threads: usize,
-}
-
-/// The state that many gateways share.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SharedState {
-    /// The database.
-    pub database: DatabaseUrl,
-    /// How long tokens are believed without news from the database.
-    pub stale_max: Duration,
 }
 
 /// `[log]`.

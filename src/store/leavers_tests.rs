@@ -220,6 +220,9 @@ impl StateStore for Flaky {
     ) -> Answer<'a, Result<UnderWay<'a>, CheckFault>> {
         self.state.begin(account, address, rules, now)
     }
+    fn probe(&self, now: UnixTime) -> Answer<'_, Result<(), StoreFault>> {
+        self.state.probe(now)
+    }
     fn withdrawn<'a>(&'a self, attempt: UnderWay<'a>) -> Answer<'a, ()> {
         self.state.withdrawn(attempt)
     }

@@ -206,6 +206,11 @@ impl StateStore for Embedded {
         attempt.succeeded();
         self.keep(ids)
     }
+
+    fn probe(&self, now: UnixTime) -> Answer<'_, Result<(), StoreFault>> {
+        // The revocation, already expired, of a token that never was.
+        self.revoke(Revoked::Token("readyz".to_owned()), now)
+    }
 }
 
 impl Drop for Embedded {

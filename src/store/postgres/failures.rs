@@ -12,7 +12,8 @@ use tokio_postgres::{Client, Error};
 
 use super::link::{Link, LinkFault};
 use super::{moment, stored};
-use crate::store::throttle::tallies::{Ids, KEY_BYTES, Share};
+use crate::store::throttle::tallies::{Ids, KEY_BYTES};
+use crate::store::throttle::under_way::Share;
 use crate::store::throttle::{ADDRESS_KNOWN_FOR, Kind, Rules};
 use crate::store::{Tallies, Throttled, UnderWay};
 use crate::token::UnixTime;

@@ -2,13 +2,14 @@
 //! it needs an [`Attempt`], and only [`check`] makes one, after the counters of the account and of the
 //! address have let it through (CVE-2024-21500).
 //!
-//! `tally` is the arithmetic, `tallies` the counters in memory; the state store keeps them over restarts.
+//! `tally` is the arithmetic, `tallies` the counters in memory, `under_way` an attempt; the state store keeps them over restarts.
 //! Never tells known users from unknown ones. Called by `auth`.
 
 pub mod tallies;
 pub mod tally;
 #[cfg(test)]
 mod tests;
+pub mod under_way;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -17,8 +18,9 @@ use super::{Account, Authenticated, CheckFault, CredentialStore, StateStore};
 use crate::config::Limits;
 use crate::telemetry::Limit;
 use crate::token::{Secret, UnixTime};
-pub use tallies::{Tallies, UnderWay};
+pub use tallies::Tallies;
 use tally::Allowance;
+pub use under_way::UnderWay;
 
 /// How long an address stays known to an account after it has logged in from there.
 pub const ADDRESS_KNOWN_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);

@@ -14,7 +14,8 @@ use aws_lc_rs::hmac;
 use foldhash::fast::RandomState;
 
 use super::tally::{Allowance, Tally};
-use super::{ADDRESS_KNOWN_FOR, Kind, Rules, Throttled};
+use super::under_way::UnderWay;
+use super::{Kind, Rules, Throttled};
 use crate::config::network;
 use crate::store::Account;
 use crate::token::UnixTime;
@@ -53,7 +54,7 @@ pub struct Tallies {
 }
 
 #[derive(Debug, Default)]
-struct Books {
+pub(super) struct Books {
     tallies: [Book; 3],
     known: HashMap<Id, UnixTime, RandomState>,
     /// The latest moment at which an attempt began.
@@ -63,45 +64,13 @@ struct Books {
 type Book = HashMap<Id, Entry, RandomState>;
 
 #[derive(Clone, Copy, Debug)]
-struct Entry {
-    tally: Tally,
+pub(super) struct Entry {
+    pub(super) tally: Tally,
     /// Attempts that have begun and not ended: they count as if they had failed.
-    under_way: u32,
+    pub(super) under_way: u32,
 }
 
 const NEW: Entry = Entry { tally: Tally::NONE, under_way: 0 };
-
-/// An attempt that is under way. Dropped without a word it counts as failed, in memory: its caller went
-/// away, and what it would have learned nobody knows.
-#[derive(Debug)]
-#[must_use = "it counts as failed when it is dropped"]
-pub struct UnderWay<'t> {
-    counted: Counted<'t>,
-    ids: Ids,
-    rules: Rules,
-    known: bool,
-    now: UnixTime,
-}
-
-/// Where an attempt is counted while it is under way.
-#[derive(Clone, Copy, Debug)]
-enum Counted<'t> {
-    /// In memory, as one that may still end well.
-    Here(&'t Tallies),
-    /// In a store, as failed: only another end has to be told.
-    There([Share; 3]),
-    /// It has ended.
-    NoMore,
-}
-
-/// What an attempt added to one counter of a store that counts it as failed from the start.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Share {
-    /// By how many seconds it moved the end of the counter.
-    pub added_s: i64,
-    /// Until when it made the counter wait; taken back only while nobody has moved that since.
-    pub blocked_until: i64,
-}
 
 impl Tallies {
     /// No failures yet; `key` makes the hashes.
@@ -141,7 +110,7 @@ impl Tallies {
             books.entry(kind, *ids.of(kind), now).under_way += 1;
         }
         drop(books);
-        Ok(UnderWay { counted: Counted::Here(self), ids, rules: *rules, known, now })
+        Ok(UnderWay::here(self, ids, rules, (known, now)))
     }
 
     /// What the store is to keep of these: one row for each counter and one for the known address.
@@ -201,7 +170,7 @@ impl Tallies {
         ])
     }
 
-    fn books(&self) -> MutexGuard<'_, Books> {
+    pub(super) fn books(&self) -> MutexGuard<'_, Books> {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -220,87 +189,8 @@ impl Ids {
 
 /// Which counters may make an attempt wait. Where the account has logged in before, only its own there: nobody
 /// else can lock it out of that address, neither from afar nor from beside it.
-fn judged_by(known: bool) -> &'static [Kind] {
+pub(super) fn judged_by(known: bool) -> &'static [Kind] {
     if known { &[Kind::Pair] } else { &[Kind::Account, Kind::Pair, Kind::Address] }
-}
-
-/// Which counters a failure is counted in. What goes wrong at a known address says nothing about others'
-/// attempts at the account, but still something about the address.
-fn counted_in(known: bool) -> &'static [Kind] {
-    if known { &[Kind::Pair, Kind::Address] } else { &[Kind::Account, Kind::Pair, Kind::Address] }
-}
-
-impl UnderWay<'_> {
-    /// One that a store has counted as failed already.
-    pub(in crate::store) fn stored(
-        ids: Ids,
-        rules: &Rules,
-        (known, now): (bool, UnixTime),
-        shares: [Share; 3],
-    ) -> UnderWay<'static> {
-        UnderWay { counted: Counted::There(shares), ids, rules: *rules, known, now }
-    }
-
-    /// Whom it is counted for.
-    pub(in crate::store) fn ids(&self) -> Ids {
-        self.ids
-    }
-
-    /// Ends it for a store that has counted it: what it added there, and when it began.
-    pub(in crate::store) fn shares(mut self) -> ([Share; 3], UnixTime) {
-        match std::mem::replace(&mut self.counted, Counted::NoMore) {
-            Counted::There(shares) => (shares, self.now),
-            Counted::Here(_) | Counted::NoMore => ([Share::default(); 3], self.now),
-        }
-    }
-
-    /// The password was wrong.
-    pub(in crate::store) fn failed(mut self) {
-        self.end(UnderWay::count);
-    }
-
-    /// The password was right: the account is known at the address, and what failed for it there is forgotten.
-    /// What failed for others at the address is not, nor what failed for it elsewhere: an attacker with one
-    /// good account wins no guesses at others.
-    pub(in crate::store) fn succeeded(mut self) {
-        self.end(|under_way, books| {
-            let id = *under_way.ids.of(Kind::Pair);
-            books.entry(Kind::Pair, id, under_way.now).tally = Tally::NONE;
-            books.know(id, under_way.now.plus(ADDRESS_KNOWN_FOR), under_way.now);
-        });
-    }
-
-    /// Nothing was checked, so nothing is counted.
-    pub(in crate::store) fn withdrawn(mut self) {
-        self.end(|_, _| {});
-    }
-
-    fn end(&mut self, outcome: impl FnOnce(&Self, &mut Books)) {
-        let Counted::Here(tallies) = self.counted else { return };
-        let mut books = tallies.books();
-        for &kind in judged_by(self.known) {
-            let entry = books.entry(kind, *self.ids.of(kind), self.now);
-            entry.under_way = entry.under_way.saturating_sub(1);
-        }
-        outcome(self, &mut books);
-        for kind in [Kind::Account, Kind::Pair, Kind::Address] {
-            books.forget_if_empty(kind, self.ids.of(kind), self.now);
-        }
-        self.counted = Counted::NoMore;
-    }
-
-    fn count(&self, books: &mut Books) {
-        for &kind in counted_in(self.known) {
-            let entry = books.entry(kind, *self.ids.of(kind), self.now);
-            entry.tally = entry.tally.failed(self.rules.of(kind, self.known), self.now);
-        }
-    }
-}
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        self.end(UnderWay::count);
-    }
 }
 
 impl Books {
@@ -317,7 +207,7 @@ impl Books {
         full.then_some(RETRY_WHILE_UNDER_WAY)
     }
 
-    fn entry(&mut self, kind: Kind, id: Id, now: UnixTime) -> &mut Entry {
+    pub(super) fn entry(&mut self, kind: Kind, id: Id, now: UnixTime) -> &mut Entry {
         let book = &mut self.tallies[kind as usize];
         if book.len() >= TALLIES_MAX && !book.contains_key(&id) {
             book.retain(|_, entry| entry.under_way > 0 || entry.tally.forgiven_at > now);
@@ -333,7 +223,7 @@ impl Books {
         book.entry(id).or_insert(NEW)
     }
 
-    fn know(&mut self, id: Id, until: UnixTime, now: UnixTime) {
+    pub(super) fn know(&mut self, id: Id, until: UnixTime, now: UnixTime) {
         if self.known.len() >= TALLIES_MAX && !self.known.contains_key(&id) {
             self.known.retain(|_, until| *until > now);
             let mut ends: Vec<UnixTime> = self.known.values().copied().collect();
@@ -344,7 +234,7 @@ impl Books {
         self.known.insert(id, until);
     }
 
-    fn forget_if_empty(&mut self, kind: Kind, id: &Id, now: UnixTime) {
+    pub(super) fn forget_if_empty(&mut self, kind: Kind, id: &Id, now: UnixTime) {
         let book = &mut self.tallies[kind as usize];
         if book.get(id).is_some_and(|one| one.under_way == 0 && one.tally.forgiven_at <= now) {
             book.remove(id);

@@ -216,6 +216,9 @@ impl StateStore for Told {
         let begun = self.tallies.get_or_init(tallies).begin(account, address, rules, now);
         Box::pin(std::future::ready(begun.map_err(CheckFault::Throttled)))
     }
+    fn probe(&self, _: UnixTime) -> Answer<'_, Result<(), StoreFault>> {
+        unimplemented_here()
+    }
     fn withdrawn<'a>(&'a self, attempt: UnderWay<'a>) -> Answer<'a, ()> {
         attempt.withdrawn();
         Box::pin(std::future::ready(()))
