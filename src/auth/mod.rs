@@ -96,15 +96,20 @@ pub async fn answer<B: Body<Data = Bytes>>(
     }
     // An endpoint that needs a token has a route that demands one.
     let claims = || permit.claims().ok_or(Refusal::TokenMissing);
+    // Another issuer's user has no session here, whatever they are called.
+    let own = || match claims()? {
+        claims if claims.foreign => Err(Refusal::TokenWrongType),
+        claims => Ok(claims),
+    };
     match endpoint {
         Endpoint::Login => session::login(&parts.headers, body, context, now).await,
         Endpoint::Reauth => session::reauth(claims()?, &parts.headers, body, context, now).await,
         Endpoint::Refresh => refresh::refresh(claims()?, context, now).await,
         Endpoint::Logout => session::logout(claims()?, context, now).await,
         Endpoint::Me => Ok(me(claims()?, now)),
-        Endpoint::Sessions => devices::list(claims()?, context, now).await,
-        Endpoint::EndSession => devices::end_one(claims()?, context, now).await,
-        Endpoint::EndSessions => devices::end_all(claims()?, context, now).await,
+        Endpoint::Sessions => devices::list(own()?, context, now).await,
+        Endpoint::EndSession => devices::end_one(own()?, context, now).await,
+        Endpoint::EndSessions => devices::end_all(own()?, context, now).await,
         Endpoint::Jwks => Ok(public_keys(context.ring, &parts.headers, now)),
     }
 }

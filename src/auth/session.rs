@@ -102,6 +102,10 @@ async fn step_up(
     context: &AuthContext<'_>,
     now: UnixTime,
 ) -> Result<Response<Bytes>, Refusal> {
+    if claims.foreign {
+        // The password of a user here says nothing of who that is there, whatever the name.
+        return Err(Refusal::TokenWrongType);
+    }
     let session = living(claims, context, now).await?;
     let user = check(&claims.subject, password, context, now).await?;
     if user.subject() != claims.subject {

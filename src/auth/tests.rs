@@ -15,7 +15,9 @@ use crate::store::embedded::Embedded;
 use crate::store::file::{UsersFile, edit};
 use crate::store::password::{Hash, Pool};
 use crate::store::throttle::tally::Allowance;
-use crate::store::{Answer, Renewal, Revocations, Revoked, Rotation, Session, UnderWay};
+use crate::store::{
+    Answer, Renewal, Replacement, Revocations, Revoked, Rotation, Session, UnderWay,
+};
 use crate::token::mint::Mint;
 use crate::token::{Secret, Standing, TokenKind, verify};
 
@@ -455,6 +457,15 @@ impl StateStore for Away {
         down()
     }
     fn revoke(&self, _: Revoked, _: UnixTime) -> Answer<'_, Result<(), StoreFault>> {
+        down()
+    }
+    fn replacement<'a>(
+        &'a self,
+        _: &'a str,
+    ) -> Answer<'a, Result<Option<Replacement>, StoreFault>> {
+        down()
+    }
+    fn replace<'a>(&'a self, _: &'a str, _: Replacement) -> Answer<'a, Result<(), StoreFault>> {
         down()
     }
     fn revocations(&self) -> &Revocations {

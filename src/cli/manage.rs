@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::Failure;
+use super::import::{self, ImportArgs, ImportFault};
 use crate::store::file::{UsersFault, edit};
 use crate::store::password::{Hash, PASSWORD_MAX_BYTES, PasswordFault};
 use crate::token::{RESERVED_CLAIMS, Secret, json};
@@ -33,8 +34,10 @@ pub enum UserCommand {
         #[command(flatten)]
         source: PasswordSource,
     },
-    /// List the users with their claims
+    /// List the users with their claims, and which of their hashes are quick to guess
     List,
+    /// Take over users from a file of another program, with their passwords as it hashes them
+    Import(ImportArgs),
     /// Remove a user: all sessions and tokens end
     Remove {
         /// Name of the user
@@ -77,6 +80,9 @@ pub enum ManageFault {
     /// The password cannot be used.
     #[error("{0}")]
     Password(#[from] PasswordFault),
+    /// Users of another program are not taken over.
+    #[error("{0}")]
+    Import(#[from] ImportFault),
     /// The two entries differ.
     #[error("the two passwords differ; nothing was changed")]
     Differ,
@@ -141,6 +147,7 @@ fn run_with(
             writeln!(out, "changed the password of {name} in {}", users.display())?;
         }
         UserCommand::List => list(users, out)?,
+        UserCommand::Import(args) => import::run(&args, users, out)?,
     }
     Ok(())
 }
@@ -151,7 +158,11 @@ fn list(users: &Path, out: &mut dyn Write) -> Result<(), ManageFault> {
     for (name, user) in all {
         let claims = Value::from(user.claims);
         let disabled = if user.disabled { "  disabled" } else { "" };
-        writeln!(out, "{name:width$}  {claims}{disabled}")?;
+        let weak = match user.hash.is_weak() {
+            true => format!("  weak: {}", user.hash.scheme()),
+            false => String::new(),
+        };
+        writeln!(out, "{name:width$}  {claims}{disabled}{weak}")?;
     }
     Ok(())
 }

@@ -22,6 +22,7 @@ pub mod selftest;
 pub mod sessions;
 #[cfg(test)]
 mod tests;
+pub mod trust;
 pub mod values;
 pub mod words;
 
@@ -35,11 +36,12 @@ use ipnet::IpNet;
 
 pub use self::database::SharedState;
 use self::diagnostic::{Diagnostics, Span};
+pub use self::secret::Resolved;
 pub use self::selftest::FileTest;
 pub use self::sessions::SessionRules;
+pub use self::trust::{JwksUrl, Trust, TrustKeys};
 use crate::policy::path::PathRules;
 use crate::policy::route::{Action, Route, RouteTable};
-use crate::token::Secret;
 use crate::token::extract::Locations;
 use crate::token::keys::{Algorithm, KeySpec};
 use crate::token::verify::TokenRules;
@@ -74,6 +76,8 @@ pub struct Config {
     pub locations: Locations,
     /// `[[tokens.key]]`, in the order of the file; empty means: use the key made on first run.
     pub keys: Vec<KeySpec>,
+    /// `[[tokens.trust]]`, in the order of the file.
+    pub trusts: Vec<Trust>,
     /// `[login]`; `None` when `enabled = false`.
     pub login: Option<Login>,
     /// `[identity]`, in the order of the file.
@@ -206,6 +210,8 @@ pub struct Login {
     pub logout: String,
     /// Where the users are.
     pub users: UsersSource,
+    /// Whether a weak hash is replaced, in our state, by one of ours when its password is right.
+    pub rehash: bool,
     /// The cookies that it sets; `None` when it sets none.
     pub cookies: Option<LoginCookies>,
 }
@@ -337,14 +343,5 @@ pub struct KeyOutline {
     /// Whether it signs, or only verifies.
     pub signs: bool,
     /// Where it is kept: `env NAME` or `file PATH`, as written.
-    pub origin: String,
-}
-
-/// A secret resolved from `{ env = "NAME" }` or `{ file = "PATH" }`, and where it came from, for messages.
-#[derive(Clone, Debug)]
-pub struct Resolved {
-    /// The bytes; one newline at the end of a file is not part of them.
-    pub secret: Secret,
-    /// `env NAME` or `file PATH`.
     pub origin: String,
 }

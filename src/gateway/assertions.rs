@@ -72,7 +72,8 @@ impl Scene<'_> {
         upstream: usize,
     ) -> Result<Option<HeaderValue>, AssertionFault> {
         let (now, rules) = (self.now, &self.snapshot.config.tokens);
-        let key = assertion::signer(&self.snapshot.ring, now).ok_or(AssertionFault::NoSigner)?;
+        let key =
+            assertion::signer(self.snapshot.keys.own(), now).ok_or(AssertionFault::NoSigner)?;
         let fresh = token.claims().is_fresh(now);
         let mut kept = self.data.assertions.lock().unwrap_or_else(PoisonError::into_inner);
         if !kept.made_for.as_ref().is_some_and(|world| Arc::ptr_eq(world, self.snapshot)) {

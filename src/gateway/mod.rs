@@ -1,6 +1,6 @@
 //! A request's life, top to bottom: [`handle`] is the table of contents.
 //!
-//! `client` says who asks, `judge` holds steps 2 to 6 for every caller, `tokens` remembers verified tokens and `forgers` who sends
+//! `client` says who asks, `judge` holds steps 2 to 6 for every caller, `prove` finds out who asks by a token, `tokens` remembers verified ones and `forgers` who sends
 //! forged ones, `assertions` what is signed for backends, `limits` counts those that are reached here, `answer` turns refusals into responses, as `profile` has them, and
 //! writes the access line.
 
@@ -11,6 +11,7 @@ mod forgers;
 pub mod judge;
 mod limits;
 pub mod profile;
+mod prove;
 pub mod selftest;
 pub mod tokens;
 
@@ -31,23 +32,25 @@ use crate::proxy::pool::Pool;
 use crate::proxy::relay::ResponseBody;
 use crate::proxy::room::Room;
 use crate::proxy::{self, Way};
+use crate::store::issuers::RemoteKeys;
 use crate::store::{CredentialStore, StateStore, throttle};
 use crate::telemetry::{self, Metrics, RouteMeter, ThreadMeter, panics};
-use crate::token::extract::Presented;
-use crate::token::keys::KeyRing;
-use crate::token::{Secret, Standing, UnixTime};
+use crate::token::trust::KeySet;
+use crate::token::{Secret, UnixTime};
 use answer::{Answer, Line, Record};
 use assertions::Assertions;
 use client::{asked_host, identify};
 use judge::{Asked, View, judge, token_of};
-use tokens::{Budget, TokenCache};
+use tokens::TokenCache;
 
 /// The whole world a request sees: loaded once, never changed, replaced whole.
 pub struct Snapshot {
     /// The configuration.
-    pub config: Config,
-    /// The keys.
-    pub ring: KeyRing,
+    pub config: Arc<Config>,
+    /// Our keys and those of other issuers.
+    pub keys: KeySet,
+    /// Who fetches the keys of each other issuer; `None` where they are in a file. May be shorter than the list of them.
+    pub issuers: Vec<Option<Arc<RemoteKeys>>>,
     /// The header firewall.
     pub firewall: Firewall,
     /// Users; `None` when login is switched off.
@@ -57,9 +60,9 @@ pub struct Snapshot {
     /// The places at each upstream, by its index: all data threads take theirs here.
     pub places: Vec<Arc<Room>>,
     /// Counters, by route index.
-    pub meters: Vec<RouteMeter>,
+    pub meters: Arc<Vec<RouteMeter>>,
     /// Counters of requests that no route matched.
-    pub no_route: RouteMeter,
+    pub no_route: Arc<RouteMeter>,
     /// The process's metrics.
     pub metrics: Arc<Metrics>,
 }
@@ -247,25 +250,6 @@ impl Scene<'_> {
         }
     }
 
-    /// From what was presented to who it proves, from memory or by signature; then revocation, in memory.
-    fn prove(&self, presented: Presented<'_>) -> Standing {
-        let token = match presented.token() {
-            Ok(token) => token,
-            Err(standing) => return standing,
-        };
-        let each_second = self.snapshot.config.limits.token_failures;
-        let trusted = (&self.snapshot.ring, &self.snapshot.config.tokens);
-        let budget = Budget { address: self.client.origin, each_second };
-        let signed = match self.data.tokens.read(token, trusted, budget) {
-            Ok(signed) => signed,
-            Err(fault) => return Standing::Unproven(fault),
-        };
-        match self.snapshot.state.revocations().fault(signed.claims(), self.now) {
-            Some(fault) => Standing::Unproven(fault),
-            None => signed.standing(&self.snapshot.config.tokens, self.now),
-        }
-    }
-
     async fn answer(
         &self,
         (permit, endpoint): (Permit, Endpoint),
@@ -279,7 +263,7 @@ impl Scene<'_> {
             .flatten()
             .map(Secret::new);
         let context = AuthContext {
-            ring: &self.snapshot.ring,
+            ring: self.snapshot.keys.own(),
             rules: &self.snapshot.config.tokens,
             sessions: &self.snapshot.config.sessions,
             token: token.as_ref(),

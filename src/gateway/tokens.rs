@@ -5,16 +5,17 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use foldhash::fast::RandomState;
 use quick_cache::unsync::Cache;
-use quick_cache::{DefaultHashBuilder, OptionsBuilder, UnitWeighter};
+use quick_cache::{OptionsBuilder, UnitWeighter};
 
 use super::forgers::Forgers;
 use crate::telemetry::{Limit, Metrics, ThreadMeter};
 use crate::token::TokenFault;
-use crate::token::keys::KeyRing;
-use crate::token::verify::{self, SignedClaims, TokenRules};
+use crate::token::trust::{KeySet, Unread};
+use crate::token::verify::{SignedClaims, TokenRules};
 
-/// The verified tokens of one data thread: bounded, keyed by the whole token, dead with its key ring.
+/// The verified tokens of one data thread: bounded, keyed by the whole token, dead with its key set.
 /// Bad tokens are never kept, so a flood of them pushes no good one out; nor does it take more than its part of the
 /// thread, for each address has a budget of forged ones (`[limits] token_failures`).
 #[derive(Debug)]
@@ -34,18 +35,21 @@ pub struct Budget {
     pub each_second: usize,
 }
 
+/// By a hash that is quick on the whole of a long token. Nobody can fill it with tokens that collide: what is kept was signed by us.
+type Tokens = Cache<Box<str>, SignedClaims, UnitWeighter, RandomState>;
+
 #[derive(Debug)]
 struct Verified {
-    ring: [u8; 32],
+    keys: [u8; 32],
     /// How claims were read: by other rules the same token may be another's, or nobody's.
     reading: (String, bool),
-    tokens: Cache<Box<str>, SignedClaims, UnitWeighter, DefaultHashBuilder>,
+    tokens: Tokens,
     forgers: Forgers,
 }
 
 impl Verified {
-    fn by(ring: [u8; 32], reading: (String, bool), capacity: usize) -> Verified {
-        Verified { ring, reading, tokens: empty(capacity), forgers: Forgers::new() }
+    fn by(keys: [u8; 32], reading: (String, bool), capacity: usize) -> Verified {
+        Verified { keys, reading, tokens: empty(capacity), forgers: Forgers::new() }
     }
 }
 
@@ -59,19 +63,19 @@ impl TokenCache {
     /// What the token of a client says, from memory or by its signature.
     ///
     /// # Errors
-    /// As [`verify::read`]; [`TokenFault::Unchecked`] when too many forged ones came from the address.
+    /// As [`KeySet::read`]; [`TokenFault::Unchecked`] when too many forged ones came from the address.
     pub fn read(
         &self,
         token: &str,
-        (ring, rules): (&KeyRing, &TokenRules),
+        (keys, rules): (&KeySet, &TokenRules),
         budget: Budget,
-    ) -> Result<SignedClaims, TokenFault> {
+    ) -> Result<SignedClaims, Unread> {
         let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
         let (identity, csrf) = &verified.reading;
         let same_reading = *identity == rules.identity_claim && *csrf == rules.csrf;
-        if verified.ring != ring.fingerprint() || !same_reading {
+        if verified.keys != keys.fingerprint() || !same_reading {
             let reading = (rules.identity_claim.clone(), rules.csrf);
-            *verified = Verified::by(ring.fingerprint(), reading, self.capacity);
+            *verified = Verified::by(keys.fingerprint(), reading, self.capacity);
         }
         if let Some(known) = verified.tokens.get(token) {
             self.meter.token_cache_hits.inc();
@@ -79,13 +83,13 @@ impl TokenCache {
         }
         if verified.forgers.over(budget.address, budget.each_second, Instant::now()) {
             self.metrics.limit_reached(Limit::TokenFailures);
-            return Err(TokenFault::Unchecked);
+            return Err(TokenFault::Unchecked.into());
         }
         self.meter.token_cache_misses.inc();
-        let read = verify::read(token, ring, rules);
+        let read = keys.read(token, rules);
         match &read {
             Ok(signed) => verified.tokens.insert(token.into(), signed.clone()),
-            Err(TokenFault::Forged) => {
+            Err(Unread { fault: TokenFault::Forged, .. }) => {
                 verified.forgers.count(budget.address, budget.each_second, Instant::now());
             }
             Err(_) => {}
@@ -94,11 +98,11 @@ impl TokenCache {
     }
 }
 
-fn empty(capacity: usize) -> Cache<Box<str>, SignedClaims, UnitWeighter, DefaultHashBuilder> {
+fn empty(capacity: usize) -> Tokens {
     let options = OptionsBuilder::new()
         .estimated_items_capacity(capacity)
         .weight_capacity(capacity as u64)
         .build()
         .expect("both capacities are given");
-    Cache::with_options(options, UnitWeighter, DefaultHashBuilder::default(), Default::default())
+    Cache::with_options(options, UnitWeighter, RandomState::default(), Default::default())
 }

@@ -11,7 +11,6 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::seats::{Seat, Seats};
 use super::worker::{Arrival, Shared, Worker};
-use crate::config::Config;
 use crate::telemetry::Limit;
 
 /// How long to wait after an accept that failed, so that a process out of file descriptors does not spin.
@@ -85,7 +84,7 @@ impl Acceptor {
     /// The seat of a connection, unless there are too many; a trusted proxy needs none, for it brings many clients.
     fn admit(&self, address: SocketAddr) -> Result<Option<Seat>, Limit> {
         let world = self.shared.world.load();
-        let Config { limits, .. } = &world.config;
+        let limits = &world.config.limits;
         let open: usize = self.workers.iter().map(Worker::open).sum();
         if open >= limits.connections_max.min(self.fit.unwrap_or(usize::MAX)) {
             return Err(Limit::ConnectionsMax);

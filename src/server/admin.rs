@@ -20,6 +20,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
 use super::accept::ACCEPT_PAUSE;
+use super::issuers;
 use super::reload::Reload;
 use crate::gateway::Snapshot;
 use crate::telemetry;
@@ -97,6 +98,7 @@ impl Admin {
             "/healthz" if reads => json_reply(StatusCode::OK, &json!({"status": "ok"})),
             "/readyz" if reads => self.readiness().await,
             "/metrics" if reads => {
+                issuers::count(&self.world.load(), UnixTime::of(telemetry::clock()));
                 reply(StatusCode::OK, OPENMETRICS, self.world.load().metrics.render())
             }
             "/reload" if request.method() == Method::POST => self.reload(request).await,
@@ -128,23 +130,30 @@ impl Admin {
         }
     }
 
-    /// 503 once shutting down, and while no token is believed; degraded, but still in service, while the state store
-    /// is away.
+    /// 503 once shutting down, and while no token is believed; degraded, but still in service, while the state store is
+    /// away or another issuer has no keys here.
     async fn readiness(&self) -> Response<Full<Bytes>> {
         if *self.draining.borrow() {
             return json_reply(StatusCode::SERVICE_UNAVAILABLE, &json!({"status": "draining"}));
         }
-        let state = Arc::clone(&self.world.load().state);
-        let probed = state.probe(UnixTime::of(telemetry::clock())).await;
+        let world = self.world.load_full();
+        let state = Arc::clone(&world.state);
+        let (issuers, mut away) = issuers::told(&world);
+        if state.probe(UnixTime::of(telemetry::clock())).await.is_err() {
+            away.insert(0, "state store".to_owned());
+        }
         let stale = state.revocations().is_stale(UnixTime::of(telemetry::clock()));
-        let (code, mut answer) = match probed {
-            Ok(()) if !stale => (StatusCode::OK, json!({"status": "ready"})),
+        let (code, mut answer) = match away.is_empty() {
             _ if stale => {
                 let answer = json!({"status": "stale", "away": ["state store"]});
                 (StatusCode::SERVICE_UNAVAILABLE, answer)
             }
-            _ => (StatusCode::OK, json!({"status": "degraded", "away": ["state store"]})),
+            true => (StatusCode::OK, json!({"status": "ready"})),
+            false => (StatusCode::OK, json!({"status": "degraded", "away": away})),
         };
+        if !issuers.is_empty() {
+            answer["issuers"] = json!(issuers);
+        }
         let status = self.reload.status.load();
         answer["configuration"] = json!({"hash": status.hash, "since": status.since.0});
         if let Some((at, diagnostics)) = &status.refused {

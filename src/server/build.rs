@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::database::DatabaseUrl;
-use crate::config::{Config, Login, Upstream, UsersSource};
+use crate::config::{Config, Login, Trust, TrustKeys, Upstream, UsersSource};
 use crate::gateway::Snapshot;
 use crate::gateway::answer::PASS;
 use crate::policy::Refusal;
@@ -14,11 +14,13 @@ use crate::proxy::room::Room;
 use crate::store::embedded::Embedded;
 use crate::store::file::{UsersFile, edit};
 use crate::store::leavers::Leavers;
+use crate::store::password::Checker;
 use crate::store::postgres::Postgres;
 use crate::store::watch::Watch;
 use crate::store::{CredentialStore, StateStore, StoreFault, keys, password};
 use crate::telemetry::{self, Metrics};
 use crate::token::keys::{Key, KeyRing};
+use crate::token::trust::{KeySet, Trusted};
 use crate::token::{Secret, UnixTime, assertion};
 
 /// Why the gateway cannot start; the text is for the operator.
@@ -161,8 +163,8 @@ fn assemble(
     kept: Option<&Users>,
 ) -> Result<(Snapshot, Option<Users>), StartFault> {
     let now = UnixTime::of(telemetry::clock());
-    let ring = key_ring(&config, now)?;
-    if config.login.is_some() && ring.signer(now).is_none() {
+    let keys = key_set(&config, now)?;
+    if config.login.is_some() && keys.own().signer(now).is_none() {
         return Err(StartFault(
             "login is on, but no key can sign: add a [[tokens.key]] with `secret` or `private`, \
              or write `enabled = false` under [login]"
@@ -170,7 +172,7 @@ fn assemble(
         ));
     }
     let asserted = config.upstreams.iter().find(|one| one.assertion);
-    if let (Some(upstream), None) = (asserted, assertion::signer(&ring, now)) {
+    if let (Some(upstream), None) = (asserted, assertion::signer(keys.own(), now)) {
         return Err(StartFault(format!(
             "`assertion = true` of [upstreams.{}]: no key can sign one, since a shared secret is never in the JWK set; \
              make one with `freshgate key generate --alg ES256`",
@@ -186,15 +188,16 @@ fn assemble(
         .collect();
     let snapshot = Snapshot {
         firewall: Firewall::new(&config),
-        no_route: metrics.route("-", "-", &DECISIONS),
+        no_route: Arc::new(metrics.route("-", "-", &DECISIONS)),
         credentials: users
             .as_ref()
             .map(|users| Arc::clone(&users.file) as Arc<dyn CredentialStore>),
         state,
         places: Vec::new(),
-        config,
-        ring,
-        meters,
+        config: Arc::new(config),
+        keys,
+        meters: Arc::new(meters),
+        issuers: Vec::new(),
         metrics,
     };
     Ok((snapshot, users))
@@ -219,11 +222,27 @@ pub fn key_ring(config: &Config, now: UnixTime) -> Result<KeyRing, StartFault> {
     Ok(KeyRing::new(keys))
 }
 
+/// Our keys and those of other issuers, as far as files hold them: what a URL says is known to a running gateway only.
+///
+/// # Errors
+/// As [`key_ring`].
+pub fn key_set(config: &Config, now: UnixTime) -> Result<KeySet, StartFault> {
+    let of_file = |one: &Trust| {
+        let keys = match &one.keys {
+            TrustKeys::File { ring, .. } => ring.clone(),
+            TrustKeys::Url(_) => None,
+        };
+        Trusted { trust: Arc::clone(&one.rules), keys }
+    };
+    Ok(KeySet::new(key_ring(config, now)?, config.trusts.iter().map(of_file).collect()))
+}
+
 /// An open users file, reread whenever it changes.
 #[derive(Clone, Debug)]
 pub struct Users {
     file: Arc<UsersFile>,
     pool: Arc<password::Pool>,
+    rehash: bool,
     leavers: Arc<Leavers>,
     _watch: Arc<Watch>,
 }
@@ -239,12 +258,13 @@ impl Users {
     ) -> Result<Users, StartFault> {
         let fault = |error: &dyn fmt::Display| StartFault(error.to_string());
         let (path, life) = (login.users.path(), config.tokens.longest_life());
+        let rehash = login.rehash;
         let leavers = match kept {
             Some(kept) => Arc::clone(&kept.leavers),
             None => Arc::new(Leavers::new(Arc::clone(state), life)),
         };
         leavers.set_life(life);
-        if let Some(kept) = kept.filter(|kept| kept.file.path() == path) {
+        if let Some(kept) = kept.filter(|kept| kept.file.path() == path && kept.rehash == rehash) {
             return Ok(kept.clone());
         }
         let pool = match kept {
@@ -253,7 +273,8 @@ impl Users {
                 password::Pool::start(config.limits.login_queue).map_err(|error| fault(&error))?
             }
         };
-        let file = UsersFile::open(path, Arc::clone(&pool)).map_err(|error| fault(&error))?;
+        let checker = Checker::new(Arc::clone(&pool), rehash.then(|| Arc::clone(state)));
+        let file = UsersFile::open(path, checker).map_err(|error| fault(&error))?;
         let file = Arc::new(file);
         let believes_none = state.revocations().is_stale(UnixTime::of(telemetry::clock()));
         if let Err(error) = leavers.compare(file.as_ref()) {
@@ -266,6 +287,6 @@ impl Users {
             leavers.compare_later(users).map_err(|error| fault(&error))?;
         }
         let watch = file.watch(Arc::clone(&leavers)).map_err(|error| fault(&error))?;
-        Ok(Users { file, pool, leavers, _watch: Arc::new(watch) })
+        Ok(Users { file, pool, rehash, leavers, _watch: Arc::new(watch) })
     }
 }

@@ -9,6 +9,7 @@ pub mod banner;
 pub mod build;
 pub mod control;
 mod descriptors;
+mod issuers;
 mod kept;
 pub mod reload;
 mod seats;
@@ -31,7 +32,7 @@ use accept::Acceptor;
 use admin::Admin;
 use build::{Built, StartFault};
 use control::Control;
-use reload::{Ask, Reload};
+use reload::{Ask, Asks, Reload};
 use worker::{Shared, Worker};
 
 /// Connections that the kernel keeps for us until we take them.
@@ -54,25 +55,28 @@ pub fn run(config: Config) -> Result<(), StartFault> {
     let listener = bind("listen", config.listen)?;
     let admin_listener = config.admin.map(|address| bind("admin", address)).transpose()?;
     let metrics = Arc::new(Metrics::new());
-    let Built { snapshot, first_user, users } = build::first(config, Arc::clone(&metrics))?;
+    let Built { mut snapshot, first_user, users } = build::first(config, Arc::clone(&metrics))?;
     let listen = local(&listener)?;
     let admin = admin_listener.as_ref().map(local).transpose()?;
     let greeting = banner::text(&snapshot.config, listen, admin, first_user.as_ref());
     drop(first_user);
 
-    let world = Arc::new(ArcSwap::from_pointee(snapshot));
-    let (drain, draining) = watch::channel(false);
-    let shared = Shared { world: Arc::clone(&world), metrics, draining: draining.clone() };
-    let descriptors = descriptors::raise();
-    let acceptor = Acceptor::new(start_workers(&shared)?, shared, descriptors);
-    let (reload, watches) = Reload::start(&world, users)
-        .map_err(|error| StartFault(format!("cannot watch the configuration: {error}")))?;
     let control = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("control")
         .enable_all()
         .build()
         .map_err(|error| StartFault(format!("cannot start the control runtime: {error}")))?;
+    let asks = Asks::new();
+    let issuers = asks.control(control.handle());
+    issuers.attend(&mut snapshot, None);
+    let world = Arc::new(ArcSwap::from_pointee(snapshot));
+    let (drain, draining) = watch::channel(false);
+    let shared = Shared { world: Arc::clone(&world), metrics, draining: draining.clone() };
+    let descriptors = descriptors::raise();
+    let acceptor = Acceptor::new(start_workers(&shared)?, shared, descriptors);
+    let (reload, watches) = Reload::start(&world, users, asks, issuers)
+        .map_err(|error| StartFault(format!("cannot watch the configuration: {error}")))?;
     // A state that many processes may open needs nobody to be asked.
     let own_state = world.load().config.shared_state.is_none();
     let mut socket =

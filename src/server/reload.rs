@@ -11,9 +11,11 @@ use std::thread;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::build::{self, StartFault, Users};
+use super::issuers::{self, Control};
 use crate::config::Config;
 use crate::gateway::{Snapshot, selftest};
 use crate::store::keys;
@@ -31,6 +33,34 @@ pub enum Ask {
     Signal,
     /// The admin listener, which tells the outcome.
     Admin(oneshot::Sender<Result<String, String>>),
+    /// Keys of another issuer came, or grew too old: the same configuration serves with what there is now.
+    Keys,
+}
+
+/// What will be asked of the thread before it runs, and from then on.
+#[derive(Debug)]
+pub struct Asks {
+    sender: Arc<Sender<Ask>>,
+    queue: Receiver<Ask>,
+}
+
+impl Asks {
+    /// Nothing asked yet.
+    pub fn new() -> Asks {
+        let (sender, queue) = channel();
+        Asks { sender: Arc::new(sender), queue }
+    }
+
+    /// Who has the keys of other issuers fetched, on this runtime.
+    pub fn control(&self, runtime: &Handle) -> Control {
+        Control { runtime: runtime.clone(), asks: Arc::downgrade(&self.sender) }
+    }
+}
+
+impl Default for Asks {
+    fn default() -> Asks {
+        Asks::new()
+    }
 }
 
 /// What `/readyz` shows of the configuration.
@@ -47,7 +77,7 @@ pub struct Status {
 /// Where to ask for a reload, and what came of the last one. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Reload {
-    asks: Sender<Ask>,
+    asks: Arc<Sender<Ask>>,
     /// What serves, and what was refused.
     pub status: Arc<ArcSwap<Status>>,
 }
@@ -57,6 +87,7 @@ struct Reloader {
     file: Option<PathBuf>,
     world: Arc<ArcSwap<Snapshot>>,
     users: Option<Users>,
+    issuers: Control,
     status: Arc<ArcSwap<Status>>,
     /// The keys as they were told last.
     keys: Keys,
@@ -73,8 +104,9 @@ impl Reload {
     pub fn start(
         world: &Arc<ArcSwap<Snapshot>>,
         users: Option<Users>,
+        Asks { sender: asks, queue }: Asks,
+        issuers: Control,
     ) -> std::io::Result<(Reload, Vec<Watch>)> {
-        let (asks, queue) = channel();
         let serving = world.load();
         let now = UnixTime::of(telemetry::clock());
         let status = Status { hash: serving.config.hash.clone(), since: now, refused: None };
@@ -86,8 +118,9 @@ impl Reload {
             file: file.clone(),
             world: Arc::clone(world),
             users,
+            issuers,
             status: Arc::clone(&reload.status),
-            keys: Keys::of(&serving.ring, now),
+            keys: Keys::of(serving.keys.own(), now),
             _before: None,
         };
         thread::Builder::new().name("reload".into()).spawn(move || reloader.run(&queue))?;
@@ -123,6 +156,12 @@ impl Reload {
 impl Reloader {
     fn run(mut self, queue: &Receiver<Ask>) {
         while let Ok(ask) = queue.recv() {
+            if matches!(ask, Ask::Keys) {
+                let serving = self.world.load_full();
+                self.world.store(Arc::new(issuers::with_their_keys(&serving)));
+                self._before = Some(serving);
+                continue;
+            }
             let only_if_changed = matches!(ask, Ask::File);
             // Keys begin and end at their times, without a reload.
             self.tell_keys();
@@ -157,7 +196,11 @@ impl Reloader {
         }
         match build::next(&serving, self.users.as_ref(), config) {
             Err(StartFault(fault)) => Err(fault),
-            Ok((snapshot, users)) => Ok(self.swap(serving, snapshot, users, started)),
+            Ok((mut snapshot, users)) => {
+                self.issuers.attend(&mut snapshot, Some(&serving));
+                issuers::dismiss(&serving, &snapshot);
+                Ok(self.swap(serving, snapshot, users, started))
+            }
         }
     }
 
@@ -212,7 +255,7 @@ impl Reloader {
 
     /// Says once what the keys do from now on.
     fn tell_keys(&mut self) {
-        let now = Keys::of(&self.world.load().ring, UnixTime::of(telemetry::clock()));
+        let now = Keys::of(self.world.load().keys.own(), UnixTime::of(telemetry::clock()));
         if now != self.keys {
             let (signer, verify) = (&now.signer, &now.verify);
             tracing::info!(event = "keys_changed", signer, verify, "the keys changed");
@@ -236,7 +279,7 @@ fn same_keys(config: &Config, serving: &Snapshot, now: UnixTime) -> Result<bool,
         return Ok(true);
     }
     let ring = build::key_ring(config, now).map_err(|StartFault(fault)| fault)?;
-    Ok(ring.fingerprint() == serving.ring.fingerprint())
+    Ok(ring.fingerprint() == serving.keys.own().fingerprint())
 }
 
 /// What the keys do at a moment, by their ids.

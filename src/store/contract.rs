@@ -5,15 +5,16 @@ use std::net::IpAddr;
 use std::task::Poll;
 use std::time::Duration;
 
+use crate::store::password::Hash;
 use crate::store::session::Replaced;
 use crate::store::throttle::tally::Allowance;
 use crate::store::throttle::{Kind, Rules};
 use crate::store::{
-    Account, Answer, CheckFault, Device, Renewal, Revoked, Rotation, Session, StateStore,
-    Successor, Throttled, UnderWay,
+    Account, Answer, CheckFault, Device, Renewal, Replacement, Revoked, Rotation, Session,
+    StateStore, Successor, Throttled, UnderWay,
 };
 use crate::token::seal::Sealed;
-use crate::token::{Claims, UnixTime};
+use crate::token::{Claims, Secret, UnixTime};
 
 /// Makes one test of each promise, named after it.
 macro_rules! state_store_contract {
@@ -31,7 +32,8 @@ macro_rules! state_store_contract {
             sessions_rotate_by_themselves,
             unknown_session_can_be_revoked, any_text_is_an_id, many_at_once_are_all_kept,
             failures_make_the_next_wait_and_success_forgets_them,
-            address_that_logged_in_is_judged_by_itself, attempts_at_once_are_counted_before_they_end);
+            address_that_logged_in_is_judged_by_itself, attempts_at_once_are_counted_before_they_end,
+            replacement_of_a_password_is_the_last_one);
     };
     ($open:expr, $($fact:ident),+) => {
         $(#[tokio::test]
@@ -440,6 +442,20 @@ pub(crate) async fn many_at_once_are_all_kept(store: &impl StateStore) {
     for id in &ids {
         assert!(store.session(id, UnixTime(1500)).await.unwrap().is_some(), "{id}");
     }
+}
+
+pub(crate) async fn replacement_of_a_password_is_the_last_one(store: &impl StateStore) {
+    let hash = |password: &str| Hash::of(&Secret::new(password)).unwrap();
+    assert!(store.replacement("alice").await.unwrap().is_none());
+    for (of, password) in [([1; 32], "first"), ([1; 32], "same"), ([2; 32], "last")] {
+        store.replace("alice", Replacement { of, hash: hash(password) }).await.unwrap();
+    }
+    store.replace("Alice", Replacement { of: [3; 32], hash: hash("other") }).await.unwrap();
+    let found = store.replacement("alice").await.unwrap().unwrap();
+    assert_eq!(found.of, [2; 32]);
+    assert!(found.hash.verify(&Secret::new("last")));
+    assert!(!found.hash.verify(&Secret::new("first")));
+    assert!(store.replacement("bob").await.unwrap().is_none());
 }
 
 /// Three failures of an account are free, and four of an address.

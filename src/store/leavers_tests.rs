@@ -14,8 +14,8 @@ use super::leavers::{Leavers, mark};
 use super::password::{Hash, Pool};
 use super::throttle::Rules;
 use super::{
-    Account, Answer, CheckFault, CredentialStore as _, Marks, Renewal, Revocations, Revoked,
-    Rotation, Session, StateStore, StoreFault, UnderWay,
+    Account, Answer, CheckFault, CredentialStore as _, Marks, Renewal, Replacement, Revocations,
+    Revoked, Rotation, Session, StateStore, StoreFault, UnderWay,
 };
 use crate::telemetry;
 use crate::token::{Secret, UnixTime};
@@ -207,6 +207,15 @@ impl StateStore for Flaky {
     }
     fn revoke(&self, what: Revoked, until: UnixTime) -> Answer<'_, Result<(), StoreFault>> {
         if self.is_away.load(Ordering::SeqCst) { away() } else { self.state.revoke(what, until) }
+    }
+    fn replacement<'a>(
+        &'a self,
+        _: &'a str,
+    ) -> Answer<'a, Result<Option<Replacement>, StoreFault>> {
+        away()
+    }
+    fn replace<'a>(&'a self, _: &'a str, _: Replacement) -> Answer<'a, Result<(), StoreFault>> {
+        away()
     }
     fn revocations(&self) -> &Revocations {
         self.state.revocations()

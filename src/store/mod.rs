@@ -126,6 +126,14 @@ pub trait CredentialStore: Send + Sync {
     }
 }
 
+/// A password hash of ours that stands for a weak one, kept elsewhere.
+#[derive(Clone, Debug)]
+pub struct Replacement {
+    /// [`password::StoredHash::fingerprint`] of the weak hash: while that is the same, only this one opens.
+    pub of: [u8; 32],
+    /// Ours.
+    pub hash: password::Hash,
+}
 /// Subjects with living sessions, each with a mark that its credential had at a login.
 pub type Marks = Vec<(String, Option<String>)>;
 
@@ -210,6 +218,25 @@ pub trait StateStore: Send + Sync {
     /// # Errors
     /// [`StoreFault`]: the caller answers 503; the revocation may or may not be kept, and can be repeated.
     fn revoke(&self, what: Revoked, expires_at: UnixTime) -> Answer<'_, Result<(), StoreFault>>;
+
+    /// What stands for the hash of a subject's password; `None` when nothing ever did.
+    ///
+    /// # Errors
+    /// [`StoreFault`]: the login must be refused, for a hash that was replaced must not open any more.
+    fn replacement<'a>(
+        &'a self,
+        subject: &'a str,
+    ) -> Answer<'a, Result<Option<Replacement>, StoreFault>>;
+
+    /// Records what stands for the hash of a subject's password from now on, instead of what did before.
+    ///
+    /// # Errors
+    /// [`StoreFault`]: nothing was recorded; the login may go on with the old hash.
+    fn replace<'a>(
+        &'a self,
+        subject: &'a str,
+        new: Replacement,
+    ) -> Answer<'a, Result<(), StoreFault>>;
 
     /// The revocations in memory, for the request path.
     fn revocations(&self) -> &Revocations;

@@ -1,6 +1,7 @@
 //! What is counted, and the text that a metrics server reads. Handles for the request path are resolved once.
 
 use std::sync::OnceLock;
+use std::sync::atomic::Ordering;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -44,6 +45,17 @@ struct ThreadLabels {
     thread: usize,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct IssuerLabels {
+    issuer: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct FetchLabels {
+    issuer: String,
+    result: &'static str,
+}
+
 /// All metrics of the process.
 #[derive(Debug)]
 pub struct Metrics {
@@ -62,6 +74,8 @@ pub struct Metrics {
     pub refresh_reuse: Counter,
     /// By number of [`Limit`], each there from the start, so that a rate over it is defined.
     limits: Box<[Counter]>,
+    issuer_fetches: Family<FetchLabels, Counter>,
+    issuer_keys_age: Family<IssuerLabels, Gauge>,
     /// Connections open now.
     pub connections: Gauge,
 }
@@ -93,6 +107,8 @@ impl Metrics {
             refresh_reuse: Counter::default(),
             limits_reached,
             limits,
+            issuer_fetches: Family::default(),
+            issuer_keys_age: Family::default(),
             connections: Gauge::default(),
         };
         metrics.register();
@@ -124,6 +140,10 @@ impl Metrics {
         registry.register("refresh_reuse", reuse, self.refresh_reuse.clone());
         let reached = "How often each limit was reached, by its key in [limits]";
         registry.register("limits_reached", reached, self.limits_reached.clone());
+        let fetches = "Fetches of the keys of another issuer, by result";
+        registry.register("issuer_fetches", fetches, self.issuer_fetches.clone());
+        let age = "Seconds since the keys of another issuer were fetched; absent where it has none";
+        registry.register("issuer_keys_age_seconds", age, self.issuer_keys_age.clone());
         let lost = "Lines of the log that nobody took: its disk is full, or its reader too slow";
         registry.register("log_lines_lost", lost, super::log::lost().clone());
     }
@@ -155,6 +175,25 @@ impl Metrics {
             token_cache_hits: self.token_cache_hits.get_or_create_owned(&labels),
             token_cache_misses: self.token_cache_misses.get_or_create_owned(&labels),
             duration: self.duration.get_or_create_owned(&labels),
+        }
+    }
+
+    /// Forgets what was counted of other issuers, of which each is told anew.
+    pub fn no_issuers(&self) {
+        self.issuer_fetches.clear();
+        self.issuer_keys_age.clear();
+    }
+
+    /// Tells how the keys of another issuer stand: fetches that succeeded, that failed, and the age of the keys in seconds.
+    pub fn issuer(&self, issuer: &str, (ok, failed): (u64, u64), age: Option<u64>) {
+        for (result, count) in [("ok", ok), ("failed", failed)] {
+            let labels = FetchLabels { issuer: issuer.to_owned(), result };
+            let counter = self.issuer_fetches.get_or_create(&labels);
+            counter.inner().store(count, Ordering::Relaxed);
+        }
+        if let Some(age) = age {
+            let labels = IssuerLabels { issuer: issuer.to_owned() };
+            self.issuer_keys_age.get_or_create(&labels).set(i64::try_from(age).unwrap_or(i64::MAX));
         }
     }
 

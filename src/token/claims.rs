@@ -70,6 +70,8 @@ pub struct Claims {
     pub issuer: Option<String>,
     /// `aud`, as a list.
     pub audience: Vec<String>,
+    /// Whether another issuer said it, in whose sessions and passwords we have no part.
+    pub foreign: bool,
     /// Every member of the payload, for identity headers and claim rules.
     pub all: Map<String, Value>,
 }
@@ -122,6 +124,7 @@ impl Claims {
             session: text("sid")?,
             issuer: text("iss")?,
             audience: audience(all.get("aud"))?,
+            foreign: false,
             all,
         })
     }

@@ -1,8 +1,8 @@
 //! What a token says, and what it takes to believe it.
 //!
 //! Pure: no I/O, no clocks, no bodies; `now` is an argument. `extract` finds the token in a request,
-//! `verify` turns its text into a [`Standing`], `mint` writes ours, `assertion` what backends are told, `seal` keeps one for the
-//! holder of another, `keys` and `jwks` hold the key ring.
+//! `verify` turns its text into a [`Standing`], `trust` knows other issuers, `mint` writes ours, `assertion` what backends are told,
+//! `seal` keeps one for the holder of another, `keys` and `jwks` hold the key ring.
 
 pub mod assertion;
 pub mod claims;
@@ -12,6 +12,7 @@ pub mod jwks;
 pub mod keys;
 pub mod mint;
 pub mod seal;
+pub mod trust;
 pub mod verify;
 
 #[cfg(test)]

@@ -84,6 +84,8 @@ pub struct SignedClaims {
     claims: Arc<Claims>,
     /// When the key that verified them ends.
     key_retires_at: Option<UnixTime>,
+    /// The other issuer that said them, by its place in the key set; `None`: ours.
+    pub(super) trust: Option<usize>,
 }
 
 /// Claims whose signature, issuer, audience and times were good at the `now` of this request.
@@ -109,41 +111,39 @@ pub enum Standing {
 /// [`TokenFault::Malformed`] for the form, [`TokenFault::Forged`] for the signature, [`TokenFault::Invalid`] for the
 /// key and claim types.
 pub fn read(token: &str, ring: &KeyRing, rules: &TokenRules) -> Result<SignedClaims, TokenFault> {
-    // Nothing of a payload is parsed before its signature is good.
-    let parts = Parts::of(token)?;
+    read_own(&Parts::of(token)?, ring, rules)
+}
+
+pub(super) fn read_own(
+    parts: &Parts<'_>,
+    ring: &KeyRing,
+    rules: &TokenRules,
+) -> Result<SignedClaims, TokenFault> {
     // What we tell backends is no token, also where nobody looks at `type`.
     if parts.is_assertion() {
         return Err(TokenFault::Invalid);
     }
+    // Nothing of a payload is believed before its signature is good.
     let (payload, key) = parts.believed(ring)?;
     let all = json::object(&payload).map_err(|_| TokenFault::Malformed)?;
     // A backend that compares it must find a text.
     if rules.csrf && all.get("csrf").is_some_and(|csrf| !csrf.is_string()) {
         return Err(TokenFault::Invalid);
     }
-    let claims = Arc::new(Claims::identified_by(&rules.identity_claim, all)?);
-    Ok(SignedClaims { claims, key_retires_at: key.life().retires_at })
-}
-
-/// The payload under a good signature, whatever it is, and the key that checked it: steps 1 to 3.
-///
-/// # Errors
-/// As [`read`], but for the claims.
-pub fn read_raw<'r>(token: &str, ring: &'r KeyRing) -> Result<(Vec<u8>, &'r Key), TokenFault> {
-    Parts::of(token)?.believed(ring)
+    Ok(SignedClaims::by(key, Claims::identified_by(&rules.identity_claim, all)?, None))
 }
 
 /// A token taken apart: three parts of canonical base64url, the first a JSON object.
-struct Parts<'t> {
-    header: Map<String, Value>,
-    payload: &'t str,
+pub(super) struct Parts<'t> {
+    pub header: Map<String, Value>,
+    pub payload: &'t str,
     /// What is signed: header, dot, payload.
-    message: &'t str,
-    signature: Vec<u8>,
+    pub message: &'t str,
+    pub signature: Vec<u8>,
 }
 
 impl<'t> Parts<'t> {
-    fn of(token: &'t str) -> Result<Parts<'t>, TokenFault> {
+    pub fn of(token: &'t str) -> Result<Parts<'t>, TokenFault> {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(TokenFault::Malformed);
         }
@@ -154,7 +154,7 @@ impl<'t> Parts<'t> {
     }
 
     /// The payload, and the key that checked it.
-    fn believed<'r>(&self, ring: &'r KeyRing) -> Result<(Vec<u8>, &'r Key), TokenFault> {
+    pub fn believed<'r>(&self, ring: &'r KeyRing) -> Result<(Vec<u8>, &'r Key), TokenFault> {
         let payload = URL_SAFE_NO_PAD.decode(self.payload).map_err(|_| TokenFault::Malformed)?;
         Ok((payload, self.key(ring)?))
     }
@@ -166,7 +166,7 @@ impl<'t> Parts<'t> {
     }
 
     /// The key whose signature this is.
-    fn key<'r>(&self, ring: &'r KeyRing) -> Result<&'r Key, TokenFault> {
+    pub fn key<'r>(&self, ring: &'r KeyRing) -> Result<&'r Key, TokenFault> {
         let keys = candidates(&self.header, ring)?;
         if keys.is_empty() {
             return Err(TokenFault::Invalid);
@@ -183,8 +183,24 @@ impl SignedClaims {
         &self.claims
     }
 
-    /// Judges issuer, audience and times at `now`: step 5. What a key said that has ended since is nobody's word.
+    /// What this key said.
+    pub(super) fn by(key: &Key, claims: Claims, trust: Option<usize>) -> SignedClaims {
+        SignedClaims { claims: Arc::new(claims), key_retires_at: key.life().retires_at, trust }
+    }
+
+    /// Judges issuer, audience and times at `now`: step 5. What a key said that has ended since is nobody's word. What
+    /// another issuer said is not good here: its keys must be asked, see [`KeySet::standing`](super::trust::KeySet::standing).
     pub fn standing(&self, rules: &TokenRules, now: UnixTime) -> Standing {
+        let ours = rules.issuer.is_none() || self.claims.issuer == rules.issuer;
+        let for_us = rules.audience.as_ref().is_none_or(|one| self.claims.audience.contains(one));
+        if self.trust.is_some() || !ours || !for_us {
+            return Standing::Unproven(TokenFault::Invalid);
+        }
+        self.in_time(rules, now)
+    }
+
+    /// The same for what needs no look at issuer and audience any more.
+    pub(super) fn in_time(&self, rules: &TokenRules, now: UnixTime) -> Standing {
         if self.key_retires_at.is_some_and(|end| end <= now) {
             return Standing::Unproven(TokenFault::Invalid);
         }
@@ -245,6 +261,16 @@ fn candidates<'r>(
     header: &Map<String, Value>,
     ring: &'r KeyRing,
 ) -> Result<Vec<&'r Key>, TokenFault> {
+    let (id, algorithm) = possible(header)?;
+    let matches = |key: &&Key| key.algorithm().name() == algorithm;
+    match id {
+        None => Ok(ring.keys().iter().filter(matches).collect()),
+        Some(id) => Ok(ring.find(id).filter(matches).into_iter().collect()),
+    }
+}
+
+/// What a header says of its key: `kid` and `alg`. What else it says of one (`jwk`, `jku`, `x5c`, `x5u`) is never read.
+pub(super) fn possible(header: &Map<String, Value>) -> Result<(Option<&str>, &str), TokenFault> {
     // We understand no extension, so every critical one is unknown (RFC 7515 §4.1.11).
     if ["crit", "zip", "enc", "b64"].iter().any(|name| header.contains_key(*name)) {
         return Err(TokenFault::Invalid);
@@ -252,21 +278,14 @@ fn candidates<'r>(
     let Some(Value::String(algorithm)) = header.get("alg") else {
         return Err(TokenFault::Invalid);
     };
-    let matches = |key: &&Key| key.algorithm().name() == algorithm;
     match header.get("kid") {
-        None => Ok(ring.keys().iter().filter(matches).collect()),
-        Some(Value::String(id)) => Ok(ring.find(id).filter(matches).into_iter().collect()),
+        None => Ok((None, algorithm)),
+        Some(Value::String(id)) => Ok((Some(id), algorithm)),
         Some(_) => Err(TokenFault::Malformed),
     }
 }
 
 fn good_now(claims: &Claims, rules: &TokenRules, now: UnixTime) -> Result<(), TokenFault> {
-    if rules.issuer.is_some() && claims.issuer != rules.issuer {
-        return Err(TokenFault::Invalid);
-    }
-    if rules.audience.as_ref().is_some_and(|ours| !claims.audience.contains(ours)) {
-        return Err(TokenFault::Invalid);
-    }
     let horizon = now.plus(rules.leeway);
     // A credential check in the future would have no age, and so meet any `max_age`.
     let starts = [Some(claims.issued_at), claims.not_before, claims.auth_time];

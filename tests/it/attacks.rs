@@ -14,6 +14,8 @@ mod configuration;
 mod exchanges;
 /// Floods: forged tokens, logins, garbage.
 mod flood;
+/// Keys that are fetched from elsewhere.
+mod issuers;
 /// Weak keys never load, `kid` is only a name, a signature has one form, rotation loses nobody.
 mod keys;
 /// Users who were removed, disabled or given another password.

@@ -51,6 +51,11 @@ fn the_page_on_reviewing_changes_is_true() {
 }
 
 #[test]
+fn the_page_on_users_is_true() {
+    check(include_str!("../../docs/users.md"), 5);
+}
+
+#[test]
 fn the_page_on_explain_is_true() {
     check(include_str!("../../docs/explain.md"), 2);
 }

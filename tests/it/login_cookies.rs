@@ -55,10 +55,14 @@ fn a_browser_goes_through_a_session_and_no_answer_holds_a_token() {
     );
     let cookie = |one: &[String], name: &str| format!("{name}={}", one[0]);
     let access = cookie(&access, "access_token");
-    let refresh = cookie(&refresh, "refresh_token");
+    let mut refresh = cookie(&refresh, "refresh_token");
     client.get("/access").header("Cookie", &access).send().expect(200);
     let next = client.post("/auth/refresh").header("Cookie", &refresh).send().expect(200);
-    assert_eq!((next.json(), count(&next)), (json!({"expires_in": 900, "fresh": false}), 1));
+    // Both: the refresh token is replaced by the next one.
+    assert_eq!((next.json(), count(&next)), (json!({"expires_in": 900, "fresh": false}), 2));
+    let replaced =
+        std::mem::replace(&mut refresh, cookie(&set(&next, "refresh_token"), "refresh_token"));
+    assert_ne!(replaced, refresh);
     let stale = cookie(&set(&next, "access_token"), "access_token");
     let password = json!({"password": gateway.first_password()});
     let again = client.post("/auth/reauth").header("Cookie", &stale).json(&password).send();

@@ -43,6 +43,8 @@ mod attacks;
 mod assertions;
 /// `Host` and the request id.
 mod forwarded;
+/// Tokens of other issuers.
+mod issuers;
 /// Keys as other programs write them.
 mod keys;
 /// Where a token may be.
@@ -71,6 +73,8 @@ mod command_line;
 mod documented;
 /// `explain`, beside the live gateway.
 mod explaining;
+/// Passwords as other programs hash them, and users taken over from them.
+mod passwords;
 /// `diff` and `suggest`.
 mod reviewing;
 /// The schema for editors.

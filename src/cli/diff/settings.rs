@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::effect::span;
 use super::{Side, Verdict};
-use crate::config::{Config, HostRule, KeyOutline, SessionRules, Target, Upstream};
+use crate::config::{Config, HostRule, KeyOutline, SessionRules, Target, Trust, Upstream};
 use crate::policy::path::PathRules;
 use crate::token::extract::Locations;
 
@@ -47,6 +47,7 @@ pub fn compare(old: &Side, new: &Side) -> Vec<SettingChange> {
     tokens(&old.config, &new.config, &mut say);
     locations(&old.config.locations, &new.config.locations, &mut say);
     keys(&old.keys, &new.keys, &mut say);
+    trusts(&old.config.trusts, &new.config.trusts, &mut say);
     paths(&old.config.paths, &new.config.paths, &mut say);
     proxies(&old.config.trusted_proxies, &new.config.trusted_proxies, &mut say);
     identity(&old.config, &new.config, &mut say);
@@ -152,6 +153,38 @@ fn keys(old: &[KeyOutline], new: &[KeyOutline], say: Say<'_>) {
     for key in old.iter().filter(|key| find(new, &key.id).is_none()) {
         let name = format!("[[tokens.key]] {}", key.id);
         say(&name, text(key), NONE.to_owned(), Verdict::Stricter);
+    }
+}
+
+/// An issuer that is new, or of which something else is believed, opens what was shut.
+fn trusts(old: &[Trust], new: &[Trust], say: Say<'_>) {
+    let text = |one: &Trust| {
+        let rules = &one.rules;
+        let algorithms: Vec<&str> = rules.algorithms.iter().map(|one| one.name()).collect();
+        let paths = rules.claims.iter().map(|(name, path)| format!(" {name}={path}"));
+        let fresh = rules.freshness.as_ref().map_or("never fresh".to_owned(), |checked| {
+            format!("fresh {} after {}", span(checked.fresh_for), checked.path)
+        });
+        format!(
+            "{}, {}, audience {}, subject_prefix {}, sub={}{}, {fresh}",
+            one.keys.origin(),
+            algorithms.join(" "),
+            rules.audience.join(" "),
+            rules.subject_prefix,
+            rules.subject,
+            paths.collect::<String>(),
+        )
+    };
+    let find = |list: &[Trust], issuer: &str| {
+        list.iter().find(|one| one.rules.issuer == issuer).map_or(NONE.to_owned(), text)
+    };
+    for one in new {
+        let name = format!("[[tokens.trust]] {}", one.rules.issuer);
+        say(&name, find(old, &one.rules.issuer), text(one), Verdict::Weaker);
+    }
+    for one in old.iter().filter(|one| find(new, &one.rules.issuer) == NONE) {
+        let name = format!("[[tokens.trust]] {}", one.rules.issuer);
+        say(&name, text(one), NONE.to_owned(), Verdict::Stricter);
     }
 }
 

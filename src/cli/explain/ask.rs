@@ -21,8 +21,8 @@ use crate::proxy::headers::{Client, Facts, Firewall, Hops, REQUEST_ID, count_hop
 use crate::proxy::{self, upstream};
 use crate::server::{build, wire};
 use crate::token::extract::Presented;
-use crate::token::keys::KeyRing;
-use crate::token::{Claims, Standing, UnixTime, VerifiedToken, verify};
+use crate::token::trust::KeySet;
+use crate::token::{Claims, Standing, UnixTime, VerifiedToken};
 
 /// A request in words.
 #[derive(Debug, Default, Deserialize)]
@@ -53,7 +53,7 @@ pub struct Question {
 pub struct World {
     config: Config,
     firewall: Firewall,
-    ring: OnceCell<KeyRing>,
+    keys: OnceCell<KeySet>,
 }
 
 /// The words as a request.
@@ -70,7 +70,7 @@ struct Request {
 impl World {
     /// Of this configuration.
     pub fn new(config: Config) -> World {
-        World { firewall: Firewall::new(&config), config, ring: OnceCell::new() }
+        World { firewall: Firewall::new(&config), config, keys: OnceCell::new() }
     }
 
     /// Answers one question.
@@ -217,21 +217,16 @@ impl World {
             (Some(claims), Ok(_) | Err(Standing::Anonymous)) => Ok(Standing::assumed(claims)),
             (_, Err(standing)) => Ok(standing),
             // Keys are read, and made on a first run, only when there is a token to verify.
-            (None, Ok(token)) => {
-                Ok(match verify::read(token, self.ring(now)?, &self.config.tokens) {
-                    Ok(signed) => signed.standing(&self.config.tokens, now),
-                    Err(fault) => Standing::Unproven(fault),
-                })
-            }
+            (None, Ok(token)) => Ok(self.keys(now)?.judge(token, &self.config.tokens, now)),
         }
     }
 
-    fn ring(&self, now: UnixTime) -> Result<&KeyRing, Failure> {
-        if let Some(ring) = self.ring.get() {
-            return Ok(ring);
+    fn keys(&self, now: UnixTime) -> Result<&KeySet, Failure> {
+        if let Some(keys) = self.keys.get() {
+            return Ok(keys);
         }
-        let ring = build::key_ring(&self.config, now)?;
-        Ok(self.ring.get_or_init(|| ring))
+        let keys = build::key_set(&self.config, now)?;
+        Ok(self.keys.get_or_init(|| keys))
     }
 
     fn request(&self, question: &Question) -> Result<Request, Failure> {

@@ -5,8 +5,10 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use serde_json::{Map, Value, json};
 
+use super::foreign;
 use crate::token::keys::{Key, KeyRing, KeyState};
-use crate::token::verify::{TOKEN_BYTES_MAX, TokenRules, read_raw};
+use crate::token::trust::KeySet;
+use crate::token::verify::{TOKEN_BYTES_MAX, TokenRules};
 use crate::token::{Claims, RESERVED_CLAIMS, UnixTime, claims, json as strict};
 
 /// What a token holds.
@@ -15,8 +17,8 @@ pub struct Anatomy<'r> {
     pub header: Option<Value>,
     /// The second.
     pub claims: Option<Value>,
-    /// The key whose signature it is.
-    pub key: Option<&'r Key>,
+    /// The key whose signature it is, and what it does here, or whose it is.
+    pub key: Option<(&'r Key, String)>,
     /// Everything that is wrong, in the order in which a reader meets it.
     pub faults: Vec<String>,
 }
@@ -24,7 +26,7 @@ pub struct Anatomy<'r> {
 /// Takes a token apart.
 pub fn take_apart<'r>(
     token: &str,
-    ring: &'r KeyRing,
+    keys: &'r KeySet,
     rules: &TokenRules,
     now: UnixTime,
 ) -> Anatomy<'r> {
@@ -54,16 +56,29 @@ pub fn take_apart<'r>(
             false => drop(bytes(signature, "signature", &mut faults)),
         }
     }
-    let key = read_raw(token, ring).ok().map(|(_, key)| key);
+    let (issuer, ring) = (keys.named_by(token), keys.own());
+    let key = keys.read_raw(token).ok().map(|(_, key)| key);
     if let (None, Some(Value::Object(header)), 3) = (key, &header, parts.len()) {
-        faults.push(why_no_key(header, ring));
+        let why = issuer.map(|issuer| foreign::why_no_key(header, issuer));
+        faults.push(why.unwrap_or_else(|| why_no_key(header, ring)));
     }
-    if let Some(KeyState::Retired(end)) = key.map(|key| ring.state(key, now)) {
+    let own = key.filter(|_| issuer.is_none());
+    if let Some(KeyState::Retired(end)) = own.map(|key| ring.state(key, now)) {
         faults.push(format!("the key that signed it has ended: {}", moment(end, now)));
     }
     if let Some(Value::Object(claims)) = &claims {
-        faults.extend(claim_faults(claims, rules, now));
+        faults.extend(match issuer {
+            Some(issuer) => foreign::claim_faults(claims, &issuer.trust, (now, rules.leeway)),
+            None => claim_faults(claims, rules, now),
+        });
     }
+    let key = key.map(|key| {
+        let state = match issuer {
+            Some(issuer) => format!("of {}", issuer.trust.issuer),
+            None => ring.state(key, now).to_string(),
+        };
+        (key, state)
+    });
     Anatomy { header, claims, key, faults }
 }
 
@@ -116,7 +131,7 @@ fn why_no_key(header: &Map<String, Value>, ring: &KeyRing) -> String {
     }
 }
 
-fn ids<'k>(keys: impl Iterator<Item = &'k Key>) -> String {
+pub fn ids<'k>(keys: impl Iterator<Item = &'k Key>) -> String {
     let all: Vec<String> =
         keys.map(|key| format!("`{}` ({})", key.id(), key.algorithm().name())).collect();
     if all.is_empty() { "none".to_owned() } else { all.join(", ") }

@@ -2,6 +2,7 @@
 //! policy comes from the code that judges live requests.
 
 use std::fmt::Write;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -10,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::anatomy::{self, Anatomy, distance, take_apart};
 use super::given;
+use super::verify::published;
 use crate::cli::Failure;
 use crate::config::Config;
 use crate::gateway::judge::{Asked, View, judge};
@@ -18,8 +20,7 @@ use crate::policy::pattern::Pattern;
 use crate::policy::route::{Action, Endpoint, Route, RouteTable};
 use crate::policy::{Refusal, Requirement};
 use crate::token::extract::{Cookies, Locations, Presented};
-use crate::token::keys::KeyRing;
-use crate::token::verify::read;
+use crate::token::trust::KeySet;
 use crate::token::{Standing, UnixTime};
 
 /// Which token, and for whom.
@@ -27,6 +28,10 @@ use crate::token::{Standing, UnixTime};
 pub struct InspectArgs {
     /// The token; `-` or nothing reads it from standard input.
     token: Option<String>,
+    /// Take these keys (JWK set, JWK or PEM) for those of the other issuer that the token names, instead of what
+    /// `[[tokens.trust]]` says: where that is a URL, nothing is fetched here.
+    #[arg(long, value_name = "FILE")]
+    jwk: Option<PathBuf>,
     /// Say it in JSON, for programs.
     #[arg(long)]
     json: bool,
@@ -50,12 +55,26 @@ impl InspectArgs {
     ///
     /// # Errors
     /// It is no token.
-    pub(super) fn run(self, config: &Config, ring: &KeyRing, now: UnixTime) -> Result<(), Failure> {
+    pub(super) fn run(
+        self,
+        config: &Config,
+        mut keys: KeySet,
+        now: UnixTime,
+    ) -> Result<(), Failure> {
         let token = given(self.token)?;
-        let found = find(&token, config, ring, now);
+        if let Some(path) = &self.jwk {
+            let none = || {
+                let why = "--jwk has the keys of another issuer, and the token names none of [[tokens.trust]]";
+                Failure::Words(why.to_owned())
+            };
+            let algorithms = &keys.named_by(&token).ok_or_else(none)?.trust.algorithms;
+            let ring = published(path, algorithms)?;
+            keys = keys.with_keys_for(&token, ring).ok_or_else(none)?;
+        }
+        let found = find(&token, config, &keys, now);
         let text = match self.json {
-            true => format!("{:#}\n", program(&found, ring, now)),
-            false => person(&found, ring, now),
+            true => format!("{:#}\n", program(&found, now)),
+            false => person(&found, now),
         };
         print!("{text}");
         match found.standing {
@@ -65,19 +84,16 @@ impl InspectArgs {
     }
 }
 
-fn find<'r>(token: &str, config: &Config, ring: &'r KeyRing, now: UnixTime) -> Findings<'r> {
+fn find<'r>(token: &str, config: &Config, keys: &'r KeySet, now: UnixTime) -> Findings<'r> {
     // As a request would carry it; what cannot stand in a field is what a field without a token is.
     let field = HeaderValue::from_str(&format!("Bearer {token}"));
     let field = field.unwrap_or(HeaderValue::from_static("Bearer"));
     let headers = HeaderMap::from_iter([(header::AUTHORIZATION, field)]);
-    let prove = |token: &str| match read(token, ring, &config.tokens) {
-        Ok(signed) => signed.standing(&config.tokens, now),
-        Err(fault) => Standing::Unproven(fault),
-    };
+    let prove = |token: &str| keys.judge(token, &config.tokens, now);
     let places = Locations::default();
     let presented = places.find(places.accept, Cookies::Access, &headers, None).presented.token();
     Findings {
-        anatomy: take_apart(token, ring, &config.tokens, now),
+        anatomy: take_apart(token, keys, &config.tokens, now),
         standing: presented.map_or_else(|standing| standing, prove),
         policies: judge_all(config, &headers, prove, now),
     }
@@ -150,10 +166,16 @@ fn name(requirement: Requirement) -> String {
     }
 }
 
+/// The claims of another issuer's token in our words, which headers and rules go by.
+fn meaning(standing: &Standing) -> Option<Value> {
+    let Standing::Access(token) = standing else { return None };
+    token.claims().foreign.then(|| Value::Object(token.claims().all.clone()))
+}
+
 /// Not known here.
 const UNKNOWN: &str = "revocation is known to the running gateway only";
 
-fn person(found: &Findings<'_>, ring: &KeyRing, now: UnixTime) -> String {
+fn person(found: &Findings<'_>, now: UnixTime) -> String {
     let anatomy = &found.anatomy;
     let mut text = String::new();
     for (title, part) in [("header", &anatomy.header), ("claims", &anatomy.claims)] {
@@ -165,12 +187,15 @@ fn person(found: &Findings<'_>, ring: &KeyRing, now: UnixTime) -> String {
     for (name, time) in anatomy.claims.iter().flat_map(anatomy::times) {
         line(&mut text, "time", &format!("{name:<10}{time}  {}", distance(time, now)));
     }
-    match anatomy.key {
-        Some(key) => {
-            let (algorithm, state) = (key.algorithm().name(), ring.state(key, now));
+    match &anatomy.key {
+        Some((key, state)) => {
+            let algorithm = key.algorithm().name();
             line(&mut text, "key", &format!("{} ({algorithm}; {state})", key.id()));
         }
         None => line(&mut text, "key", "none verifies it"),
+    }
+    if let Some(meaning) = meaning(&found.standing) {
+        line(&mut text, "means", &format!("{meaning:#}"));
     }
     for fault in &anatomy.faults {
         line(&mut text, "because", fault);
@@ -196,7 +221,7 @@ fn line(text: &mut String, title: &str, rest: &str) {
     let _infallible = writeln!(text, "{title:<8}{rest}");
 }
 
-fn program(found: &Findings<'_>, ring: &KeyRing, now: UnixTime) -> Value {
+fn program(found: &Findings<'_>, now: UnixTime) -> Value {
     let anatomy = &found.anatomy;
     let times: serde_json::Map<String, Value> = anatomy
         .claims
@@ -207,11 +232,11 @@ fn program(found: &Findings<'_>, ring: &KeyRing, now: UnixTime) -> Value {
             (name.to_owned(), json!({"at": time.0, "utc": time.to_string(), "words": words}))
         })
         .collect();
-    let key = anatomy.key.map(|key| {
+    let key = anatomy.key.as_ref().map(|(key, state)| {
         json!({
             "id": key.id(),
             "alg": key.algorithm().name(),
-            "state": ring.state(key, now).to_string(),
+            "state": state,
             "thumbprint": key.thumbprint(),
         })
     });
@@ -224,6 +249,7 @@ fn program(found: &Findings<'_>, ring: &KeyRing, now: UnixTime) -> Value {
         "key": key,
         "good": good,
         "verdict": verdict(&found.standing, now),
+        "means": meaning(&found.standing),
         "because": anatomy.faults,
         "policies": policies,
     })

@@ -1,6 +1,7 @@
 //! `freshgate token mint | inspect | verify`: tokens by hand, with the keys of the configuration or of a JWK file.
 
 mod anatomy;
+mod foreign;
 mod inspect;
 mod verify;
 
@@ -82,17 +83,17 @@ pub fn run(command: TokenCommand, config: &ConfigArg) -> Result<(), Failure> {
         other => other,
     };
     let config = config.load()?;
-    let ring = build::key_ring(&config, now)?;
+    let keys = build::key_set(&config, now)?;
     match command {
         TokenCommand::Verify(_) => {}
         TokenCommand::Mint(args) => {
-            let token = args.mint(&config, &ring, now)?;
+            let token = args.mint(&config, keys.own(), now)?;
             match args.tool {
                 None => println!("{token}"),
                 Some(Tool::Oha) => println!("{}", args.oha(&config, &token)?),
             }
         }
-        TokenCommand::Inspect(args) => return args.run(&config, &ring, now),
+        TokenCommand::Inspect(args) => return args.run(&config, keys, now),
     }
     Ok(())
 }

@@ -12,7 +12,8 @@ use crate::cli::{ConfigArg, Failure};
 use crate::policy::Refusal;
 use crate::server::build;
 use crate::token::keys::{Algorithm, KeyRing};
-use crate::token::verify::{TokenRules, read, read_raw};
+use crate::token::trust::KeySet;
+use crate::token::verify::TokenRules;
 use crate::token::{SUBJECT, Standing, TokenFault, UnixTime};
 
 /// Bytes of a file of keys at most.
@@ -40,20 +41,21 @@ impl VerifyArgs {
     /// # Errors
     /// The token is refused, or the keys are; the sentence says why.
     pub(super) fn run(self, config: &ConfigArg, now: UnixTime) -> Result<(), Failure> {
-        let (ring, rules) = match &self.jwk {
-            Some(path) => (keys(path, self.alg)?, anybody()),
+        let (keys, rules) = match &self.jwk {
+            Some(path) => (KeySet::new(keys(path, self.alg)?, Vec::new()), anybody()),
             None => {
                 let config = config.load()?;
-                (build::key_ring(&config, now)?, config.tokens)
+                (build::key_set(&config, now)?, config.tokens)
             }
         };
         let token = given(self.token)?;
         if self.raw {
-            let (payload, _) = read_raw(&token, &ring).map_err(refused)?;
+            let (payload, _) = keys.read_raw(&token).map_err(refused)?;
             std::io::stdout().write_all(&payload)?;
             return Ok(());
         }
-        match read(&token, &ring, &rules).map_err(refused)?.standing(&rules, now) {
+        let signed = keys.read(&token, &rules).map_err(|unread| refused(unread.fault))?;
+        match keys.standing(&signed, &rules, now) {
             Standing::Unproven(fault) => Err(refused(fault)),
             Standing::Anonymous | Standing::Refresh(_) | Standing::Access(_) => {
                 println!("good");
@@ -68,11 +70,23 @@ fn refused(fault: TokenFault) -> Failure {
 }
 
 fn keys(path: &Path, unsaid: Option<Algorithm>) -> Result<KeyRing, Failure> {
-    let fault = |why: &dyn std::fmt::Display| Failure::Words(format!("{}: {why}", path.display()));
+    KeyRing::from_jwks(&text_of(path)?, unsaid).map_err(|error| fault(path, &error))
+}
+
+/// The keys of another issuer in a file, for these algorithms.
+pub(super) fn published(path: &Path, algorithms: &[Algorithm]) -> Result<KeyRing, Failure> {
+    KeyRing::published(&text_of(path)?, algorithms).map_err(|error| fault(path, &error))
+}
+
+fn text_of(path: &Path) -> Result<Vec<u8>, Failure> {
     let mut text = Vec::new();
-    let opened = File::open(path).map_err(|error| fault(&error))?;
-    opened.take(KEYS_BYTES_MAX).read_to_end(&mut text).map_err(|error| fault(&error))?;
-    KeyRing::from_jwks(&text, unsaid).map_err(|error| fault(&error))
+    let opened = File::open(path).map_err(|error| fault(path, &error))?;
+    opened.take(KEYS_BYTES_MAX).read_to_end(&mut text).map_err(|error| fault(path, &error))?;
+    Ok(text)
+}
+
+fn fault(path: &Path, why: &dyn std::fmt::Display) -> Failure {
+    Failure::Words(format!("{}: {why}", path.display()))
 }
 
 /// No issuer, no audience, no leeway.

@@ -14,7 +14,7 @@ use crate::config::raw::{RawKey, RawTokens};
 use crate::config::read::Spanned;
 use crate::config::secret::SecretRef;
 use crate::config::values::MaybeZero;
-use crate::config::{KeyOutline, Profile, Resolved};
+use crate::config::{KeyOutline, Profile, Resolved, Trust};
 use crate::token::keys::{Algorithm, Key, KeyMaterial, KeySpec};
 use crate::token::verify::{LEEWAY_MAX, TokenRules};
 use crate::token::{RESERVED_CLAIMS, SUBJECT, Secret};
@@ -26,7 +26,7 @@ impl Lowering<'_> {
     pub(super) fn tokens(
         &mut self,
         raw: Option<&Spanned<RawTokens>>,
-    ) -> (TokenRules, Vec<KeySpec>) {
+    ) -> (TokenRules, Vec<KeySpec>, Vec<Trust>) {
         let raw = raw.map(|raw| raw.value.clone()).unwrap_or_default();
         for (text, at, example) in [
             (raw.issuer.get(), "tokens.issuer", "issuer = \"https://app.example.org\""),
@@ -60,7 +60,10 @@ impl Lowering<'_> {
         };
         let list = raw.key.get().map(|list| list.value.0.as_slice()).unwrap_or_default();
         self.unique_ids(list);
-        (rules, list.iter().filter_map(|key| self.key(key)).collect())
+        let keys = list.iter().filter_map(|key| self.key(key)).collect();
+        let others = raw.trust.get().map(|list| list.value.0.as_slice()).unwrap_or_default();
+        let trusts = self.trusts(others, &rules);
+        (rules, keys, trusts)
     }
 
     fn unique_ids(&mut self, list: &[Spanned<RawKey>]) {

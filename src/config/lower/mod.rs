@@ -17,6 +17,7 @@ mod sections;
 mod selftest;
 mod sessions;
 mod shared;
+mod trust;
 mod upstreams;
 
 use std::fs;
@@ -263,7 +264,7 @@ impl Lowering<'_> {
         let trusted_proxies = self.networks(&raw.trusted_proxies());
         let state_dir = self.state(raw.state.get());
         let upstreams = self.upstreams(raw);
-        let (tokens, keys) = self.tokens(raw.tokens.get());
+        let (tokens, keys, trusts) = self.tokens(raw.tokens.get());
         self.assertions(raw);
         let mut login = self.login(raw.login.get(), &state_dir);
         let identity = self.identity(&raw.identity());
@@ -302,6 +303,7 @@ impl Lowering<'_> {
             profile,
             locations,
             keys,
+            trusts,
             login,
             identity,
             limits,
@@ -341,10 +343,5 @@ impl Lowering<'_> {
             self.out.bad_address(&text.span, at, &text.value);
         }
         address
-    }
-
-    /// Relative to the file.
-    fn path(&self, text: &str) -> PathBuf {
-        self.base.join(text)
     }
 }

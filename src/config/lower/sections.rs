@@ -43,6 +43,11 @@ const RESERVED_HEADERS: [&str; 19] = [
 const RESERVED_PREFIX: &str = "x-forwarded-";
 
 impl Lowering<'_> {
+    /// Relative to the file.
+    pub(super) fn path(&self, text: &str) -> PathBuf {
+        self.base.join(text)
+    }
+
     pub(super) fn state(&mut self, raw: Option<&Spanned<RawState>>) -> PathBuf {
         let dir = raw.map(|raw| raw.value.clone()).unwrap_or_default().dir();
         if dir.value.is_empty() {
@@ -73,8 +78,9 @@ impl Lowering<'_> {
             },
             None => UsersSource::Default(state_dir.join(USERS_FILE)),
         };
+        let rehash = raw.users.get().is_some_and(|users| users.value.rehash().value);
         let [login, refresh, logout] = paths;
-        enabled.then_some(Login { at, login, refresh, logout, users, cookies: None })
+        enabled.then_some(Login { at, login, refresh, logout, users, rehash, cookies: None })
     }
 
     /// Login, refresh and logout. All endpoints take `POST`, so no two can share a path.

@@ -41,7 +41,10 @@ section! {
     /// which the first run makes with a user `admin` and a random password, printed once, unless `freshgate user add`
     /// has made it before.
     pub struct RawUsers {
-        /// Required. The file must exist: `freshgate user add NAME` makes it. It is read again when it changes. It holds passwords as argon2id hashes.
+        /// Required. The file must exist: `freshgate user add NAME` makes it. It is read again when it changes. Its hashes: docs/users.md.
         file: String,
+        /// Whether a hash that is quick to guess (docs/users.md) is replaced, in `state.db`, by an argon2id hash when its user logs in.
+        /// While the users' own place says the same, only the new one opens; a password changed there counts at once.
+        rehash: bool = false,
     }
 }

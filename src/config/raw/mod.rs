@@ -1,12 +1,13 @@
 //! What `gateway.toml` says: every table, every key, its type, its default and its documentation.
 //!
 //! These files are the only place that names a key or a default; `limits` is `[limits]`, `login` is `[login]`, `paths` is
-//! `[paths]`. The doc comments are the reference page: write them for the operator. Nothing is checked here beyond types;
-//! `lower` checks what the words mean.
+//! `[paths]`, `trust` whose tokens are believed. The doc comments are the reference page: write them for the operator. Nothing is
+//! checked here beyond types; `lower` checks what the words mean.
 
 mod limits;
 mod login;
 mod paths;
+pub(super) mod trust;
 
 use std::time::Duration;
 
@@ -21,10 +22,11 @@ use super::read::{
 };
 use super::secret::{ClaimWants, SecretRef};
 use super::values::{MaybeZero, Size};
-use super::words::{Format, KeyAlg, Mode, Places, Policy, ProfileWord, RotationWord};
+use super::words::{Format, Mode, Places, Policy, ProfileWord, RotationWord};
 pub use limits::RawLimits;
 pub use login::{RawLogin, RawUsers};
 pub use paths::RawPaths;
+pub use trust::{RawKey, RawTrust};
 
 section! {
     /// These stand at the top of the file, before the first `[table]`.
@@ -161,27 +163,8 @@ section! {
         query: String = "access_token",
         /// See `[[tokens.key]]`.
         key: Many<RawKey>,
-    }
-}
-
-section! {
-    /// A key that checks tokens. The first that can sign signs ours. Without any, the keys are those of the key folder in
-    /// the state directory, where the gateway makes an ES256 key on its first run and `freshgate key` rotates them
-    /// (`docs/keys.md`); with one, that folder is not read. A secret is never written into this file: it is
-    /// `{ env = "NAME" }`, an environment variable, or `{ file = "PATH" }`, a file that only its owner can read
-    /// (`chmod 600`). One newline at the end of such a file is not part of the secret.
-    pub struct RawKey {
-        /// Required. Its name: the `kid` of the tokens it signs.
-        id: String,
-        /// Required. The one algorithm that the key is for.
-        alg: KeyAlg,
-        /// For HS256, HS384 and HS512: the shared secret, at least 32, 48 or 64 bytes, or a JWK. It signs and checks, so every backend
-        /// that has it can mint tokens.
-        secret: SecretRef,
-        /// For all others: a private key in PEM (PKCS#8, PKCS#1 or SEC1) or JWK. It signs and checks.
-        private: SecretRef,
-        /// For all others: a public key in PEM or JWK. It only checks.
-        public: SecretRef,
+        /// See `[[tokens.trust]]`.
+        trust: Many<RawTrust>,
     }
 }
 

@@ -189,7 +189,8 @@ async fn answer(request: Request<Incoming>, world: &Snapshot) -> Response<Full<B
         let error = "this gateway does not know the question: it is of another version";
         return reply(StatusCode::BAD_REQUEST, &json!({"error": error}));
     };
-    let desk = Desk { state: world.state.as_ref(), ring: &world.ring, rules: &world.config.tokens };
+    let (state, rules) = (world.state.as_ref(), &world.config.tokens);
+    let desk = Desk { state, ring: world.keys.own(), rules };
     match desk.answer(asked, UnixTime::of(telemetry::clock())).await {
         Ok(answer) => reply(StatusCode::OK, &answer),
         Err(error) => reply(StatusCode::CONFLICT, &json!({"error": error})),

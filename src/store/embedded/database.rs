@@ -12,7 +12,7 @@ use std::time::Duration;
 use aws_lc_rs::rand;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, params};
 
-use super::{clock, failures, log, revoked, sessions};
+use super::{clock, failures, log, replacements, revoked, sessions};
 use crate::store::throttle::tallies::KEY_BYTES;
 use crate::store::{Revocations, StoreFault, Tallies};
 use crate::token::UnixTime;
@@ -22,7 +22,7 @@ const APPLICATION_ID: i32 = 0x4672_4774;
 
 /// Every step from an empty file to the newest schema. The version of a file is the number of steps it
 /// has taken, so an applied step is never edited: a change is a new step.
-const STEPS: [&str; 5] = [
+const STEPS: [&str; 6] = [
     "
     CREATE TABLE sessions (
         id         TEXT PRIMARY KEY NOT NULL,
@@ -44,6 +44,7 @@ const STEPS: [&str; 5] = [
     clock::STEP,
     failures::STEP,
     sessions::STEP,
+    replacements::STEP,
     revoked::STEP,
 ];
 

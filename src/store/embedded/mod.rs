@@ -11,6 +11,7 @@ mod database;
 mod failures;
 mod log;
 mod owner;
+mod replacements;
 mod revoked;
 mod sessions;
 #[cfg(test)]
@@ -34,8 +35,8 @@ use tokio::sync::oneshot;
 use super::throttle::Rules;
 use super::throttle::tallies::Ids;
 use super::{
-    Account, Answer, CheckFault, Marks, Renewal, Revocations, Revoked, Rotation, Session,
-    StateStore, StoreFault, Tallies, UnderWay,
+    Account, Answer, CheckFault, Marks, Renewal, Replacement, Revocations, Revoked, Rotation,
+    Session, StateStore, StoreFault, Tallies, UnderWay,
 };
 use crate::telemetry;
 use crate::token::UnixTime;
@@ -173,6 +174,23 @@ impl StateStore for Embedded {
 
     fn revoke(&self, what: Revoked, expires_at: UnixTime) -> Answer<'_, Result<(), StoreFault>> {
         Box::pin(self.ask(move |reply| Verb::Revoke(what, expires_at, reply)))
+    }
+
+    fn replacement<'a>(
+        &'a self,
+        subject: &'a str,
+    ) -> Answer<'a, Result<Option<Replacement>, StoreFault>> {
+        let subject = subject.to_owned();
+        Box::pin(self.ask(move |reply| Verb::Replacement(subject, reply)))
+    }
+
+    fn replace<'a>(
+        &'a self,
+        subject: &'a str,
+        new: Replacement,
+    ) -> Answer<'a, Result<(), StoreFault>> {
+        let subject = subject.to_owned();
+        Box::pin(self.ask(move |reply| Verb::Replace(subject, new, reply)))
     }
 
     fn revocations(&self) -> &Revocations {

@@ -13,9 +13,11 @@ use tokio::sync::oneshot;
 
 use super::clock;
 use super::database::{self, Database};
-use super::{failures, revoked, sessions};
+use super::{failures, replacements, revoked, sessions};
 use crate::store::throttle::tallies::Ids;
-use crate::store::{Marks, Renewal, Revocations, Revoked, Rotation, Session, StoreFault, Tallies};
+use crate::store::{
+    Marks, Renewal, Replacement, Revocations, Revoked, Rotation, Session, StoreFault, Tallies,
+};
 use crate::telemetry::{self, panics};
 use crate::token::UnixTime;
 
@@ -43,6 +45,8 @@ pub(super) enum Verb {
     List { of: Option<String>, now: UnixTime, max: usize, reply: Reply<Vec<Session>> },
     Revoke(Revoked, UnixTime, Reply<()>),
     Keep(Ids, Reply<()>),
+    Replacement(String, Reply<Option<Replacement>>),
+    Replace(String, Replacement, Reply<()>),
 }
 
 /// What a verb did in a transaction that is not yet committed.
@@ -51,6 +55,7 @@ enum Outcome {
     Nothing,
     Done,
     Found(Option<Box<Session>>),
+    Replacement(Option<Replacement>),
     Alive(bool),
     Rotation(Rotation),
     Listed(Vec<Session>),
@@ -184,10 +189,7 @@ fn in_transaction(
     let acted = batch.iter().map(|verb| verb.act(&transaction, tallies));
     let outcomes = acted.collect::<Result<_, _>>()?;
     // A batch that only asks needs no disk.
-    if batch
-        .iter()
-        .any(|verb| !matches!(verb, Verb::Find(..) | Verb::List { .. } | Verb::Marks(..)))
-    {
+    if batch.iter().any(|verb| !verb.only_asks()) {
         clock::saw(&transaction, now)?;
     }
     transaction.commit()?;
@@ -195,6 +197,12 @@ fn in_transaction(
 }
 
 impl Verb {
+    /// Whether it changes nothing.
+    fn only_asks(&self) -> bool {
+        use Verb::{Find, List, Marks, Replacement};
+        matches!(self, Find(..) | Replacement(..) | List { .. } | Marks(..))
+    }
+
     /// A caller that went away is not served, except that a revocation is done, and an attempt counted, for
     /// whoever asked.
     fn act(&self, on: &Transaction<'_>, tallies: &Tallies) -> rusqlite::Result<Outcome> {
@@ -226,6 +234,12 @@ impl Verb {
             Verb::List { of, now, max, .. } => {
                 sessions::list(on, of.as_deref(), *now, *max).map(Outcome::Listed)
             }
+            Verb::Replacement(subject, _) => {
+                replacements::find(on, subject).map(Outcome::Replacement)
+            }
+            Verb::Replace(subject, new, _) => {
+                replacements::keep(on, subject, new).map(|()| Outcome::Done)
+            }
             Verb::Revoke(what, until, _) => revoked::revoke(on, what, *until).map(Outcome::Ended),
             Verb::Keep(ids, _) => failures::keep(on, &tallies.rows(ids)).map(|()| Outcome::Done),
         }
@@ -240,7 +254,10 @@ impl Verb {
                 revocations.add(what, until);
                 drop(reply.send(Ok(())));
             }
-            (Verb::Start(_, reply) | Verb::Keep(_, reply), Outcome::Done) => {
+            (
+                Verb::Start(_, reply) | Verb::Keep(_, reply) | Verb::Replace(_, _, reply),
+                Outcome::Done,
+            ) => {
                 drop(reply.send(Ok(())));
             }
             (Verb::Find(_, _, reply), Outcome::Found(found)) => {
@@ -255,6 +272,9 @@ impl Verb {
                 }
                 drop(reply.send(Ok(rotation)));
             }
+            (Verb::Replacement(_, reply), Outcome::Replacement(found)) => {
+                drop(reply.send(Ok(found)))
+            }
             (verb, Outcome::Refused(fault)) => verb.fail(fault),
             // Nobody waits: dropping the reply is the answer.
             (_, _) => {}
@@ -263,10 +283,14 @@ impl Verb {
 
     fn fail(self, fault: StoreFault) {
         match self {
-            Verb::Start(_, reply) | Verb::Revoke(_, _, reply) | Verb::Keep(_, reply) => {
+            Verb::Start(_, reply)
+            | Verb::Revoke(_, _, reply)
+            | Verb::Keep(_, reply)
+            | Verb::Replace(_, _, reply) => {
                 drop(reply.send(Err(fault)));
             }
             Verb::Find(_, _, reply) => drop(reply.send(Err(fault))),
+            Verb::Replacement(_, reply) => drop(reply.send(Err(fault))),
             Verb::StepUp(_, _, _, reply) => drop(reply.send(Err(fault))),
             Verb::Rotate(_, reply) => drop(reply.send(Err(fault))),
             Verb::Marks(_, reply) => drop(reply.send(Err(fault))),

@@ -83,15 +83,7 @@ pub fn add(
         if users.contains_key(name) {
             return Err(format!("there is a user {name:?} already"));
         }
-        let mut table = Table::new();
-        table.insert("password", value(hash.to_string()));
-        for (claim, content) in claims {
-            if ["password", "disabled"].contains(&claim.as_str()) {
-                return Err(format!("{claim:?} is not a claim"));
-            }
-            table.insert(claim, value(toml(content)?));
-        }
-        users.insert(name, Item::Table(table));
+        users.insert(name, Item::Table(user_table(&hash.to_string(), false, claims)?));
         Ok(())
     })
 }
@@ -152,12 +144,32 @@ pub fn list(path: &Path) -> Result<Vec<(String, User)>, UsersFault> {
     Ok(all)
 }
 
+/// What stands under `[users.NAME]`.
+pub(super) fn user_table(
+    hash: &str,
+    disabled: bool,
+    claims: &Map<String, Value>,
+) -> Result<Table, String> {
+    let mut table = Table::new();
+    table.insert("password", value(hash));
+    if disabled {
+        table.insert("disabled", value(true));
+    }
+    for (claim, content) in claims {
+        if ["password", "disabled"].contains(&claim.as_str()) {
+            return Err(format!("{claim:?} is not a claim"));
+        }
+        table.insert(claim, value(toml(content)?));
+    }
+    Ok(table)
+}
+
 fn no_such_user(name: &str) -> String {
     format!("there is no user {name:?}")
 }
 
 /// Reads, changes, checks and writes the file, while no other edit does.
-fn edit(
+pub(super) fn edit(
     path: &Path,
     may_make: bool,
     change: impl FnOnce(&mut dyn TableLike) -> Result<(), String>,
@@ -193,6 +205,9 @@ fn edit(
     }
     let new = document.to_string();
     Users::parse(path, &new)?;
+    if new.len() as u64 > super::USERS_FILE_MAX_BYTES {
+        return Err(fault("the file would be larger than 16 MiB".into()));
+    }
     replace(path, &new).map_err(|error| fault(format!("the file cannot be written: {error}")))
 }
 

@@ -1,10 +1,11 @@
 //! The users of `users.toml`: the [`CredentialStore`] that needs nothing but a file.
 //!
-//! `users` reads its text, `edit` changes it for the command line; here is what the gateway asks. Users are
+//! `users` reads its text, `edit` changes it for the command line, `import` adds many at once; here is what the gateway asks. Users are
 //! kept in memory and reread when the file changes; a file that turned bad changes nothing. A check costs
 //! the same time whoever is asked for. Never writes.
 
 pub mod edit;
+pub mod import;
 #[cfg(test)]
 mod tests;
 pub mod users;
@@ -20,7 +21,7 @@ use aws_lc_rs::digest;
 use serde_json::{Map, Value};
 
 use super::leavers::Leavers;
-use super::password::{Hash, Pool};
+use super::password::{Checker, PasswordFault, StoredHash};
 use super::watch::{Watch, watch};
 use super::{Answer, Attempt, Authenticated, CheckFault, CredentialStore, StoreFault};
 use crate::token::Secret;
@@ -34,7 +35,7 @@ pub const USERS_FILE_MAX_BYTES: u64 = 16 * 1024 * 1024;
 #[derive(Debug)]
 pub struct UsersFile {
     path: PathBuf,
-    pool: Arc<Pool>,
+    checker: Checker,
     read: ArcSwap<Read>,
 }
 
@@ -43,20 +44,21 @@ pub struct UsersFile {
 struct Read {
     users: Users,
     /// Checked for a user that does not exist.
-    dummy: Hash,
+    dummy: StoredHash,
     /// Of the text, to tell a change from a mere touch.
     digest: Vec<u8>,
 }
 
 impl UsersFile {
-    /// Reads the file; passwords are checked on `pool`.
+    /// Reads the file; passwords are checked by `checker`, or just on a pool.
     ///
     /// # Errors
     /// [`UsersFault`]: the file is not there, cannot be read, or holds mistakes.
-    pub fn open(path: &Path, pool: Arc<Pool>) -> Result<UsersFile, UsersFault> {
+    pub fn open(path: &Path, checker: impl Into<Checker>) -> Result<UsersFile, UsersFault> {
+        let checker = checker.into();
         let text = read(path)?;
         let read = Read::parse(path, &text)?;
-        Ok(UsersFile { path: path.to_owned(), pool, read: ArcSwap::from_pointee(read) })
+        Ok(UsersFile { path: path.to_owned(), checker, read: ArcSwap::from_pointee(read) })
     }
 
     /// The file.
@@ -141,8 +143,9 @@ impl CredentialStore for UsersFile {
             let read = self.read.load_full();
             let found = read.users.find(attempt.account());
             // Always one hash, so that the time tells nothing about who exists or is disabled.
-            let hash = found.map_or(&read.dummy, |(_, user)| &user.hash).clone();
-            let right = self.pool.verify(hash, password).await?;
+            let nobody = || (attempt.account().as_str(), &read.dummy);
+            let (name, hash) = found.map_or_else(nobody, |(name, user)| (name, &user.hash));
+            let right = self.checker.check(name, hash, password).await?;
             match found {
                 // The name as the file spells it: tokens never say what somebody typed.
                 Some((name, user)) if right && !user.disabled => {
@@ -180,14 +183,15 @@ impl Read {
 }
 
 /// A dummy as dear as most users' hashes, which may come from another program with other costs.
-fn dummy_for(users: &Users) -> Result<Hash, super::password::PasswordFault> {
-    let mut counts: HashMap<_, (usize, &Hash)> = HashMap::new();
+fn dummy_for(users: &Users) -> Result<StoredHash, PasswordFault> {
+    let mut counts: HashMap<_, (usize, &StoredHash)> = HashMap::new();
     for (_, user) in users.iter() {
-        counts.entry(user.hash.costs()).or_insert((0, &user.hash)).0 += 1;
+        let alike = (user.hash.microseconds(), user.hash.scheme());
+        counts.entry(alike).or_insert((0, &user.hash)).0 += 1;
     }
-    match counts.into_iter().max_by_key(|(costs, (count, _))| (*count, *costs)) {
+    match counts.into_iter().max_by_key(|(alike, (count, _))| (*count, *alike)) {
         Some((_, (_, hash))) => hash.dummy_alike(),
-        None => Hash::dummy(),
+        None => StoredHash::dummy(),
     }
 }
 

@@ -13,7 +13,7 @@ use toml_edit::{Document, Item, TableLike, TomlError};
 
 use crate::store::Account;
 use crate::store::leavers;
-use crate::store::password::Hash;
+use crate::store::password::StoredHash;
 use crate::token::RESERVED_CLAIMS;
 
 /// Longest user name in bytes: it goes into every token and into the logs.
@@ -23,7 +23,7 @@ pub const NAME_MAX_BYTES: usize = 128;
 #[derive(Clone, Debug)]
 pub struct User {
     /// What the password is checked against.
-    pub hash: Hash,
+    pub hash: StoredHash,
     /// What tells this hash from another ([`leavers::mark`]).
     pub mark: String,
     /// Every key that is not ours: `roles` and whatever else the operator wrote.
@@ -234,7 +234,7 @@ impl Reader<'_> {
         for (key, item) in table.iter() {
             let span = table.key(key).and_then(toml_edit::Key::span);
             match (key, item) {
-                ("password", item) => match item.as_str().map(Hash::parse) {
+                ("password", item) => match item.as_str().map(StoredHash::parse) {
                     Some(Ok(parsed)) => hash = Some(parsed),
                     Some(Err(fault)) => {
                         self.mistake(span, format!("the `password` of user {name:?} {fault}"));

@@ -116,7 +116,8 @@ where
         self.failures = 0;
         self.gone_at = began.checked_add(self.stale_max);
         let (keys, now) = (set.ring.keys().len(), Some(set.ring.fingerprint()));
-        self.shared.ring.store(Some(Arc::new(Fetched { ring: set.ring, fetched_at })));
+        let ring = Arc::new(set.ring);
+        self.shared.ring.store(Some(Arc::new(Fetched { ring, fetched_at })));
         let recovered = {
             let mut status = self.shared.status();
             status.freshness = Freshness::Fresh { fetched_at };

@@ -62,7 +62,7 @@ impl Source {
 #[derive(Debug)]
 pub struct Fetched {
     /// Its keys: they check signatures and make none.
-    pub ring: KeyRing,
+    pub ring: Arc<KeyRing>,
     /// When it was asked for.
     pub fetched_at: UnixTime,
 }
@@ -159,6 +159,13 @@ impl RemoteKeys {
         self.shared.unknown_kid();
     }
 
+    /// Ends its task and whatever request it has under way, before all who hold it have let it go.
+    pub fn end(&self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+
     /// How it stands.
     pub fn status(&self) -> Status {
         self.shared.status().clone()
@@ -167,9 +174,7 @@ impl RemoteKeys {
 
 impl Drop for RemoteKeys {
     fn drop(&mut self) {
-        if let Some(task) = &self.task {
-            task.abort();
-        }
+        self.end();
     }
 }
 

@@ -105,6 +105,18 @@ impl Issuer {
     }
 }
 
+/// The next change, of paused time. A test that waits in vain fails.
+async fn told(changes: &mut UnboundedReceiver<()>, what: &str) {
+    let next = tokio::time::timeout(seconds(100_000), changes.recv()).await;
+    next.ok().flatten().expect(what);
+}
+
+/// The same where time goes on.
+async fn told_soon(changes: &mut UnboundedReceiver<()>, what: &str) {
+    let next = tokio::time::timeout(seconds(60), changes.recv()).await;
+    next.ok().flatten().expect(what);
+}
+
 const HERE: &str = "https://issuer.example/keys";
 
 #[tokio::test(start_paused = true)]
@@ -120,11 +132,11 @@ async fn the_first_answer_brings_keys_and_later_ones_only_tell_what_is_new() {
     let (remote, mut changes) = issuer.kept(&source(HERE));
     assert!(remote.ring().is_none(), "before the first answer");
     assert_eq!(remote.status(), Status::default());
-    changes.recv().await.expect("keys");
+    told(&mut changes, "keys").await;
     assert_eq!(ids(&remote), ["one", "two"]);
     assert_eq!(issuer.began.elapsed(), seconds(1));
     // The same keys twice, in other words; then one of them is gone.
-    changes.recv().await.expect("fewer keys");
+    told(&mut changes, "fewer keys").await;
     assert_eq!(issuer.times().len(), 4);
     assert_eq!(ids(&remote), ["two"]);
     let status = remote.status();
@@ -147,7 +159,7 @@ async fn keys_outlive_failures_until_they_are_too_old_and_come_again() {
     });
     let stale_max = seconds(10_000);
     let (remote, mut changes) = issuer.kept(&Source { stale_max, ..source(HERE) });
-    changes.recv().await.expect("keys");
+    told(&mut changes, "keys").await;
     good.store(false, Ordering::SeqCst);
     sleep(seconds(9_999)).await;
     assert_eq!(ids(&remote), ["k"]);
@@ -155,12 +167,12 @@ async fn keys_outlive_failures_until_they_are_too_old_and_come_again() {
     assert!(matches!(status.freshness, Freshness::Stale { .. }), "{status:?}");
     assert_eq!(status.last_fault.as_deref(), Some("it answered 503, not 200"));
     assert!((status.fetched, status.failed > 5) == (1, true), "{status:?}");
-    changes.recv().await.expect("no keys");
+    told(&mut changes, "no keys").await;
     assert_eq!(issuer.began.elapsed(), stale_max);
     assert!(remote.ring().is_none());
     assert!(matches!(remote.status().freshness, Freshness::Expired { .. }));
     good.store(true, Ordering::SeqCst);
-    changes.recv().await.expect("keys again");
+    told(&mut changes, "keys again").await;
     assert_eq!(ids(&remote), ["k"]);
     assert!(issuer.began.elapsed() <= stale_max + BACKOFF_MAX, "the issuer was not asked for long");
     assert_eq!(remote.status().last_fault, None);
@@ -172,15 +184,15 @@ async fn keys_grow_too_old_also_while_a_fetch_hangs() {
     let issuer = Issuer::new(seconds(400), move |_| Ok((text.clone(), None)));
     let short = Source { stale_max: seconds(1000), ..source(HERE) };
     let (remote, mut changes) = issuer.kept(&short);
-    changes.recv().await.expect("keys");
-    changes.recv().await.expect("no keys");
+    told(&mut changes, "keys").await;
+    told(&mut changes, "no keys").await;
     assert_eq!(issuer.began.elapsed(), seconds(1000));
     assert!(remote.ring().is_none());
     assert!(issuer.busy.load(Ordering::SeqCst), "nothing is under way");
     // Long before `refresh`, since half of `stale_max` is less.
     let wait = issuer.waits()[0] - seconds(400);
     assert!((seconds(450)..=seconds(501)).contains(&wait), "{wait:?}");
-    changes.recv().await.expect("keys again");
+    told(&mut changes, "keys again").await;
     assert_eq!(ids(&remote), ["k"]);
 }
 
@@ -193,7 +205,7 @@ async fn a_name_that_is_met_during_a_fetch_is_looked_for_after_it() {
     sleep(seconds(1)).await;
     assert!(issuer.busy.load(Ordering::SeqCst), "nothing is under way");
     remote.unknown_kid();
-    changes.recv().await.expect("keys");
+    told(&mut changes, "keys").await;
     sleep(seconds(60)).await;
     let wait = issuer.waits()[0];
     assert!((seconds(30)..seconds(31)).contains(&wait), "{wait:?}");
@@ -205,7 +217,7 @@ async fn a_flood_of_unknown_names_fetches_once_in_a_while() {
     let text = set(&["k"]);
     let issuer = Issuer::new(seconds(5), move |_| Ok((text.clone(), None)));
     let (remote, mut changes) = issuer.kept(&source(HERE));
-    changes.recv().await.expect("keys");
+    told(&mut changes, "keys").await;
     for _ in 0..300 {
         std::thread::scope(|threads| {
             for _ in 0..2 {
@@ -260,7 +272,7 @@ async fn a_set_may_say_how_long_it_is_good() {
         let text = set(&["k"]);
         let issuer = Issuer::new(seconds(0), move |_| Ok((text.clone(), max_age.map(seconds))));
         let (_remote, mut changes) = issuer.kept(&source(HERE));
-        changes.recv().await.expect("keys");
+        told(&mut changes, "keys").await;
         sleep(seconds(most + 1)).await;
         let wait = issuer.waits()[0];
         let slack = Duration::from_millis(2);
@@ -333,11 +345,11 @@ async fn bad_answers_leave_the_keys_of_before() {
     .await;
     let (changed, mut changes) = unbounded_channel();
     let source = Source { refetch_min: Duration::ZERO, ..source(&server.uri("/").to_string()) };
-    let told = move || {
+    let on_change = move || {
         let _ = changed.send(());
     };
-    let remote = RemoteKeys::start(source, told, &Handle::current());
-    changes.recv().await.expect("keys");
+    let remote = RemoteKeys::start(source, on_change, &Handle::current());
+    told_soon(&mut changes, "keys").await;
     let mut failed = 0;
     for (number, (_, sentence)) in (1..).zip(&bad) {
         phase.store(number, Ordering::SeqCst);
@@ -357,7 +369,7 @@ async fn bad_answers_leave_the_keys_of_before() {
     }
     phase.store(bad.len() + 1, Ordering::SeqCst);
     remote.unknown_kid();
-    changes.recv().await.expect("new keys");
+    told_soon(&mut changes, "new keys").await;
     assert_eq!(ids(&remote), ["new"]);
 }
 
@@ -367,7 +379,7 @@ async fn slow_endless_and_reset_answers_end() {
     let budget = Budget { timeout: Duration::from_millis(300), body_max: SET_BYTES_MAX };
     let source = source("http://127.0.0.1/");
     let client = source.client().expect("a client");
-    let told = async |server: &Server| {
+    let fault_of = async |server: &Server| {
         let url = server.uri("/");
         let answer = fetch(&client, &url, &source.algorithms, budget).await;
         answer.expect_err("no set")
@@ -380,7 +392,7 @@ async fn slow_endless_and_reset_answers_end() {
             sent = stream.write_all(b" ").await;
         }
     });
-    let fault = told(&slow.await).await;
+    let fault = fault_of(&slow.await).await;
     assert!(fault.ends_with("no whole answer within 300ms"), "{fault}");
     let endless = Server::start(|_, mut stream, _| async move {
         read_head(&mut stream).await;
@@ -432,12 +444,12 @@ async fn keys_come_over_tls_by_the_given_root_and_not_from_our_own_network() {
     let server = Server::answering_tls(tls, ok(&set(&["k"]))).await;
     let url = server.https("127.0.0.1").to_string();
     let (changed, mut changes) = unbounded_channel();
-    let told = move || {
+    let on_change = move || {
         let _ = changed.send(());
     };
     let believing = Source { ca: Some(authority.pem.into_bytes()), ..source(&url) };
-    let remote = RemoteKeys::start(believing.clone(), told, &Handle::current());
-    changes.recv().await.expect("keys");
+    let remote = RemoteKeys::start(believing.clone(), on_change, &Handle::current());
+    told_soon(&mut changes, "keys").await;
     assert_eq!(ids(&remote), ["k"]);
 
     let strict = Source { allow_private: Vec::new(), ..believing.clone() };
@@ -463,7 +475,7 @@ async fn a_bad_key_is_logged_once_and_the_good_ones_serve() {
     let text = json!({ "keys": [bad, good] }).to_string();
     let issuer = Issuer::new(seconds(0), move |_| Ok((text.clone(), None)));
     let (remote, mut changes) = issuer.kept(&source(HERE));
-    changes.recv().await.expect("keys");
+    told(&mut changes, "keys").await;
     sleep(seconds(20_000)).await;
     assert!(issuer.times().len() > 4);
     assert_eq!(ids(&remote), ["good"]);

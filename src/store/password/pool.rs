@@ -1,7 +1,7 @@
 //! The bounded pool that checks passwords: a few threads of its own take jobs from a bounded queue, so that
 //! a flood of logins waits there or is turned away, and proxying goes on.
 //!
-//! Never used for making hashes: only the command line does that, on its own thread.
+//! A hash is made here only in the place of a weak one; else the command line makes them, on its own thread.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,7 +11,7 @@ use std::thread;
 
 use tokio::sync::oneshot;
 
-use super::Hash;
+use super::{Hash, PasswordFault, StoredHash};
 use crate::store::CheckFault;
 use crate::token::Secret;
 
@@ -21,10 +21,10 @@ pub struct Pool {
     queue: SyncSender<Job>,
 }
 
-struct Job {
-    hash: Hash,
-    password: Secret,
-    answer: oneshot::Sender<bool>,
+/// What is to be computed of a password, and where the answer goes.
+enum Job {
+    Verify(StoredHash, Secret, oneshot::Sender<bool>),
+    Hash(Secret, oneshot::Sender<Result<Hash, PasswordFault>>),
 }
 
 impl Pool {
@@ -52,9 +52,21 @@ impl Pool {
     ///
     /// # Errors
     /// [`CheckFault::Overloaded`] when the queue is full or the pool is gone: nothing was checked.
-    pub async fn verify(&self, hash: Hash, password: Secret) -> Result<bool, CheckFault> {
+    pub async fn verify(&self, hash: StoredHash, password: Secret) -> Result<bool, CheckFault> {
+        self.ask(|answer| Job::Verify(hash, password, answer)).await
+    }
+
+    /// Waits for its turn and makes a hash of ours.
+    ///
+    /// # Errors
+    /// [`CheckFault::Overloaded`] as for a check; inside, what is wrong with the password.
+    pub async fn hash(&self, password: Secret) -> Result<Result<Hash, PasswordFault>, CheckFault> {
+        self.ask(|answer| Job::Hash(password, answer)).await
+    }
+
+    async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> Result<T, CheckFault> {
         let (answer, outcome) = oneshot::channel();
-        match self.queue.try_send(Job { hash, password, answer }) {
+        match self.queue.try_send(job(answer)) {
             Ok(()) => outcome.await.map_err(|_| CheckFault::Overloaded),
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
                 Err(CheckFault::Overloaded)
@@ -68,13 +80,19 @@ fn work(jobs: &Mutex<Receiver<Job>>) {
         // The lock is held while waiting, never while hashing.
         let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = next else { return };
+        // A panic would take one of few threads with it: it counts as a wrong password instead, or as no hash.
         // A caller that went away costs nothing.
-        if job.answer.is_closed() {
-            continue;
+        match job {
+            Job::Verify(hash, password, answer) if !answer.is_closed() => {
+                let right = catch_unwind(AssertUnwindSafe(|| hash.verify(&password)));
+                let _ = answer.send(right.unwrap_or(false));
+            }
+            Job::Hash(password, answer) if !answer.is_closed() => {
+                let made = catch_unwind(AssertUnwindSafe(|| Hash::of(&password)));
+                let _ = answer.send(made.unwrap_or(Err(PasswordFault::Machine)));
+            }
+            Job::Verify(..) | Job::Hash(..) => {}
         }
-        // A panic would take one of few threads with it: it counts as a wrong password instead.
-        let right = catch_unwind(AssertUnwindSafe(|| job.hash.verify(&job.password)));
-        let _ = job.answer.send(right.unwrap_or(false));
     }
 }
 
@@ -90,7 +108,7 @@ mod tests {
     #[tokio::test]
     async fn full_queue_turns_away_at_once() {
         let pool = Pool::start_with(1, 2).unwrap();
-        let hash = Hash::of(&secret("right")).unwrap();
+        let hash = StoredHash::from(Hash::of(&secret("right")).unwrap());
         let check = || pool.verify(hash.clone(), secret("right"));
         let all: Vec<_> = (0..50).map(|_| check()).collect();
         let mut right = 0;
@@ -109,7 +127,7 @@ mod tests {
     #[tokio::test]
     async fn nobody_hashes_for_a_caller_that_went_away() {
         let pool = Pool::start_with(1, 1000).unwrap();
-        let hash = Hash::of(&secret("right")).unwrap();
+        let hash = StoredHash::from(Hash::of(&secret("right")).unwrap());
         for _ in 0..500 {
             let gone = pool.verify(hash.clone(), secret("right"));
             let _ = tokio::time::timeout(Duration::ZERO, gone).await;

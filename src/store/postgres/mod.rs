@@ -10,6 +10,7 @@ mod feed;
 mod keeper;
 mod link;
 mod purge;
+mod replacements;
 mod revoked;
 mod rotation;
 mod schema;
@@ -30,8 +31,8 @@ use tokio::sync::watch;
 
 use super::throttle::Rules;
 use super::{
-    Account, Answer, CheckFault, Marks, Renewal, Revocations, Revoked, Rotation, Session,
-    StateStore, StoreFault, UnderWay,
+    Account, Answer, CheckFault, Marks, Renewal, Replacement, Revocations, Revoked, Rotation,
+    Session, StateStore, StoreFault, UnderWay,
 };
 use crate::config::SharedState;
 use crate::telemetry;
@@ -184,6 +185,28 @@ impl StateStore for Postgres {
             // Here at once; the others hear of it.
             revoked::add(&rows, &self.shared.revocations)
                 .map_err(|fault| StoreFault(fault.text().to_owned()))
+        })
+    }
+
+    fn replacement<'a>(
+        &'a self,
+        subject: &'a str,
+    ) -> Answer<'a, Result<Option<Replacement>, StoreFault>> {
+        Box::pin(async move {
+            let (_live, client, _place) = self.shared.take()?;
+            let row = self.shared.bounded(replacements::find(&client, subject)).await?;
+            row.as_ref().map(replacements::read).transpose()
+        })
+    }
+
+    fn replace<'a>(
+        &'a self,
+        subject: &'a str,
+        new: Replacement,
+    ) -> Answer<'a, Result<(), StoreFault>> {
+        Box::pin(async move {
+            let (_live, client, _place) = self.shared.take()?;
+            self.shared.bounded(replacements::keep(&client, subject, &new)).await
         })
     }
 

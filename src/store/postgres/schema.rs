@@ -8,7 +8,7 @@
 use tokio_postgres::types::Type;
 
 use super::link::{Link, LinkFault};
-use super::{failures, revoked, sessions};
+use super::{failures, replacements, revoked, sessions};
 
 /// The lock under which the schema is raised: "FrGt", and 1.
 const RAISE_LOCK: i64 = 0x4672_4774_0001;
@@ -17,7 +17,7 @@ const SERVER_MIN: i32 = 130_000;
 
 /// Every step from an empty database to the newest schema. The version is the number of steps taken, so an applied
 /// step is never edited: a change is a new step.
-const STEPS: [&str; 3] = [sessions::STEP, revoked::STEP, failures::STEP];
+const STEPS: [&str; 4] = [sessions::STEP, revoked::STEP, failures::STEP, replacements::STEP];
 
 /// Makes sure that the database can be used and has the newest schema.
 ///

@@ -8,7 +8,9 @@ use serde_json::Map;
 use super::tallies::TALLIES_MAX;
 use super::*;
 use crate::store::contract::{RULES, address};
-use crate::store::{Answer, Renewal, Revocations, Revoked, Rotation, Session, StoreFault};
+use crate::store::{
+    Answer, Renewal, Replacement, Revocations, Revoked, Rotation, Session, StoreFault,
+};
 
 const NOW: UnixTime = UnixTime(1_000_000);
 
@@ -201,6 +203,15 @@ impl StateStore for Told {
         unimplemented_here()
     }
     fn revoke(&self, _: Revoked, _: UnixTime) -> Answer<'_, Result<(), StoreFault>> {
+        unimplemented_here()
+    }
+    fn replacement<'a>(
+        &'a self,
+        _: &'a str,
+    ) -> Answer<'a, Result<Option<Replacement>, StoreFault>> {
+        unimplemented_here()
+    }
+    fn replace<'a>(&'a self, _: &'a str, _: Replacement) -> Answer<'a, Result<(), StoreFault>> {
         unimplemented_here()
     }
     fn revocations(&self) -> &Revocations {

@@ -2,7 +2,8 @@
 //! (RFC 8725 §3.1), and a key that is too weak for its algorithm is refused before it is ever used.
 //!
 //! `algorithm` is the closed list; `material` reads PEM and `jwk` JSON, each key once; `recognise` says what a file
-//! of unknown content holds; `remote` reads the sets of other issuers; `rsa` knows weak keys; `crypto` signs and checks; `generate` makes new ones; `ring` holds
+//! of unknown content holds; `remote` reads the sets of other issuers, `published` files with their keys; `rsa` knows weak keys;
+//! `crypto` signs and checks; `generate` makes new ones; `ring` holds
 //! them all and knows at every moment which one signs.
 
 mod algorithm;
@@ -10,6 +11,7 @@ mod crypto;
 mod generate;
 mod jwk;
 mod material;
+mod published;
 mod recognise;
 mod remote;
 #[cfg(test)]

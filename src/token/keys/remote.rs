@@ -14,6 +14,12 @@ const PRIVATE_MEMBERS: [&str; 7] = ["d", "p", "q", "dp", "dq", "qi", "oth"];
 const NONE_USABLE: KeyFault =
     KeyFault("no key of the set is for signatures with an algorithm that is accepted");
 
+const NO_SECRET_HERE: KeyFault = KeyFault("a shared secret that everybody can fetch is none");
+const PRIVATE: KeyFault = KeyFault("the issuer gives out the private half of this key");
+
+/// What is wrong with a key that must not be where it was found.
+pub(super) const EXPOSED: [KeyFault; 2] = [NO_SECRET_HERE, PRIVATE];
+
 /// What a set holds.
 #[derive(Debug)]
 pub struct RemoteSet {
@@ -79,10 +85,10 @@ fn read_key(key: &Value, algorithms: &[Algorithm]) -> Result<Option<Key>, KeyFau
         return Err(KeyFault("a key of the set is not an object"));
     };
     if members.get("kty").and_then(Value::as_str) == Some("oct") {
-        return Err(KeyFault("a shared secret that everybody can fetch is none"));
+        return Err(NO_SECRET_HERE);
     }
     if PRIVATE_MEMBERS.iter().any(|name| members.contains_key(*name)) {
-        return Err(KeyFault("the issuer gives out the private half of this key"));
+        return Err(PRIVATE);
     }
     if is_for_something_else(members) {
         return Ok(None);

@@ -64,6 +64,27 @@ fn unknown_user_and_wrong_password_are_alike_in_answer_and_time() {
     panic!("known users differ from unknown ones: {measured:?}");
 }
 
+// Holds: U1
+#[test]
+fn a_user_with_the_cheapest_hash_is_not_told_from_an_unknown_one() {
+    let ours = NO_PASSWORD.replace("m=8192,t=1", "m=19456,t=2");
+    let users = format!(
+        "[users.ada]\npassword = \"{{SSHA}}gsXi7UTy/vLxz3ejThU3W02R92euNcb4\"\n\
+         [users.bob]\npassword = \"{ours}\"\n[users.eve]\npassword = \"{ours}\"\n"
+    );
+    let gateway = setup(&Upstream::echo()).file("users.toml", &users).start();
+    let mut measured = Vec::new();
+    // The hash itself takes a microsecond, that of the unknown user 20,000.
+    while measured.len() < 3 {
+        measured.push(difference(&gateway));
+        if measured.iter().any(|part: &f64| part.abs() < 0.05) {
+            println!("SSHA against unknown: {measured:.4?}");
+            return;
+        }
+    }
+    panic!("users with cheap hashes differ from unknown ones: {measured:?}");
+}
+
 // Holds: U4
 #[test]
 fn a_body_that_is_not_a_login_is_refused() {
@@ -190,6 +211,33 @@ fn a_password_is_taken_whole_however_long_and_in_any_script() {
     try_login(&gateway, "long", &"p".repeat(99)).expect(401);
     try_login(&gateway, "long", &format!("{long}p")).expect(401);
     try_login(&gateway, "long", &format!("{}{}", "p".repeat(72), "q".repeat(28))).expect(401);
+}
+
+// Holds: U6
+#[test]
+fn bcrypt_of_another_program_makes_no_two_passwords_one() {
+    let stem = "s".repeat(71);
+    let code = format!(
+        "echo password_hash('{stem}é', PASSWORD_BCRYPT, ['cost' => 6]), ' ', password_hash('{stem}e', PASSWORD_BCRYPT, ['cost' => 6]);"
+    );
+    let php = std::process::Command::new("php").args(["-r", &code]).output();
+    let hashes = String::from_utf8(php.expect("php: run tests/run").stdout).expect("text");
+    let (longer, whole) = hashes.split_once(' ').expect("two hashes");
+    let users =
+        format!("[users.ada]\npassword = \"{longer}\"\n[users.bob]\npassword = \"{whole}\"\n");
+    let gateway = setup(&Upstream::echo()).file("users.toml", &users).start();
+    gateway.login("bob", &format!("{stem}e"));
+    for (name, password) in [
+        // PHP saw 72 bytes of it: any password that begins so would do.
+        ("ada", format!("{stem}é")),
+        ("ada", format!("{stem}è")),
+        ("bob", format!("{stem}e!")),
+        ("bob", stem.clone()),
+    ] {
+        try_login(&gateway, name, &password).refused(401, "credentials-invalid");
+    }
+    // A zero byte does not even reach the hash.
+    try_login(&gateway, "bob", &format!("{stem}e\0")).expect(400);
 }
 
 // Holds: U6

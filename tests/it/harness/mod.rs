@@ -6,6 +6,7 @@
 //! - [`Strict`] is the oracle of the attack tests: it judges every byte that reached it, and every path.
 //! - [`Client`] sends one request at a time, exactly as written: `/a/../b` stays `/a/../b`.
 //! - [`pg::Server`] is a PostgreSQL of the tests' own.
+//! - [`issuer::Issuer`] is another issuer with a key pair.
 //! - [`forge`] makes tokens that no honest issuer would.
 //!
 //! Nothing here knows the library: a test that needs its types belongs next to the code. Everything blocks, and
@@ -19,6 +20,7 @@
 pub mod client;
 pub mod forge;
 pub mod gateway;
+pub mod issuer;
 pub mod pg;
 pub mod process;
 pub mod strict;
