@@ -169,7 +169,7 @@ async fn full_disk_acknowledges_nothing_and_recovers() {
     let database = Database::open(&dir.path().join("state.db")).unwrap();
     let (queue, verbs) = sync_channel(QUEUE_MAX);
     let revocations = Arc::new(Revocations::default());
-    database.limit_pages(16);
+    database.limit_pages(24);
     let tallies = Arc::new(Tallies::new(&[0; 32]));
     let memory = Memory { revocations: Arc::clone(&revocations), tallies: Arc::clone(&tallies) };
     let owner = Owner::new(database, verbs, memory, || UnixTime(1000));
