@@ -16,8 +16,7 @@ use crate::store::file::{UsersFile, edit};
 use crate::store::password::{Hash, Pool};
 use crate::store::throttle::tally::Allowance;
 use crate::store::{
-    Answer, Keepsakes, Renewal, Replacement, Revocations, Revoked, Rotation, Session, Tallies,
-    UnderWay,
+    Answer, Keepsakes, Renewal, Replacement, Revocations, Revoked, Rotation, Session, UnderWay,
 };
 use crate::token::mint::Mint;
 use crate::token::{Secret, Standing, TokenKind, verify};
@@ -486,10 +485,20 @@ impl StateStore for Away {
             std::sync::LazyLock::new(Revocations::default);
         &NONE
     }
-    fn tallies(&self) -> &Tallies {
-        static NONE: std::sync::LazyLock<Tallies> =
-            std::sync::LazyLock::new(|| Tallies::new(&[0; 32]));
-        &NONE
+    fn begin<'a>(
+        &'a self,
+        _: &Account,
+        _: IpAddr,
+        _: &throttle::Rules,
+        _: UnixTime,
+    ) -> Answer<'a, Result<UnderWay<'a>, CheckFault>> {
+        Box::pin(std::future::ready(Err(CheckFault::Away(StoreFault("down".into())))))
+    }
+    fn probe(&self, _: UnixTime) -> Answer<'_, Result<(), StoreFault>> {
+        down()
+    }
+    fn withdrawn<'a>(&'a self, _: UnderWay<'a>) -> Answer<'a, ()> {
+        Box::pin(std::future::ready(()))
     }
     fn failed<'a>(&'a self, _: UnderWay<'a>) -> Answer<'a, Result<(), StoreFault>> {
         down()

@@ -1,7 +1,7 @@
 //! `freshgate session …`: who is logged in, and ending it.
 //!
 //! The state belongs to one process at a time: a running gateway is asked through its control socket; where none runs,
-//! the state is opened here. A token comes from a file or from standard input, never as an argument.
+//! the state is opened here. One in PostgreSQL belongs to many, and is always opened here. A token comes from a file or from standard input, never as an argument.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::server::build;
 use crate::server::control::desk::{Asked, Desk};
 use crate::server::control::{self, PAGE};
+use crate::store::StateStore;
 use crate::store::embedded::Embedded;
 use crate::telemetry;
 use crate::token::UnixTime;
@@ -108,6 +109,12 @@ fn read_token(file: &Path) -> Result<String, Failure> {
 /// Asks the gateway that runs on the state directory, or the state itself where none does.
 fn ask(asked: Asked, config: &Config) -> Result<Value, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    if config.shared_state.is_some() {
+        // Many processes may open it: no gateway need be asked.
+        let state =
+            build::state_store(config).map_err(|fault| Failure::Words(fault.to_string()))?;
+        return runtime.block_on(ask_desk(asked, config, state.as_ref()));
+    }
     let path = control::path(&config.state_dir);
     let connected = control::short(&path).and_then(|(short, dir)| {
         let stream = runtime.block_on(UnixStream::connect(short));
@@ -168,9 +175,13 @@ async fn ask_state(asked: Asked, config: &Config, socket: &Path) -> Result<Value
             socket.display()
         ))
     })?;
+    ask_desk(asked, config, &state).await
+}
+
+async fn ask_desk(asked: Asked, config: &Config, state: &dyn StateStore) -> Result<Value, Failure> {
     let now = UnixTime::of(telemetry::clock());
     let ring = build::key_ring(config, now)?;
-    let desk = Desk { state: &state, ring: &ring, rules: &config.tokens };
+    let desk = Desk { state, ring: &ring, rules: &config.tokens };
     desk.answer(asked, now).await.map_err(Failure::Words)
 }
 

@@ -22,6 +22,7 @@ pub mod schema;
 pub mod secret;
 pub mod selftest;
 pub mod sessions;
+pub mod shared_state;
 #[cfg(test)]
 mod tests;
 pub mod trust;
@@ -41,12 +42,13 @@ pub use self::backend_users::{
 };
 pub use self::database::UsersSource;
 use self::diagnostic::{Diagnostics, Span};
+pub use self::secret::Resolved;
 pub use self::selftest::FileTest;
 pub use self::sessions::SessionRules;
+pub use self::shared_state::SharedState;
 pub use self::trust::{JwksUrl, Trust, TrustKeys};
 use crate::policy::path::PathRules;
 use crate::policy::route::{Action, Route, RouteTable};
-use crate::token::Secret;
 use crate::token::extract::Locations;
 use crate::token::keys::{Algorithm, KeySpec};
 use crate::token::verify::TokenRules;
@@ -91,6 +93,8 @@ pub struct Config {
     pub limits: Limits,
     /// `[state] dir`, absolute or relative to the working directory.
     pub state_dir: PathBuf,
+    /// `[state] postgres`; `None`: the state is this gateway's own, in `state_dir`.
+    pub shared_state: Option<SharedState>,
     /// `[log]`.
     pub log: Log,
     /// `[[test]]`, in the order of the file. They are run a floor above: `gateway::selftest`.
@@ -328,14 +332,5 @@ pub struct KeyOutline {
     /// Whether it signs, or only verifies.
     pub signs: bool,
     /// Where it is kept: `env NAME` or `file PATH`, as written.
-    pub origin: String,
-}
-
-/// A secret resolved from `{ env = "NAME" }` or `{ file = "PATH" }`, and where it came from, for messages.
-#[derive(Clone, Debug)]
-pub struct Resolved {
-    /// The bytes; one newline at the end of a file is not part of them.
-    pub secret: Secret,
-    /// `env NAME` or `file PATH`.
     pub origin: String,
 }

@@ -7,6 +7,7 @@ use toml::de::{DeTable, DeValue};
 use super::diagnostic::{Diagnostics, Span};
 use super::raw::RawClaimColumn;
 use super::read::{Field, FromToml, Spanned};
+use crate::token::Secret;
 
 /// Where a secret is: never the secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +16,15 @@ pub enum SecretRef {
     Env(String),
     /// `{ file = "PATH" }`
     File(String),
+}
+
+/// A secret resolved from `{ env = "NAME" }` or `{ file = "PATH" }`, and where it came from, for messages.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    /// The bytes; one newline at the end of a file is not part of them.
+    pub secret: Secret,
+    /// `env NAME` or `file PATH`.
+    pub origin: String,
 }
 
 impl FromToml for SecretRef {

@@ -2,9 +2,9 @@
 
 use super::tokens::Budget;
 use super::{Scene, Snapshot};
+use crate::token::Standing;
 use crate::token::extract::Presented;
 use crate::token::trust::Unread;
-use crate::token::{Standing, TokenFault};
 
 impl Scene<'_> {
     /// From what was presented to who it proves, from memory or by signature; then revocation, in memory.
@@ -26,9 +26,9 @@ impl Scene<'_> {
                 return Standing::Unproven(fault);
             }
         };
-        if self.snapshot.state.revocations().holds(signed.claims()) {
-            return Standing::Unproven(TokenFault::Revoked);
+        match self.snapshot.state.revocations().fault(signed.claims(), self.now) {
+            Some(fault) => Standing::Unproven(fault),
+            None => keys.standing(&signed, &config.tokens, self.now),
         }
-        keys.standing(&signed, &config.tokens, self.now)
     }
 }

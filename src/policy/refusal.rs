@@ -191,6 +191,7 @@ impl From<TokenFault> for Refusal {
             TokenFault::NotYetValid => Refusal::TokenNotYetValid,
             TokenFault::Revoked => Refusal::TokenRevoked,
             TokenFault::CrossSite => Refusal::CrossSite,
+            TokenFault::Unconfirmed => Refusal::StoreUnavailable,
         }
     }
 }

@@ -108,6 +108,7 @@ fn every_refusal_of_a_token_says_which_fault_it_was() {
     assert_eq!(code(TokenFault::Forged), code(TokenFault::Invalid));
     assert_eq!(code(TokenFault::Unchecked), Err(Refusal::Overloaded));
     assert_eq!(code(TokenFault::Revoked), Err(Refusal::TokenRevoked));
+    assert_eq!(code(TokenFault::Unconfirmed), Err(Refusal::StoreUnavailable));
     assert_eq!(code(TokenFault::Duplicated), Err(Refusal::TokenDuplicated));
     let missing = ask(Requirement::Access, Standing::Anonymous).map(drop);
     assert_eq!(missing, Err(Refusal::TokenMissing));

@@ -23,7 +23,6 @@ use super::accept::ACCEPT_PAUSE;
 use super::issuers;
 use super::reload::Reload;
 use crate::gateway::Snapshot;
-use crate::store::Revoked;
 use crate::telemetry;
 use crate::token::UnixTime;
 
@@ -131,24 +130,26 @@ impl Admin {
         }
     }
 
-    /// 503 once shutting down; degraded, but still in service, while the state store is away or another issuer has no
-    /// keys here.
+    /// 503 once shutting down, and while no token is believed; degraded, but still in service, while the state store is
+    /// away or another issuer has no keys here.
     async fn readiness(&self) -> Response<Full<Bytes>> {
         if *self.draining.borrow() {
             return json_reply(StatusCode::SERVICE_UNAVAILABLE, &json!({"status": "draining"}));
         }
         let world = self.world.load_full();
         let state = Arc::clone(&world.state);
-        let now = UnixTime::of(telemetry::clock());
-        // A write, since a full disk can still be read: the revocation, already expired, of a token that never was.
-        let probe = Revoked::Token("readyz".to_owned());
         let (issuers, mut away) = issuers::told(&world);
-        if state.revoke(probe, now).await.is_err() {
+        if state.probe(UnixTime::of(telemetry::clock())).await.is_err() {
             away.insert(0, "state store".to_owned());
         }
-        let mut answer = match away.is_empty() {
-            true => json!({"status": "ready"}),
-            false => json!({"status": "degraded", "away": away}),
+        let stale = state.revocations().is_stale(UnixTime::of(telemetry::clock()));
+        let (code, mut answer) = match away.is_empty() {
+            _ if stale => {
+                let answer = json!({"status": "stale", "away": ["state store"]});
+                (StatusCode::SERVICE_UNAVAILABLE, answer)
+            }
+            true => (StatusCode::OK, json!({"status": "ready"})),
+            false => (StatusCode::OK, json!({"status": "degraded", "away": away})),
         };
         if !issuers.is_empty() {
             answer["issuers"] = json!(issuers);
@@ -158,7 +159,7 @@ impl Admin {
         if let Some((at, diagnostics)) = &status.refused {
             answer["configuration"]["refused"] = json!({"at": at.0, "diagnostics": diagnostics});
         }
-        json_reply(StatusCode::OK, &answer)
+        json_reply(code, &answer)
     }
 }
 

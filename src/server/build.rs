@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::users::Users;
+use crate::config::shared_state::DatabaseUrl;
 use crate::config::{Config, Login, Trust, TrustKeys, Upstream, UsersSource};
 use crate::gateway::Snapshot;
 use crate::gateway::answer::PASS;
@@ -12,7 +14,8 @@ use crate::proxy::headers::Firewall;
 use crate::proxy::room::Room;
 use crate::store::embedded::Embedded;
 use crate::store::file::edit;
-use crate::store::{StateStore, keys};
+use crate::store::postgres::Postgres;
+use crate::store::{StateStore, StoreFault, keys};
 use crate::telemetry::{self, Metrics};
 use crate::token::keys::{Key, KeyRing};
 use crate::token::trust::{KeySet, Trusted};
@@ -66,8 +69,8 @@ pub struct Built {
 /// # Errors
 /// [`StartFault`]: a store, key or users file that cannot be used, with the remedy where there is one.
 pub fn first(config: Config, metrics: Arc<Metrics>) -> Result<Built, StartFault> {
-    // The store comes first: it holds the lock that keeps a second gateway out of this directory.
-    let state = Embedded::open(&config.state_dir).map_err(|fault| StartFault(fault.to_string()))?;
+    // The store comes first: an embedded one holds the lock that keeps a second gateway out of this directory.
+    let state = state_store(&config).map_err(|fault| StartFault(fault.to_string()))?;
     let first_user = match &config.login {
         Some(Login { users: UsersSource::Default(path), .. }) => {
             let made = edit::first_run(path).map_err(|fault| StartFault(fault.to_string()))?;
@@ -75,9 +78,20 @@ pub fn first(config: Config, metrics: Arc<Metrics>) -> Result<Built, StartFault>
         }
         _ => None,
     };
-    let (mut snapshot, users) = assemble(config, Arc::new(state), metrics, None)?;
+    let (mut snapshot, users) = assemble(config, state, metrics, None)?;
     snapshot.places = places(&snapshot.config, None);
     Ok(Built { snapshot, first_user, users })
+}
+
+/// Where `[state]` says.
+///
+/// # Errors
+/// The store's own words.
+pub fn state_store(config: &Config) -> Result<Arc<dyn StateStore>, StoreFault> {
+    Ok(match &config.shared_state {
+        Some(shared) => Arc::new(Postgres::open(shared)?),
+        None => Arc::new(Embedded::open(&config.state_dir)?),
+    })
 }
 
 /// Builds the world that follows `previous`: the same store, and the same users where their file is the same.
@@ -121,6 +135,8 @@ fn fixed_key(old: &Config, new: &Config) -> Option<&'static str> {
         ("listen", old.listen == new.listen),
         ("admin", old.admin == new.admin),
         ("state.dir", old.state_dir == new.state_dir),
+        ("state.postgres", database(old) == database(new)),
+        ("state.stale_max", stale_max(old) == stale_max(new)),
         ("log.format", old.log.format == new.log.format),
         ("log.level", old.log.level == new.log.level),
         ("limits.threads", old.limits.threads == new.limits.threads),
@@ -128,6 +144,14 @@ fn fixed_key(old: &Config, new: &Config) -> Option<&'static str> {
         ("limits.login_queue", old.limits.login_queue == new.limits.login_queue),
     ];
     same.into_iter().find(|(_, same)| !same).map(|(key, _)| key)
+}
+
+fn database(config: &Config) -> Option<&DatabaseUrl> {
+    config.shared_state.as_ref().map(|shared| &shared.database)
+}
+
+fn stale_max(config: &Config) -> Option<Duration> {
+    config.shared_state.as_ref().map(|shared| shared.stale_max)
 }
 
 fn assemble(

@@ -78,7 +78,10 @@ pub fn run(config: Config) -> Result<(), StartFault> {
     let acceptor = Acceptor::new(start_workers(&shared)?, shared, descriptors);
     let (reload, watches) = Reload::start(&world, users, asks, issuers)
         .map_err(|error| StartFault(format!("cannot watch the configuration: {error}")))?;
-    let mut socket = Control::bind_or_warn(&world.load().config.state_dir);
+    // A state that many processes may open needs nobody to be asked.
+    let own_state = world.load().config.shared_state.is_none();
+    let mut socket =
+        own_state.then(|| Control::bind_or_warn(&world.load().config.state_dir)).flatten();
     let accepting = control.block_on(async {
         let stop = stop_signal()?;
         if let Some(socket) = &mut socket {

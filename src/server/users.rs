@@ -14,6 +14,8 @@ use crate::store::password::Checker;
 use crate::store::sql::{Probe, SqlUsers};
 use crate::store::watch::Watch;
 use crate::store::{CredentialStore, StateStore, password};
+use crate::telemetry;
+use crate::token::UnixTime;
 
 /// Open users. Clones share them.
 #[derive(Clone, Debug)]
@@ -69,9 +71,7 @@ impl Users {
             UsersSource::Default(path) | UsersSource::File(path) => {
                 let file = UsersFile::open(path, checker).map_err(|error| fault(&error))?;
                 let file = Arc::new(file);
-                leavers.compare(file.as_ref()).map_err(|error| {
-                    StartFault(format!("the sessions of users who left cannot be ended: {error}"))
-                })?;
+                compare(&leavers, &file, state)?;
                 let watch = file.watch(Arc::clone(&leavers)).map_err(|error| fault(&error))?;
                 Place::File { file, _watch: Arc::new(watch) }
             }
@@ -107,6 +107,26 @@ impl Place {
                 login.settings() == &**settings
             }
             (Place::Sql(_) | Place::Backend(_), _) => false,
+        }
+    }
+}
+
+/// Ends what users have who have left meanwhile.
+fn compare(
+    leavers: &Arc<Leavers>,
+    file: &Arc<UsersFile>,
+    state: &Arc<dyn StateStore>,
+) -> Result<(), StartFault> {
+    let believes_none = state.revocations().is_stale(UnixTime::of(telemetry::clock()));
+    match leavers.compare(file.as_ref()) {
+        Ok(()) => Ok(()),
+        // While no token is believed nobody is served by those sessions.
+        Err(_) if believes_none => {
+            let users: Arc<dyn CredentialStore> = Arc::<UsersFile>::clone(file);
+            leavers.compare_later(users).map_err(|error| fault(&error))
+        }
+        Err(error) => {
+            Err(StartFault(format!("the sessions of users who left cannot be ended: {error}")))
         }
     }
 }

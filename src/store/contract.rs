@@ -10,8 +10,8 @@ use crate::store::session::Replaced;
 use crate::store::throttle::tally::Allowance;
 use crate::store::throttle::{Kind, Rules};
 use crate::store::{
-    Account, Answer, Device, Keepsake, Renewal, Replacement, Revoked, Rotation, Session,
-    StateStore, Successor, Throttled, UnderWay,
+    Account, Answer, CheckFault, Device, Keepsake, Renewal, Replacement, Revoked, Rotation,
+    Session, StateStore, Successor, Throttled, UnderWay,
 };
 use crate::token::seal::Sealed;
 use crate::token::{Claims, Secret, UnixTime};
@@ -484,25 +484,34 @@ pub(crate) fn address(last: u8) -> IpAddr {
 }
 
 /// Begins an attempt at `name` from an address, at a moment.
-pub(crate) fn begin<'s>(
+pub(crate) async fn begin<'s>(
     store: &'s impl StateStore,
     name: &str,
     from: u8,
     at: u64,
 ) -> Result<UnderWay<'s>, Throttled> {
-    store.tallies().begin(&Account::of(name), address(from), &RULES, UnixTime(at))
+    match store.begin(&Account::of(name), address(from), &RULES, UnixTime(at)).await {
+        Ok(under_way) => Ok(under_way),
+        Err(CheckFault::Throttled(throttled)) => Err(throttled),
+        Err(other) => panic!("{other:?}"),
+    }
 }
 
 /// A failed attempt, which must not be throttled.
 pub(crate) async fn fail(store: &impl StateStore, name: &str, from: u8, at: u64) {
-    store.failed(begin(store, name, from, at).unwrap()).await.unwrap();
+    store.failed(begin(store, name, from, at).await.unwrap()).await.unwrap();
 }
 
 /// The wait in seconds and the counter that asks for it; the attempt, if it is let in, is withdrawn.
-pub(crate) fn wait(store: &impl StateStore, name: &str, from: u8, at: u64) -> Option<(u64, Kind)> {
-    match begin(store, name, from, at) {
+pub(crate) async fn wait(
+    store: &impl StateStore,
+    name: &str,
+    from: u8,
+    at: u64,
+) -> Option<(u64, Kind)> {
+    match begin(store, name, from, at).await {
         Ok(under_way) => {
-            under_way.withdrawn();
+            store.withdrawn(under_way).await;
             None
         }
         Err(throttled) => Some((throttled.retry_after.as_secs(), throttled.by)),
@@ -513,62 +522,67 @@ pub(crate) async fn failures_make_the_next_wait_and_success_forgets_them(store: 
     for _ in 0..3 {
         fail(store, "alice", 1, 1000).await;
     }
-    assert_eq!(wait(store, "ALICE ", 1, 1000).unwrap().0, 1);
+    assert_eq!(wait(store, "ALICE ", 1, 1000).await.unwrap().0, 1);
     // Others too: the account's own counter.
-    assert_eq!(wait(store, "alice", 2, 1000), Some((1, Kind::Account)));
-    assert_eq!(wait(store, "bob", 1, 1000), None);
+    assert_eq!(wait(store, "alice", 2, 1000).await, Some((1, Kind::Account)));
+    assert_eq!(wait(store, "bob", 1, 1000).await, None);
     fail(store, "alice", 1, 1001).await;
-    assert_eq!(wait(store, "alice", 1, 1001).unwrap().0, 2);
-    assert_eq!(wait(store, "bob", 1, 1001), Some((1, Kind::Address)));
-    store.succeeded(begin(store, "alice", 1, 1003).unwrap()).await.unwrap();
-    assert_eq!(wait(store, "alice", 1, 1003), None);
+    assert_eq!(wait(store, "alice", 1, 1001).await.unwrap().0, 2);
+    assert_eq!(wait(store, "bob", 1, 1001).await, Some((1, Kind::Address)));
+    store.succeeded(begin(store, "alice", 1, 1003).await.unwrap()).await.unwrap();
+    assert_eq!(wait(store, "alice", 1, 1003).await, None);
     // What failed at the address, and for alice elsewhere, is not forgotten.
     fail(store, "bob", 1, 1003).await;
-    assert_eq!(wait(store, "carol", 1, 1003), Some((2, Kind::Address)));
+    assert_eq!(wait(store, "carol", 1, 1003).await, Some((2, Kind::Address)));
     fail(store, "alice", 2, 1003).await;
-    assert_eq!(wait(store, "alice", 3, 1003), Some((4, Kind::Account)));
+    assert_eq!(wait(store, "alice", 3, 1003).await, Some((4, Kind::Account)));
 }
 
 pub(crate) async fn address_that_logged_in_is_judged_by_itself(store: &impl StateStore) {
-    store.succeeded(begin(store, "alice", 1, 1000).unwrap()).await.unwrap();
+    store.succeeded(begin(store, "alice", 1, 1000).await.unwrap()).await.unwrap();
     // From everywhere, and from the next desk.
     let mut now = 1000;
     for from in [2, 3, 4, 5, 6].into_iter().cycle().take(30) {
-        now += wait(store, "alice", from, now).map_or(0, |(seconds, _)| seconds);
+        now += wait(store, "alice", from, now).await.map_or(0, |(seconds, _)| seconds);
         fail(store, "alice", from, now).await;
     }
     for name in ["b", "c", "d", "e", "f", "g", "h", "i"] {
-        now += wait(store, name, 1, now).map_or(0, |(seconds, _)| seconds);
+        now += wait(store, name, 1, now).await.map_or(0, |(seconds, _)| seconds);
         fail(store, name, 1, now).await;
     }
-    assert!(wait(store, "alice", 7, now).is_some() && wait(store, "j", 1, now).is_some());
-    assert_eq!(wait(store, "alice", 1, now), None);
+    assert!(
+        wait(store, "alice", 7, now).await.is_some() && wait(store, "j", 1, now).await.is_some()
+    );
+    assert_eq!(wait(store, "alice", 1, now).await, None);
     for _ in 0..3 {
         fail(store, "alice", 1, now).await;
     }
-    assert_eq!(wait(store, "alice", 1, now), Some((1, Kind::Pair)));
+    assert_eq!(wait(store, "alice", 1, now).await, Some((1, Kind::Pair)));
     // For a month after the last login.
     const MONTH: u64 = 30 * 24 * 3600;
     for at in [990, 990, 990, 991, 993, 997] {
         fail(store, "alice", 8, at + MONTH).await;
     }
-    assert_eq!(wait(store, "alice", 1, 999 + MONTH), None);
-    assert_eq!(wait(store, "alice", 1, 1000 + MONTH), Some((5, Kind::Account)));
+    assert_eq!(wait(store, "alice", 1, 999 + MONTH).await, None);
+    assert_eq!(wait(store, "alice", 1, 1000 + MONTH).await, Some((5, Kind::Account)));
 }
 
 pub(crate) async fn attempts_at_once_are_counted_before_they_end(store: &impl StateStore) {
-    let held: Vec<_> = (0..100).filter_map(|_| begin(store, "alice", 1, 1000).ok()).collect();
+    let mut held = Vec::new();
+    for _ in 0..100 {
+        held.extend(begin(store, "alice", 1, 1000).await.ok());
+    }
     assert_eq!(held.len(), 3);
-    assert_eq!(wait(store, "alice", 2, 1000), Some((1, Kind::Account)));
+    assert_eq!(wait(store, "alice", 2, 1000).await, Some((1, Kind::Account)));
     // Whoever goes away before the answer has guessed all the same.
     drop(held);
-    assert_eq!(wait(store, "alice", 1, 1000).unwrap().0, 1);
+    assert_eq!(wait(store, "alice", 1, 1000).await.unwrap().0, 1);
     // After that, one at a time.
-    let one = begin(store, "alice", 1, 1001).unwrap();
-    assert_eq!(wait(store, "alice", 1, 1001).unwrap().0, 1);
+    let one = begin(store, "alice", 1, 1001).await.unwrap();
+    assert!(wait(store, "alice", 1, 1001).await.is_some());
     // What was not checked was no guess.
-    one.withdrawn();
-    assert_eq!(wait(store, "alice", 1, 1001), None);
+    store.withdrawn(one).await;
+    assert_eq!(wait(store, "alice", 1, 1001).await, None);
 }
 
 pub(crate) async fn what_a_login_gave_is_kept_and_forgotten_with_its_session(

@@ -18,6 +18,8 @@ use crate::token::UnixTime;
 
 /// Most subjects that are revoked at once; the store writes them together.
 const AT_ONCE_MAX: usize = 256;
+/// How often a state store that was away at the start is asked again.
+const COMPARE_AGAIN: Duration = Duration::from_millis(200);
 /// Bytes of a mark: nobody finds another hash with the same one.
 const MARK_BYTES: usize = 16;
 
@@ -116,6 +118,24 @@ impl Leavers {
             Ok::<_, StoreFault>(lost)
         })??;
         self.end(lost)
+    }
+
+    /// [Compares](Leavers::compare) as soon as the state store is there, on a thread of its own: for a gateway that starts
+    /// while it is away.
+    ///
+    /// # Errors
+    /// The machine gives no thread.
+    pub fn compare_later(
+        self: &Arc<Self>,
+        credentials: Arc<dyn CredentialStore>,
+    ) -> std::io::Result<()> {
+        let leavers = Arc::clone(self);
+        let look = move || {
+            while leavers.compare(credentials.as_ref()).is_err() {
+                std::thread::sleep(COMPARE_AGAIN);
+            }
+        };
+        std::thread::Builder::new().name("leavers".into()).spawn(look).map(drop)
     }
 
     async fn revoke(&self, subjects: Vec<String>) -> Vec<(String, Result<(), StoreFault>)> {

@@ -1,6 +1,7 @@
 //! Who has to go when the users change, and that they do; on a real users file and a real state.
 
 use std::fs;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,9 +14,10 @@ use super::embedded::Embedded;
 use super::file::{UsersFile, edit};
 use super::leavers::{Leavers, mark};
 use super::password::{Hash, Pool};
+use super::throttle::Rules;
 use super::{
-    Answer, CredentialStore as _, Keepsakes, Marks, Renewal, Replacement, Revocations, Revoked,
-    Rotation, Session, StateStore, StoreFault, Tallies, UnderWay,
+    Account, Answer, CheckFault, CredentialStore as _, Keepsakes, Marks, Renewal, Replacement,
+    Revocations, Revoked, Rotation, Session, StateStore, StoreFault, UnderWay,
 };
 use crate::telemetry;
 use crate::token::{Secret, UnixTime};
@@ -231,8 +233,20 @@ impl StateStore for Flaky {
     fn revocations(&self) -> &Revocations {
         self.state.revocations()
     }
-    fn tallies(&self) -> &Tallies {
-        self.state.tallies()
+    fn begin<'a>(
+        &'a self,
+        account: &Account,
+        address: IpAddr,
+        rules: &Rules,
+        now: UnixTime,
+    ) -> Answer<'a, Result<UnderWay<'a>, CheckFault>> {
+        self.state.begin(account, address, rules, now)
+    }
+    fn probe(&self, now: UnixTime) -> Answer<'_, Result<(), StoreFault>> {
+        self.state.probe(now)
+    }
+    fn withdrawn<'a>(&'a self, attempt: UnderWay<'a>) -> Answer<'a, ()> {
+        self.state.withdrawn(attempt)
     }
     fn failed<'a>(&'a self, _: UnderWay<'a>) -> Answer<'a, Result<(), StoreFault>> {
         away()

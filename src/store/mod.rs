@@ -3,9 +3,9 @@
 //! `session` says what a session is and when a refresh token was reused. `file` and `password` are the users of `users.toml`, `sql`
 //! those of a database, `backend` the login of a legacy application, `account` is the one spelling of their names, and
 //! `throttle` the only way to a check of a password. `embedded` keeps sessions, revocations and failed attempts
-//! in one SQLite file; `revocations` is their picture in memory, the only part that the request path asks. `leavers` ends
-//! what users have who have to go. `keys` is the key folder. `outbound` is the one client for requests of our own, and
-//! `issuers` holds the key sets of others.
+//! in one SQLite file, `postgres` keeps them in a database that many gateways share; `revocations` is their picture in
+//! memory, the only part that the request path asks. `leavers` ends what users have who have to go. `keys` is the key
+//! folder. `outbound` is the one client for requests of our own, and `issuers` holds the key sets of others.
 
 pub mod account;
 pub mod backend;
@@ -21,6 +21,7 @@ pub mod leavers;
 mod leavers_tests;
 pub mod outbound;
 pub mod password;
+pub mod postgres;
 pub mod revocations;
 pub mod session;
 pub mod sql;
@@ -28,6 +29,7 @@ pub mod throttle;
 pub mod watch;
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 
 use serde_json::{Map, Value};
@@ -37,6 +39,7 @@ pub use account::Account;
 pub use keepsakes::{Keepsake, Keepsakes};
 pub use revocations::Revocations;
 pub use session::{Device, Renewal, Rotation, Session, Successor};
+use throttle::Rules;
 pub use throttle::{Attempt, Tallies, Throttled, UnderWay};
 
 /// A future that a store hands out.
@@ -288,8 +291,21 @@ pub trait StateStore: Send + Sync {
     /// The revocations in memory, for the request path.
     fn revocations(&self) -> &Revocations;
 
-    /// The failed attempts in memory, where each attempt begins and is counted.
-    fn tallies(&self) -> &Tallies;
+    /// Begins an attempt at an account, which is counted from now on. `now` is when its request began; a store that has
+    /// a clock of its own for this, because many gateways must agree, goes by that.
+    ///
+    /// # Errors
+    /// [`CheckFault::Throttled`]: how long to wait. [`CheckFault::Away`]: nothing was counted, and nothing may be checked.
+    fn begin<'a>(
+        &'a self,
+        account: &Account,
+        address: IpAddr,
+        rules: &Rules,
+        now: UnixTime,
+    ) -> Answer<'a, Result<UnderWay<'a>, CheckFault>>;
+
+    /// Ends an attempt in which nothing was checked: it is not counted. What cannot be taken back stays counted.
+    fn withdrawn<'a>(&'a self, attempt: UnderWay<'a>) -> Answer<'a, ()>;
 
     /// Records that an attempt failed. When it answers, the counters are durable.
     ///
@@ -303,4 +319,11 @@ pub trait StateStore: Send + Sync {
     /// # Errors
     /// [`StoreFault`]: recorded in memory only; the login must be refused.
     fn succeeded<'a>(&'a self, attempt: UnderWay<'a>) -> Answer<'a, Result<(), StoreFault>>;
+
+    /// Whether the store can be written at `now`, for those who ask whether the gateway is ready: a full disk can still
+    /// be read.
+    ///
+    /// # Errors
+    /// [`StoreFault`]: logins are refused.
+    fn probe(&self, now: UnixTime) -> Answer<'_, Result<(), StoreFault>>;
 }

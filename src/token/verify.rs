@@ -48,6 +48,8 @@ pub enum TokenFault {
     Revoked,
     /// It came in a cookie, and the page of another site may have sent the request.
     CrossSite,
+    /// Nobody knows whether it is revoked: the store that would say so has been silent for too long.
+    Unconfirmed,
 }
 
 /// `[tokens]`: what a token must say to be believed, and how long ours live.

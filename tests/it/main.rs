@@ -58,6 +58,8 @@ mod rotation;
 
 /// Login, refresh, reauth, logout, me, public keys.
 mod endpoints;
+/// Several gateways on one PostgreSQL.
+mod many_gateways;
 /// Sessions listed and ended: by their owner, on the command line, with their user.
 mod revoking;
 /// `users.toml` and `freshgate user`.

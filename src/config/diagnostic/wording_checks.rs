@@ -19,6 +19,28 @@ impl Diagnostics {
         );
     }
 
+    /// Many gateways, and each with keys of its own.
+    pub(crate) fn keys_of_many(&mut self, span: &Span) {
+        self.warning(
+            "keys-of-many",
+            Some(span),
+            "gateways that share this state have no key in common".to_owned(),
+            "none believes a token that another signed",
+            "give all of them the same [[tokens.key]] and the same users; if [state] dir is one folder that all of them share, this is well",
+        );
+    }
+
+    /// A limit of something that is not there.
+    pub(crate) fn stale_max_alone(&mut self, span: &Span) {
+        self.warning(
+            "stale-max-alone",
+            Some(span),
+            "`stale_max` says nothing without `postgres`".to_owned(),
+            "no effect",
+            "remove it, or add postgres = { env = \"DATABASE_URL\" }",
+        );
+    }
+
     /// A public page in a protected folder.
     pub(crate) fn opened(
         &mut self,

@@ -76,6 +76,17 @@ impl Diagnostics {
         self.error("secret-unresolved", span, why.to_owned(), "wanted here", help);
     }
 
+    /// The URL of a database that cannot be taken apart; `why` never has a character of it.
+    pub(crate) fn database_url(&mut self, span: &Span, origin: &str, why: &str) {
+        self.error(
+            "database-url",
+            span,
+            format!("the URL in {origin} is not one of a PostgreSQL database: {why}"),
+            "wanted here",
+            "write it as postgres://user:password@host:port/database, with other signs than letters and digits as %XX",
+        );
+    }
+
     /// Others can read the file of a secret.
     pub(crate) fn secret_readable(&mut self, span: &Span, path: &Path, mode: u32) {
         let title = format!(

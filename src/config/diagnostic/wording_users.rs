@@ -93,4 +93,16 @@ impl Diagnostics {
             "docs/users-backend.md shows what works",
         );
     }
+
+    /// Cookies that one gateway keeps, and a state that many share.
+    pub(crate) fn cookies_of_many(&mut self, span: &Span, postgres: &Span) {
+        self.error(
+            "cookies-of-many",
+            span,
+            "`keep_cookies` needs a state of this gateway's own".to_owned(),
+            "kept by the gateway that took the login, and unknown to the others",
+            "remove `keep_cookies`, or `postgres` from `[state]`",
+        );
+        self.beside(postgres, "the state is shared here");
+    }
 }

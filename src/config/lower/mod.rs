@@ -17,6 +17,7 @@ mod secrets;
 mod sections;
 mod selftest;
 mod sessions;
+mod shared;
 mod trust;
 mod upstreams;
 mod users;
@@ -24,7 +25,7 @@ mod users;
 use std::fs;
 use std::io::{ErrorKind, Read};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
@@ -283,6 +284,7 @@ impl Lowering<'_> {
         let outlined = self.outlined.as_ref().is_some_and(|keys| !keys.is_empty());
         let asserted = upstreams.iter().any(|one| one.assertion);
         let has_keys = outlined || !keys.is_empty() || asserted;
+        let shared_state = self.shared_state(raw, outlined || !keys.is_empty());
         let routes =
             self.routes(raw, &upstreams, (login.as_ref(), has_keys, profile), locations.accept);
         if let Some(routes) = &routes {
@@ -309,6 +311,7 @@ impl Lowering<'_> {
             identity,
             limits,
             state_dir,
+            shared_state,
             log,
             tests,
             places: routes.places,
@@ -343,10 +346,5 @@ impl Lowering<'_> {
             self.out.bad_address(&text.span, at, &text.value);
         }
         address
-    }
-
-    /// Relative to the file.
-    fn path(&self, text: &str) -> PathBuf {
-        self.base.join(text)
     }
 }

@@ -42,6 +42,11 @@ const RESERVED_HEADERS: [&str; 19] = [
 const RESERVED_PREFIX: &str = "x-forwarded-";
 
 impl Lowering<'_> {
+    /// Relative to the file.
+    pub(super) fn path(&self, text: &str) -> PathBuf {
+        self.base.join(text)
+    }
+
     pub(super) fn state(&mut self, raw: Option<&Spanned<RawState>>) -> PathBuf {
         let dir = raw.map(|raw| raw.value.clone()).unwrap_or_default().dir();
         if dir.value.is_empty() {

@@ -22,7 +22,7 @@ use super::raw_test::RawTest;
 use super::read::{
     Field, FromToml, Key, Many, Named, Shape, Spanned, Table, field, join, plain, table, written,
 };
-use super::secret::ClaimWants;
+use super::secret::{ClaimWants, SecretRef};
 use super::values::{MaybeZero, Size};
 use super::words::{Format, Mode, Places, Policy, ProfileWord, RotationWord};
 pub use backend::{RawBackendUsers, RawSuccess};
@@ -255,8 +255,15 @@ section! {
     /// What the gateway writes.
     pub struct RawState {
         /// The directory of `state.db` (sessions and revocations), `keys/`, and `users.toml` where no users are named. Made if it is
-        /// not there, for its owner only. One gateway at a time.
+        /// not there, for its owner only. One gateway at a time, unless the state is in PostgreSQL.
         dir: String = "data",
+        /// For many gateways: `{ env = "NAME" }` or `{ file = "PATH" }`, where the URL of a PostgreSQL database is,
+        /// `postgres://user:password@host:port/database`. Sessions, revocations and failed logins are then there instead of in
+        /// `state.db`; version 13 or later. See [many-gateways.md](many-gateways.md).
+        postgres: SecretRef,
+        /// Only with `postgres`: how long tokens are believed without news from the database. After that no token passes (503
+        /// `store-unavailable`) until the gateway has caught up.
+        stale_max: Duration = "5m",
     }
 }
 

@@ -21,7 +21,9 @@ mod tests;
 mod upgrade_tests;
 
 use std::fs::{self, File, TryLockError};
+use std::future::ready;
 use std::io::{self, Read as _, Write as _};
+use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
@@ -32,10 +34,11 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
+use super::throttle::Rules;
 use super::throttle::tallies::Ids;
 use super::{
-    Answer, Keepsakes, Marks, Renewal, Replacement, Revocations, Revoked, Rotation, Session,
-    StateStore, StoreFault, Tallies, UnderWay,
+    Account, Answer, CheckFault, Keepsakes, Marks, Renewal, Replacement, Revocations, Revoked,
+    Rotation, Session, StateStore, StoreFault, Tallies, UnderWay,
 };
 use crate::telemetry;
 use crate::token::UnixTime;
@@ -215,8 +218,20 @@ impl StateStore for Embedded {
         &self.revocations
     }
 
-    fn tallies(&self) -> &Tallies {
-        &self.tallies
+    fn begin<'a>(
+        &'a self,
+        account: &Account,
+        address: IpAddr,
+        rules: &Rules,
+        now: UnixTime,
+    ) -> Answer<'a, Result<UnderWay<'a>, CheckFault>> {
+        let begun = self.tallies.begin(account, address, rules, now);
+        Box::pin(ready(begun.map_err(CheckFault::Throttled)))
+    }
+
+    fn withdrawn<'a>(&'a self, attempt: UnderWay<'a>) -> Answer<'a, ()> {
+        attempt.withdrawn();
+        Box::pin(ready(()))
     }
 
     fn failed<'a>(&'a self, attempt: UnderWay<'a>) -> Answer<'a, Result<(), StoreFault>> {
@@ -229,6 +244,11 @@ impl StateStore for Embedded {
         let ids = attempt.ids();
         attempt.succeeded();
         self.keep(ids)
+    }
+
+    fn probe(&self, now: UnixTime) -> Answer<'_, Result<(), StoreFault>> {
+        // The revocation, already expired, of a token that never was.
+        self.revoke(Revoked::Token("readyz".to_owned()), now)
     }
 }
 

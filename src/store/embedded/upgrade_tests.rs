@@ -65,6 +65,6 @@ async fn what_later_schemas_keep_is_kept_in_a_raised_file() {
         drop(store);
         let store = opened(dir.path(), || UnixTime(10));
         assert_eq!(store.opened_at, UnixTime(1000), "schema {version}");
-        assert_eq!(store.tallies().len(), 3);
+        assert_eq!(store.tallies.len(), 3);
     }
 }

@@ -8,16 +8,17 @@ mod table;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
 
 use super::Revoked;
-use crate::token::{Claims, UnixTime};
+use crate::token::{Claims, TokenFault, UnixTime};
 use table::Table;
 
 /// Every living revocation: by token, by session and by subject.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Revocations {
     /// The word is until when.
     tokens: Table,
@@ -26,6 +27,15 @@ pub struct Revocations {
     subjects: Table,
     names: Names,
     writer: Mutex<Writer>,
+    /// Until when what is in here may be believed, in seconds of 1970.
+    believed_until: AtomicU64,
+}
+
+impl Default for Revocations {
+    /// None yet, of a store that knows all of them: nobody else can revoke.
+    fn default() -> Revocations {
+        Revocations::believed_until(u64::MAX)
+    }
 }
 
 /// What only writers look at; who holds it is the one that writes.
@@ -59,6 +69,41 @@ impl Names {
 }
 
 impl Revocations {
+    /// None yet, of a store that shares them with others and has not asked: nothing may be believed until it
+    /// [confirms](Revocations::confirm) them.
+    pub(in crate::store) fn unconfirmed() -> Revocations {
+        Revocations::believed_until(0)
+    }
+
+    fn believed_until(until: u64) -> Revocations {
+        Revocations {
+            tokens: Table::default(),
+            sessions: Table::default(),
+            subjects: Table::default(),
+            names: Names::default(),
+            writer: Mutex::default(),
+            believed_until: until.into(),
+        }
+    }
+
+    /// Whether the last news are so old at `now` that no token may be believed. One load, no lock.
+    pub fn is_stale(&self, now: UnixTime) -> bool {
+        now.0 > self.believed_until.load(Ordering::Relaxed)
+    }
+
+    /// Why a token with these claims is not believed at `now`, whatever its signature says.
+    pub fn fault(&self, claims: &Claims, now: UnixTime) -> Option<TokenFault> {
+        if self.holds(claims) {
+            return Some(TokenFault::Revoked);
+        }
+        self.is_stale(now).then_some(TokenFault::Unconfirmed)
+    }
+
+    /// Says that everything is in here that was revoked until now, and that this is good enough until then.
+    pub(in crate::store) fn confirm(&self, until: UnixTime) {
+        self.believed_until.store(until.0, Ordering::Relaxed);
+    }
+
     /// Whether the token, its session, or everything that its subject had when it was issued is revoked. Of a
     /// revoked subject the whole second is: a token tells no more of when it was issued.
     pub fn holds(&self, claims: &Claims) -> bool {
@@ -185,6 +230,20 @@ mod tests {
         assert!(revocations.holds(&issued("t", None, 100)) && revocations.len() == 1);
         revocations.purge(UnixTime(2000));
         assert!(!revocations.holds(&issued("t", None, 1)) && revocations.is_empty());
+    }
+
+    #[test]
+    fn without_news_no_token_is_believed_and_a_revoked_one_stays_so() {
+        let revocations = Revocations::unconfirmed();
+        let (good, dead) = (claims("t", Some("s")), claims("u", Some("s")));
+        revocations.add(Revoked::Token("u".into()), UnixTime(1000));
+        assert_eq!(revocations.fault(&good, UnixTime(1)), Some(TokenFault::Unconfirmed));
+        revocations.confirm(UnixTime(100));
+        for (now, fault) in [(99, None), (100, None), (101, Some(TokenFault::Unconfirmed))] {
+            assert_eq!(revocations.fault(&good, UnixTime(now)), fault);
+            assert_eq!(revocations.fault(&dead, UnixTime(now)), Some(TokenFault::Revoked));
+        }
+        assert_eq!(Revocations::default().fault(&good, UnixTime(u64::MAX)), None);
     }
 
     #[test]

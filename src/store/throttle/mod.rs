@@ -2,13 +2,14 @@
 //! it needs an [`Attempt`], and only [`check`] makes one, after the counters of the account and of the
 //! address have let it through (CVE-2024-21500).
 //!
-//! `tally` is the arithmetic, `tallies` the counters in memory; the state store keeps them over restarts.
+//! `tally` is the arithmetic, `tallies` the counters in memory, `under_way` an attempt; the state store keeps them over restarts.
 //! Never tells known users from unknown ones. Called by `auth`.
 
 pub mod tallies;
 pub mod tally;
 #[cfg(test)]
 mod tests;
+pub mod under_way;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -20,8 +21,9 @@ use super::{Account, Authenticated, CheckFault, CredentialStore, StateStore};
 use crate::config::Limits;
 use crate::telemetry::Limit;
 use crate::token::{Secret, UnixTime};
-pub use tallies::{Tallies, UnderWay};
+pub use tallies::Tallies;
 use tally::Allowance;
+pub use under_way::UnderWay;
 
 /// How long an address stays known to an account after it has logged in from there.
 pub const ADDRESS_KNOWN_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -71,7 +73,7 @@ impl Rules {
 
     /// Where the account is known, only its own counter there keeps its owner out, and whoever shares the address can
     /// fill it: hence the short longest delay.
-    fn of(&self, kind: Kind, known: bool) -> &Allowance {
+    pub(in crate::store) fn of(&self, kind: Kind, known: bool) -> &Allowance {
         match kind {
             Kind::Account => &self.account,
             Kind::Pair if known => &self.account,
@@ -170,8 +172,7 @@ pub async fn check(
     now: UnixTime,
 ) -> Result<Authenticated, CheckFault> {
     let account = Account::of(typed);
-    let begun = door.state.tallies().begin(&account, door.visitor.address, &door.rules, now);
-    let under_way = begun.map_err(CheckFault::Throttled)?;
+    let under_way = door.state.begin(&account, door.visitor.address, &door.rules, now).await?;
     let attempt = Attempt::of(typed, account, door.visitor.clone());
     match door.credentials.check(attempt, password).await {
         Ok(user) => {
@@ -183,7 +184,7 @@ pub async fn check(
             Err(CheckFault::Invalid)
         }
         Err(other) => {
-            under_way.withdrawn();
+            door.state.withdrawn(under_way).await;
             Err(other)
         }
     }

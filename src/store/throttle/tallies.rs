@@ -14,7 +14,8 @@ use aws_lc_rs::hmac;
 use foldhash::fast::RandomState;
 
 use super::tally::{Allowance, Tally};
-use super::{ADDRESS_KNOWN_FOR, Kind, Rules, Throttled};
+use super::under_way::UnderWay;
+use super::{Kind, Rules, Throttled};
 use crate::config::network;
 use crate::store::Account;
 use crate::token::UnixTime;
@@ -53,7 +54,7 @@ pub struct Tallies {
 }
 
 #[derive(Debug, Default)]
-struct Books {
+pub(super) struct Books {
     tallies: [Book; 3],
     known: HashMap<Id, UnixTime, RandomState>,
     /// The latest moment at which an attempt began.
@@ -63,26 +64,13 @@ struct Books {
 type Book = HashMap<Id, Entry, RandomState>;
 
 #[derive(Clone, Copy, Debug)]
-struct Entry {
-    tally: Tally,
+pub(super) struct Entry {
+    pub(super) tally: Tally,
     /// Attempts that have begun and not ended: they count as if they had failed.
-    under_way: u32,
+    pub(super) under_way: u32,
 }
 
 const NEW: Entry = Entry { tally: Tally::NONE, under_way: 0 };
-
-/// An attempt that is under way. Dropped without a word it counts as failed, in memory: its caller went
-/// away, and what it would have learned nobody knows.
-#[derive(Debug)]
-#[must_use = "it counts as failed when it is dropped"]
-pub struct UnderWay<'t> {
-    tallies: &'t Tallies,
-    ids: Ids,
-    rules: Rules,
-    known: bool,
-    now: UnixTime,
-    ended: bool,
-}
 
 impl Tallies {
     /// No failures yet; `key` makes the hashes.
@@ -122,7 +110,7 @@ impl Tallies {
             books.entry(kind, *ids.of(kind), now).under_way += 1;
         }
         drop(books);
-        Ok(UnderWay { tallies: self, ids, rules: *rules, known, now, ended: false })
+        Ok(UnderWay::here(self, ids, rules, (known, now)))
     }
 
     /// What the store is to keep of these: one row for each counter and one for the known address.
@@ -160,7 +148,8 @@ impl Tallies {
         books.tallies.iter().map(HashMap::len).sum::<usize>() + books.known.len()
     }
 
-    fn ids(&self, account: &Account, address: IpAddr) -> Ids {
+    /// Whom an attempt is counted for.
+    pub(in crate::store) fn ids(&self, account: &Account, address: IpAddr) -> Ids {
         let network = network(address).to_string();
         let id = |kind: Kind, account: &str, network: &str| {
             let mut context = hmac::Context::with_key(&self.key);
@@ -181,7 +170,7 @@ impl Tallies {
         ])
     }
 
-    fn books(&self) -> MutexGuard<'_, Books> {
+    pub(super) fn books(&self) -> MutexGuard<'_, Books> {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -193,77 +182,15 @@ impl fmt::Debug for Tallies {
 }
 
 impl Ids {
-    fn of(&self, kind: Kind) -> &Id {
+    pub(in crate::store) fn of(&self, kind: Kind) -> &Id {
         &self.0[kind as usize]
     }
 }
 
 /// Which counters may make an attempt wait. Where the account has logged in before, only its own there: nobody
 /// else can lock it out of that address, neither from afar nor from beside it.
-fn judged_by(known: bool) -> &'static [Kind] {
+pub(super) fn judged_by(known: bool) -> &'static [Kind] {
     if known { &[Kind::Pair] } else { &[Kind::Account, Kind::Pair, Kind::Address] }
-}
-
-/// Which counters a failure is counted in. What goes wrong at a known address says nothing about others'
-/// attempts at the account, but still something about the address.
-fn counted_in(known: bool) -> &'static [Kind] {
-    if known { &[Kind::Pair, Kind::Address] } else { &[Kind::Account, Kind::Pair, Kind::Address] }
-}
-
-impl UnderWay<'_> {
-    /// Whom it is counted for.
-    pub(in crate::store) fn ids(&self) -> Ids {
-        self.ids
-    }
-
-    /// The password was wrong.
-    pub(in crate::store) fn failed(mut self) {
-        self.end(UnderWay::count);
-    }
-
-    /// The password was right: the account is known at the address, and what failed for it there is forgotten.
-    /// What failed for others at the address is not, nor what failed for it elsewhere: an attacker with one
-    /// good account wins no guesses at others.
-    pub(in crate::store) fn succeeded(mut self) {
-        self.end(|under_way, books| {
-            let id = *under_way.ids.of(Kind::Pair);
-            books.entry(Kind::Pair, id, under_way.now).tally = Tally::NONE;
-            books.know(id, under_way.now.plus(ADDRESS_KNOWN_FOR), under_way.now);
-        });
-    }
-
-    /// Nothing was checked, so nothing is counted.
-    pub(in crate::store) fn withdrawn(mut self) {
-        self.end(|_, _| {});
-    }
-
-    fn end(&mut self, outcome: impl FnOnce(&Self, &mut Books)) {
-        let mut books = self.tallies.books();
-        for &kind in judged_by(self.known) {
-            let entry = books.entry(kind, *self.ids.of(kind), self.now);
-            entry.under_way = entry.under_way.saturating_sub(1);
-        }
-        outcome(self, &mut books);
-        for kind in [Kind::Account, Kind::Pair, Kind::Address] {
-            books.forget_if_empty(kind, self.ids.of(kind), self.now);
-        }
-        self.ended = true;
-    }
-
-    fn count(&self, books: &mut Books) {
-        for &kind in counted_in(self.known) {
-            let entry = books.entry(kind, *self.ids.of(kind), self.now);
-            entry.tally = entry.tally.failed(self.rules.of(kind, self.known), self.now);
-        }
-    }
-}
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        if !self.ended {
-            self.end(UnderWay::count);
-        }
-    }
 }
 
 impl Books {
@@ -280,7 +207,7 @@ impl Books {
         full.then_some(RETRY_WHILE_UNDER_WAY)
     }
 
-    fn entry(&mut self, kind: Kind, id: Id, now: UnixTime) -> &mut Entry {
+    pub(super) fn entry(&mut self, kind: Kind, id: Id, now: UnixTime) -> &mut Entry {
         let book = &mut self.tallies[kind as usize];
         if book.len() >= TALLIES_MAX && !book.contains_key(&id) {
             book.retain(|_, entry| entry.under_way > 0 || entry.tally.forgiven_at > now);
@@ -296,7 +223,7 @@ impl Books {
         book.entry(id).or_insert(NEW)
     }
 
-    fn know(&mut self, id: Id, until: UnixTime, now: UnixTime) {
+    pub(super) fn know(&mut self, id: Id, until: UnixTime, now: UnixTime) {
         if self.known.len() >= TALLIES_MAX && !self.known.contains_key(&id) {
             self.known.retain(|_, until| *until > now);
             let mut ends: Vec<UnixTime> = self.known.values().copied().collect();
@@ -307,7 +234,7 @@ impl Books {
         self.known.insert(id, until);
     }
 
-    fn forget_if_empty(&mut self, kind: Kind, id: &Id, now: UnixTime) {
+    pub(super) fn forget_if_empty(&mut self, kind: Kind, id: &Id, now: UnixTime) {
         let book = &mut self.tallies[kind as usize];
         if book.get(id).is_some_and(|one| one.under_way == 0 && one.tally.forgiven_at <= now) {
             book.remove(id);

@@ -72,7 +72,8 @@ impl Allowance {
         self.free.saturating_add(u64::from(doublings))
     }
 
-    fn delay_s(&self) -> u64 {
+    /// The longest delay in seconds, at least one.
+    pub(in crate::store) fn delay_s(&self) -> u64 {
         self.delay_max.as_secs().clamp(1, u64::from(u32::MAX))
     }
 }

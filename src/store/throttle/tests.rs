@@ -229,8 +229,22 @@ impl StateStore for Told {
     fn revocations(&self) -> &Revocations {
         &self.revocations
     }
-    fn tallies(&self) -> &Tallies {
-        self.tallies.get_or_init(tallies)
+    fn begin<'a>(
+        &'a self,
+        account: &Account,
+        address: IpAddr,
+        rules: &Rules,
+        now: UnixTime,
+    ) -> Answer<'a, Result<UnderWay<'a>, CheckFault>> {
+        let begun = self.tallies.get_or_init(tallies).begin(account, address, rules, now);
+        Box::pin(std::future::ready(begun.map_err(CheckFault::Throttled)))
+    }
+    fn probe(&self, _: UnixTime) -> Answer<'_, Result<(), StoreFault>> {
+        unimplemented_here()
+    }
+    fn withdrawn<'a>(&'a self, attempt: UnderWay<'a>) -> Answer<'a, ()> {
+        attempt.withdrawn();
+        Box::pin(std::future::ready(()))
     }
     fn failed<'a>(&'a self, attempt: UnderWay<'a>) -> Answer<'a, Result<(), StoreFault>> {
         attempt.failed();

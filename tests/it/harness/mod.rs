@@ -5,6 +5,7 @@
 //! - [`Upstream`] is a backend: `echo()` answers what it saw, `raw(script)` answers as badly as it is told to.
 //! - [`Strict`] is the oracle of the attack tests: it judges every byte that reached it, and every path.
 //! - [`Client`] sends one request at a time, exactly as written: `/a/../b` stays `/a/../b`.
+//! - [`pg::Server`] is a PostgreSQL of the tests' own.
 //! - [`issuer::Issuer`] is another issuer with a key pair.
 //! - [`databases`] are real servers of PostgreSQL and MariaDB.
 //! - [`forge`] makes tokens that no honest issuer would.
@@ -22,6 +23,7 @@ pub mod databases;
 pub mod forge;
 pub mod gateway;
 pub mod issuer;
+pub mod pg;
 pub mod process;
 pub mod strict;
 pub mod tools;
