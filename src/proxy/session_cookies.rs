@@ -25,7 +25,7 @@ impl<'a> SessionCookies<'a> {
     }
 
     /// Puts the session's cookies in the place of the client's.
-    pub(super) fn into_request(&self, headers: &mut HeaderMap) {
+    pub(super) fn write(&self, headers: &mut HeaderMap) {
         let means = |name: &str| self.names.iter().any(|one| one.means_any_case(name));
         extract::strip_cookies_named(headers, means);
         // One field, since HTTP/1.1 knows no other (RFC 6265 §5.4).
@@ -75,7 +75,7 @@ mod tests {
         }
         let names = names();
         let cookies = SessionCookies::new(&names, HeaderValue::from_static("sid=ours"));
-        cookies.into_request(&mut headers);
+        cookies.write(&mut headers);
         assert_eq!(headers.get_all(COOKIE).iter().count(), 1);
         headers[COOKIE].to_str().unwrap().to_owned()
     }

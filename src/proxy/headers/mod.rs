@@ -123,7 +123,7 @@ impl Firewall {
             headers.insert(ASSERTION, assertion.clone());
         }
         if let Some(cookies) = facts.cookies {
-            cookies.into_request(headers);
+            cookies.write(headers);
         }
         set_host(headers, facts);
         chain.write(headers);

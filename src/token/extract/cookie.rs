@@ -56,7 +56,7 @@ pub(super) fn names(headers: &HeaderMap) -> Vec<String> {
     let mut names = Vec::new();
     for field in headers.get_all(COOKIE) {
         for piece in pieces(field.as_bytes()) {
-            let words = piece.split(|byte| ends(byte)).filter(|word| !word.is_empty());
+            let words = piece.split(ends).filter(|word| !word.is_empty());
             let all =
                 [pair(piece).0.trim_ascii()].into_iter().chain(words.map(|word| pair(word).0));
             names.extend(all.map(|name| String::from_utf8_lossy(name).into_owned()));
