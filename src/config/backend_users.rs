@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, StatusCode};
-use serde_json::Value;
 
 use super::HostRule;
+use crate::token::trust::ClaimPath;
 
 /// How a name and a password are checked by the login of an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,9 +37,9 @@ pub struct BackendUsers {
     /// Which answer says that the password is right. At least one condition.
     pub success: Success,
     /// Where a JSON answer says who it is; `None`: the name that was sent.
-    pub subject: Option<Pointer>,
+    pub subject: Option<ClaimPath>,
     /// The claims that a JSON answer gives.
-    pub claims: Vec<(String, Pointer)>,
+    pub claims: Vec<(String, ClaimPath)>,
     /// Which cookies of the answer are kept and sent with the user's requests.
     pub keep_cookies: Vec<CookieName>,
     /// The longest a check may take.
@@ -67,7 +67,7 @@ pub struct Success {
     /// A cookie of this name is set.
     pub cookie: Option<CookieName>,
     /// The JSON body has this, and it is neither `null`, `false`, `0` nor empty.
-    pub json: Option<Pointer>,
+    pub json: Option<ClaimPath>,
     /// The answer is a redirect, and not to this path or below it.
     pub redirect_not_to: Option<String>,
 }
@@ -95,22 +95,5 @@ impl CookieName {
             Some(beginning) => name.starts_with(beginning),
             None => name == self.0,
         }
-    }
-}
-
-/// A place in a JSON document: the names on the way, from the outside in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pointer(pub Vec<String>);
-
-impl Pointer {
-    /// `a.b.c`; `None` when a name is empty.
-    pub fn parse(dotted: &str) -> Option<Pointer> {
-        let names: Vec<String> = dotted.split('.').map(str::to_owned).collect();
-        names.iter().all(|name| !name.is_empty()).then_some(Pointer(names))
-    }
-
-    /// What is there, through objects alone.
-    pub fn find<'v>(&self, document: &'v Value) -> Option<&'v Value> {
-        self.0.iter().try_fold(document, |value, name| value.as_object()?.get(name))
     }
 }

@@ -37,9 +37,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 
-pub use self::backend_users::{
-    BackendUsers, CookieName, LoginFormat, Pointer as AnswerPointer, Success,
-};
+pub use self::backend_users::{BackendUsers, CookieName, LoginFormat, Success};
 pub use self::database::UsersSource;
 use self::diagnostic::{Diagnostics, Span};
 pub use self::secret::Resolved;

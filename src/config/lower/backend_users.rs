@@ -7,12 +7,13 @@ use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::Lowering;
 use super::upstreams::DEFAULT_UPSTREAM;
-use crate::config::backend_users::{BackendUsers, CookieName, LoginFormat, Pointer, Success};
+use crate::config::backend_users::{BackendUsers, CookieName, LoginFormat, Success};
 use crate::config::raw::{RawBackendUsers, RawSuccess};
 use crate::config::read::{Field, Named, Spanned};
 use crate::config::words::{LoginFormatWord, NameSpelling};
 use crate::config::{Target, Upstream};
 use crate::token::RESERVED_CLAIMS;
+use crate::token::trust::ClaimPath;
 
 /// Where the table stands.
 const AT: &str = "login.users.backend";
@@ -207,7 +208,7 @@ impl Lowering<'_> {
         headers
     }
 
-    fn login_claims(&mut self, raw: &Spanned<Named<String>>) -> Vec<(String, Pointer)> {
+    fn login_claims(&mut self, raw: &Spanned<Named<String>>) -> Vec<(String, ClaimPath)> {
         let mut claims = Vec::new();
         for (name, at) in &raw.value.0 {
             if RESERVED_CLAIMS.contains(&name.value.as_str()) || name.value.is_empty() {
@@ -220,8 +221,8 @@ impl Lowering<'_> {
         claims
     }
 
-    fn pointer(&mut self, at: &Spanned<String>, key: &str) -> Option<Pointer> {
-        let pointer = Pointer::parse(&at.value);
+    fn pointer(&mut self, at: &Spanned<String>, key: &str) -> Option<ClaimPath> {
+        let pointer = ClaimPath::dotted(&at.value);
         if pointer.is_none() {
             let why = "it is not a place in a JSON document, such as \"user.id\"";
             self.out.bad_backend_login(&at.span, key, why);

@@ -8,9 +8,10 @@ use serde_json::json;
 
 use super::request::request;
 use super::verdict::{CLAIMS_BYTES_MAX, Person, Verdict, verdict};
-use crate::config::{AnswerPointer, BackendUsers, CookieName, HostRule, LoginFormat, Success};
+use crate::config::{BackendUsers, CookieName, HostRule, LoginFormat, Success};
 use crate::store::throttle::Visitor;
 use crate::token::Secret;
+use crate::token::trust::ClaimPath;
 
 fn users() -> BackendUsers {
     BackendUsers {
@@ -41,8 +42,8 @@ fn asked(users: &BackendUsers, name: &str, password: &str) -> Option<http::Reque
     request(users, name, &Secret::new(password), &Visitor::at(address()))
 }
 
-fn pointer(text: &str) -> AnswerPointer {
-    AnswerPointer::parse(text).expect("a pointer")
+fn pointer(text: &str) -> ClaimPath {
+    ClaimPath::dotted(text).expect("a pointer")
 }
 
 fn answer(status: u16, fields: &[(&str, &str)], body: &str) -> Response<String> {

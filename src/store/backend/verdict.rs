@@ -7,8 +7,9 @@ use http::{HeaderMap, Response, StatusCode, header};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
-use crate::config::{AnswerPointer, BackendUsers, Success};
+use crate::config::{BackendUsers, Success};
 use crate::store::keepsakes::Changes;
+use crate::token::trust::ClaimPath;
 
 /// Longest subject that an answer may give, in bytes.
 pub const SUBJECT_BYTES_MAX: usize = 256;
@@ -82,13 +83,17 @@ fn holds(
         .cookie
         .as_ref()
         .is_none_or(|name| !Changes::of(headers, std::slice::from_ref(name)).set.is_empty());
-    let by_json = success.json.as_ref().is_none_or(|at| {
-        document.and_then(|document| at.find(document)).is_some_and(says_something)
-    });
+    let by_json =
+        success.json.as_ref().is_none_or(|at| found(at, document).is_some_and(says_something));
     let by_redirect = success.redirect_not_to.as_ref().is_none_or(|login| {
         status.is_redirection() && leads_elsewhere(headers, users.post.path(), login)
     });
     by_status && by_header && by_cookie && by_json && by_redirect
+}
+
+/// What the answer has there; nothing where the way leads through what is no object.
+fn found<'v>(at: &ClaimPath, document: Option<&'v Value>) -> Option<&'v Value> {
+    at.find(document?.as_object()?).ok().flatten()
 }
 
 fn says_something(value: &Value) -> bool {
@@ -159,14 +164,11 @@ fn person(
     headers: &HeaderMap,
     document: Option<&Value>,
 ) -> Result<Person, String> {
-    let find = |at: &AnswerPointer| document.and_then(|document| at.find(document));
+    let find = |at: &ClaimPath| found(at, document);
     let subject = match &users.subject {
         None => None,
         Some(at) => Some(subject_of(find(at)).ok_or_else(|| {
-            format!(
-                "its answer has no name of at most {SUBJECT_BYTES_MAX} bytes at `{}`",
-                at.0.join(".")
-            )
+            format!("its answer has no name of at most {SUBJECT_BYTES_MAX} bytes at `{}`", at)
         })?),
     };
     let mut claims = Map::new();
