@@ -12,6 +12,7 @@ mod lookup;
 pub mod manage;
 pub mod schema;
 pub mod session;
+pub mod state;
 pub mod suggest;
 pub mod token;
 
@@ -28,6 +29,7 @@ use crate::{server, telemetry};
 use key::KeyCommand;
 use manage::UserCommand;
 use session::SessionCommand;
+use state::StateCommand;
 use token::TokenCommand;
 
 /// JWT policies in front of legacy backends, route by route.
@@ -79,6 +81,13 @@ enum Command {
         config: ConfigArg,
         #[command(subcommand)]
         command: SessionCommand,
+    },
+    /// Copy the state while the gateway runs, and look whether it is whole.
+    State {
+        #[command(flatten)]
+        config: ConfigArg,
+        #[command(subcommand)]
+        command: StateCommand,
     },
     /// Mint and inspect tokens with the keys of the configuration.
     Token {
@@ -147,6 +156,7 @@ pub fn main() -> ExitCode {
         },
         Command::Key { config, command } => key::run(command, &config),
         Command::Session { config, command } => session::run(command, &config),
+        Command::State { config, command } => state::run(command, &config),
         Command::Token { config, command } => token::run(command, &config),
         Command::Health(health) => health.run(),
     };

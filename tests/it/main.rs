@@ -24,6 +24,7 @@ mod legacy;
 /// Requests out, responses in: what passes unchanged, connections kept and reused, upstreams, rewrites.
 mod proxying;
 /// Bodies streamed both ways.
+mod state_copies;
 mod streaming;
 /// Backends that are down, slow or broken.
 mod timeouts;

@@ -49,8 +49,10 @@ const STEPS: [&str; 7] = [
     keepsakes::STEP,
 ];
 
+/// The version of a file of this program.
+pub(super) const NEWEST: i32 = STEPS.len() as i32;
 /// How long SQLite waits for somebody who reads or copies the file by hand.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Most rows that one purge removes from a table, so that callers never wait long for it.
 const PURGE_ROWS_MAX: usize = 1000;
 
@@ -197,10 +199,19 @@ fn open_state(connection: &Connection) -> rusqlite::Result<OpenState> {
     })
 }
 
+/// The version of an open file that is ours, whole as far as a quick look tells, and not newer than this program.
+pub(super) fn state_of(
+    connection: &Connection,
+    path: &Path,
+) -> rusqlite::Result<Result<i32, StoreFault>> {
+    let state = open_state(connection)?;
+    Ok(state.check(path).map(|()| state.version))
+}
+
 impl OpenState {
     fn check(&self, path: &Path) -> Result<(), StoreFault> {
         let path = path.display();
-        let newest = STEPS.len() as i32;
+        let newest = NEWEST;
         if self.application_id != APPLICATION_ID && self.tables > 0 {
             return Err(StoreFault(format!("{path} is a database of another program")));
         }

@@ -7,6 +7,7 @@
 mod clock;
 #[cfg(test)]
 mod clock_tests;
+pub mod copy;
 mod database;
 mod failures;
 mod keepsakes;
