@@ -163,7 +163,7 @@ fn text(backend: &str, users: Option<&str>) -> String {
     let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
     let login = match users {
         Some(users) => format!("[login]\nusers = {{ file = {} }}   # `freshgate user add NAME` adds one", quoted(users)),
-        None => "# Users, sessions and the signing key are in ./data; the first run makes a user `admin` there and prints\n# the password once. To keep the users elsewhere:\n# [login]\n# users = { file = \"users.toml\" }".to_owned(),
+        None => "# Users, sessions and the signing key are in ./data; the first run makes a user `admin` there and prints\n# the password once. To keep the users elsewhere:\n# [login]\n# users = { file = \"users.toml\" }   # in your own table, or behind your application's login: docs/users.md".to_owned(),
     };
     TEMPLATE.replace("{backend}", &quoted(backend)).replace("{login}", &login)
 }

@@ -37,6 +37,11 @@ pub fn check(name: &str, config: &ConfigArg) -> Result<(), Failure> {
     let config = config.load()?;
     let settings = match config.login.map(|login| login.users) {
         Some(UsersSource::Sql(settings)) => settings,
+        Some(UsersSource::Backend(_)) => {
+            let words = "the users of this configuration are those of the application behind the gateway: \
+                         it is asked at a login only, with the password";
+            return Err(Failure::Words(words.to_owned()));
+        }
         _ => {
             let words =
                 "the users of this configuration are in a file: `freshgate user list` shows them";

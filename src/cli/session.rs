@@ -197,6 +197,10 @@ fn told(answer: &Value) -> String {
     }
     match answer["sessions"].as_u64() {
         Some(1) => format!("revoked 1 session of {users}\n"),
+        Some(0) => format!(
+            "no session lives of {users}: revoked every token up to now with just this `sub`; \
+             `freshgate session list` shows who has sessions\n"
+        ),
         count => format!(
             "revoked {} sessions of {users}, and every token up to now\n",
             count.unwrap_or(0)

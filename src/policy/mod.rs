@@ -81,6 +81,7 @@ impl Requirement {
 pub struct Permit {
     route: Arc<Route>,
     token: Option<VerifiedToken>,
+    fresh: bool,
     reported: Option<Refusal>,
 }
 
@@ -93,6 +94,11 @@ impl Permit {
     /// What the policy would have answered, had the route not been in report mode.
     pub fn reported(&self) -> Option<Refusal> {
         self.reported
+    }
+
+    /// Whether the caller's token was fresh when this was judged.
+    pub fn is_fresh(&self) -> bool {
+        self.fresh
     }
 
     /// What the caller's token says; `None` for an anonymous caller.
@@ -140,7 +146,8 @@ pub fn decide(
     };
     // A token of the wrong kind names nobody, even where it is only reported.
     let token = token.filter(|_| reported.is_none_or(Refusal::knows_who));
-    Ok(Permit { route: Arc::clone(route), token, reported })
+    let fresh = token.as_ref().is_some_and(|token| token.claims().is_fresh(now));
+    Ok(Permit { route: Arc::clone(route), token, fresh, reported })
 }
 
 /// Judges a CORS preflight on a route that says `preflight = true`: it carries no token by definition
@@ -151,7 +158,7 @@ pub fn decide_preflight(route: &Arc<Route>) -> Result<Permit, Refusal> {
         requirement => {
             let denied = requirement == Requirement::Deny;
             let reported = denied.then_some(Refusal::Denied);
-            Ok(Permit { route: Arc::clone(route), token: None, reported })
+            Ok(Permit { route: Arc::clone(route), token: None, fresh: false, reported })
         }
     }
 }

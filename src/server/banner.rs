@@ -75,12 +75,20 @@ fn try_next(config: &Config, listen: SocketAddr, first_user: Option<&FirstUser>)
         let name = first_user.map_or("NAME", |first| first.name.as_str());
         let password = first_user
             .map_or("PASSWORD".into(), |first| String::from_utf8_lossy(first.password.expose()));
+        let path = guarded.unwrap_or_else(|| format!("{}/me", login.at));
+        if login.cookies.as_ref().is_some_and(|cookies| !cookies.in_bodies) {
+            text.push_str(&format!(
+                "  curl -i -c cookies {base}{} -d username={name} -d 'password={password}'\n  \
+                 curl -i -b cookies {base}{path}\n",
+                login.login
+            ));
+            return text;
+        }
         text.push_str(&format!(
             "  TOKEN=$(curl -s {base}{} -d username={name} -d 'password={password}' | \
              sed 's/.*\"access_token\":\"\\([^\"]*\\)\".*/\\1/')\n",
             login.login
         ));
-        let path = guarded.unwrap_or_else(|| format!("{}/me", login.at));
         text.push_str(&format!("  curl -i -H \"Authorization: Bearer $TOKEN\" {base}{path}\n"));
     }
     text

@@ -326,6 +326,10 @@ fn what_cannot_work_is_told_with_its_place() {
             output.stderr
         );
     }
+    let output = Setup::new(&toml(&upstream, "success = { status = [200] }"))
+        .args(&["user", "check", "ada"])
+        .fails();
+    assert!(output.stderr.contains("those of the application"), "{}", output.stderr);
     let two = "[login]\nusers = { file = \"u.toml\", backend = { post = \"/l\", success = { status = [200] } } }\n";
     let output = Setup::new(&format!("upstream = \"{upstream}\"\n{two}{ROUTES}")).fails();
     assert!(output.stderr.contains("users-source"), "{}", output.stderr);

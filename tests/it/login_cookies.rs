@@ -46,6 +46,7 @@ fn a_browser_goes_through_a_session_and_no_answer_holds_a_token() {
     let answer = login(&gateway);
     assert_eq!(answer.json(), json!({"expires_in": 900, "fresh": true}));
     assert_eq!(count(&answer), 2);
+    assert!(gateway.stdout().contains("curl -i -c cookies http"), "{}", gateway.stdout());
     let (access, refresh) = (set(&answer, "access_token"), set(&answer, "refresh_token"));
     assert_eq!(access[1..], ["Path=/", "Max-Age=900", "SameSite=Lax", "HttpOnly", "Secure"]);
     let month = 30 * 24 * 3600;

@@ -396,6 +396,10 @@ fn check_warns_of_keys_that_are_not_shared_and_of_a_key_without_effect() {
     let said =
         Setup::new(&toml).env("DATABASE_URL", "postgres://u@localhost/d").cli(&["check"], "");
     assert!(format!("{said:?}").contains("keys-of-many"), "{said:?}");
+    let key = "[[tokens.key]]\nid = \"k1\"\nalg = \"ES256\"\nprivate = { file = \"gone.pem\" }\n";
+    let said = Setup::new(&format!("{toml}{key}")).cli(&["check"], "");
+    assert!(said.stderr.contains("gone.pem"), "{said:?}");
+    assert!(!said.stderr.contains("keys-of-many"), "{said:?}");
     let said = Setup::new(&toml).cli(&["check"], "");
     assert!(format!("{said:?}").contains("DATABASE_URL is not set"), "{said:?}");
     let toml = format!("upstream = \"builtin:whoami\"\n{ROUTES}[state]\nstale_max = \"1m\"\n");

@@ -184,6 +184,8 @@ fn bad_questions_about_sessions_are_answered_in_words() {
     refused(&["--token", "-"], &"x".repeat(100_000), &["not a token"]);
     refused(&["--user", ""], "", &["empty"]);
     refused(&["--user", "a\nb"], "", &["control character"]);
+    let typo = gateway.cli(&["session", "revoke", "--user", "adda"], "").succeeded().stdout;
+    assert!(typo.starts_with("no session lives of adda"), "{typo}");
     for (args, words) in [
         (&["session", "revoke"][..], "--session <SID>|--user <NAME>|--token <FILE>"),
         (&["session", "revoke", "--user", "a", "--session", "b"], "cannot be used with"),

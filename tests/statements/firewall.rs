@@ -264,7 +264,10 @@ fn ours(sent: &HeaderMap, facts: &Facts<'_>, identity: &[IdentityHeader]) -> Vec
     ours.extend(asserted.map(|field| ("x-freshgate-assertion".to_owned(), Said::This(field))));
     for line in identity {
         let claim = facts.permit.claims().and_then(|claims| claims.all.get(&line.claim));
-        if let Some(value) = claim.map(as_field).filter(|value| !value.is_empty()) {
+        let until = line.claim == "fresh" && claim.is_some_and(Value::is_number);
+        let now = until.then(|| Value::from(facts.permit.is_fresh()));
+        if let Some(value) = now.as_ref().or(claim).map(as_field).filter(|value| !value.is_empty())
+        {
             ours.push((line.name.to_string(), Said::This(value.into_bytes())));
         }
     }

@@ -232,12 +232,13 @@ fn good_now(claims: &[(String, Said)], rules: &TokenRules) -> Result<(), TokenFa
     if (issuer.is_some() && text(claims, "iss") != issuer) || !for_us {
         return Err(TokenFault::Invalid);
     }
-    if time(claims, "exp").is_none_or(|end| end + leeway <= NOW.0) {
-        return Err(TokenFault::Expired);
-    }
     let starts = ["iat", "nbf", "auth_time"].map(|name| time(claims, name));
     if starts.into_iter().flatten().any(|start| start > NOW.0 + leeway) {
         return Err(TokenFault::NotYetValid);
+    }
+    // Last: of an expired token all else is good.
+    if time(claims, "exp").is_none_or(|end| end + leeway <= NOW.0) {
+        return Err(TokenFault::Expired);
     }
     Ok(())
 }

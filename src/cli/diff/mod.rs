@@ -41,7 +41,7 @@ pub struct Diff {
 /// For people or for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// One line for each difference.
+    /// Lines for people.
     Text,
     /// One JSON object.
     Json,

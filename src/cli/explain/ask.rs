@@ -102,7 +102,8 @@ impl World {
             Ok(path) => candidates(view.routes, &asked, path, judged.route.as_deref()),
             Err(_) => (Vec::new(), 0),
         };
-        Ok(self.tell(&request, judged, (tried, others), now))
+        let answer = self.tell(&request, judged, (tried, others), now);
+        Ok(answer.with_keys(question.token.as_deref(), self.keys.get()))
     }
 
     fn tell(

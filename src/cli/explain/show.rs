@@ -14,6 +14,7 @@ use crate::policy::path::CanonicalPath;
 use crate::policy::route::{Action, Route};
 use crate::policy::rules::{self, ClaimRule, Wanted};
 use crate::policy::{Permit, Refusal, Requirement};
+use crate::token::trust::KeySet;
 use crate::token::{Claims, UnixTime};
 
 /// All that is said about one request.
@@ -38,6 +39,23 @@ pub struct Answer {
     pub candidates: Vec<Candidate>,
     /// How many of them are not shown.
     pub candidates_left_out: usize,
+}
+
+impl Answer {
+    /// Says where a token was refused because the keys of its issuer are not known here, and not for what it is.
+    pub fn with_keys(mut self, token: Option<&str>, keys: Option<&KeySet>) -> Answer {
+        let named = token.zip(keys).and_then(|(token, keys)| keys.named_by(token));
+        if let (Some(Refusal::TokenInvalid), Some(issuer)) = (self.refusal, named)
+            && issuer.keys.is_none()
+        {
+            self.because = format!(
+                "the running gateway fetches the keys of {}, and nothing is fetched here; try `--as`, or \
+                 `freshgate token inspect --jwk FILE`",
+                issuer.trust.issuer
+            );
+        }
+        self
+    }
 }
 
 /// What the backend gets.

@@ -57,6 +57,16 @@ pub fn claim_faults(
     if who.is_empty() {
         faults.push(format!("`{}`, the subject, is no text", trust.subject));
     }
+    if said.get("jti").is_some_and(|id| id.as_str().is_none_or(str::is_empty)) {
+        faults.push("`jti` is no text".to_owned());
+    }
+    let checked = trust.freshness.as_ref().map(|checked| &checked.path);
+    if let Some(path) = checked.filter(|path| at(path, said).is_some_and(is_no_time)) {
+        faults.push(format!("`{path}`, when the password was checked, is no time in seconds"));
+    }
+    let ways = trust.claims.iter().map(|(_, path)| path).chain(checked);
+    let broken = ways.filter(|path| path.find(said).is_err());
+    faults.extend(broken.map(|path| format!("`{path}` leads through something that is no object")));
     let times = ["iat", "exp", "nbf"].map(|name| (name, said.get(name)));
     for (name, value) in times {
         match value.map(claims::numeric_date) {
@@ -78,6 +88,10 @@ pub fn claim_faults(
 fn is_access(value: &Value) -> bool {
     let name = value.as_str().map(str::to_ascii_lowercase);
     name.is_some_and(|name| crate::token::trust::ACCESS_TYPES.contains(&name.as_str()))
+}
+
+fn is_no_time(value: &Value) -> bool {
+    claims::numeric_date(value).is_none()
 }
 
 fn at<'v>(path: &ClaimPath, said: &'v Map<String, Value>) -> Option<&'v Value> {

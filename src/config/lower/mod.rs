@@ -284,7 +284,7 @@ impl Lowering<'_> {
         let outlined = self.outlined.as_ref().is_some_and(|keys| !keys.is_empty());
         let asserted = upstreams.iter().any(|one| one.assertion);
         let has_keys = outlined || !keys.is_empty() || asserted;
-        let shared_state = self.shared_state(raw, outlined || !keys.is_empty());
+        let shared_state = self.shared_state(raw);
         let routes =
             self.routes(raw, &upstreams, (login.as_ref(), has_keys, profile), locations.accept);
         if let Some(routes) = &routes {

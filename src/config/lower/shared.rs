@@ -6,9 +6,9 @@ use crate::config::raw::RawFile;
 use crate::config::shared_state::DatabaseUrl;
 
 impl Lowering<'_> {
-    /// `has_keys`: in the file, and not in a folder of this gateway's own. Gateways that share sessions must share keys too,
-    /// or none believes what another signed.
-    pub(super) fn shared_state(&mut self, file: &RawFile, has_keys: bool) -> Option<SharedState> {
+    /// Gateways that share sessions must share keys too, or none believes what another signed: in the file, and not in a
+    /// folder of this gateway's own.
+    pub(super) fn shared_state(&mut self, file: &RawFile) -> Option<SharedState> {
         let raw = &file.state.get()?.value;
         let Some(reference) = raw.postgres.get() else {
             if let (Some(stale_max), true) = (raw.stale_max.get(), raw.postgres.is_missing()) {
@@ -16,7 +16,9 @@ impl Lowering<'_> {
             }
             return None;
         };
-        if !has_keys {
+        // Those that are named and cannot be read are another mistake.
+        let keys = file.tokens.get().and_then(|tokens| tokens.value.key.get());
+        if keys.is_none_or(|keys| keys.value.0.is_empty()) {
             self.out.keys_of_many(&reference.span);
         }
         let users = file.login.get().and_then(|login| login.value.users.get());

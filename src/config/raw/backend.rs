@@ -49,7 +49,7 @@ section! {
 }
 
 section! {
-    /// All conditions that are given must hold. An answer that is an error of the application (5xx, 404, 405, 429) is never a wrong
+    /// All conditions that are given must hold. An answer that is an error of the application (5xx, 404, 405, 408, 410, 415, 429) is never a wrong
     /// password: the client gets a 503, and the log says why.
     pub struct RawSuccess {
         /// One of these statuses, such as `[200]`. Without it, any below 400.

@@ -117,7 +117,7 @@ impl Firewall {
         self.strip_reserved(headers);
         self.credentials.strip(headers, &facts.kept);
         if let Some(claims) = facts.permit.claims() {
-            self.inject_identity(headers, claims);
+            self.inject_identity(headers, claims, facts.permit.is_fresh());
         }
         if let Some(assertion) = facts.assertion {
             headers.insert(ASSERTION, assertion.clone());
@@ -136,9 +136,16 @@ impl Firewall {
         self.identity.iter().map(|line| &line.name)
     }
 
-    fn inject_identity(&self, headers: &mut HeaderMap, claims: &Claims) {
+    fn inject_identity(&self, headers: &mut HeaderMap, claims: &Claims, fresh: bool) {
         for line in &self.identity {
-            if let Some(value) = claims.all.get(&line.claim).and_then(field_value) {
+            let value = match claims.all.get(&line.claim) {
+                // Fresh until a moment: a backend that takes it for yes would not see that it has passed.
+                Some(Value::Number(_)) if line.claim == "fresh" => {
+                    Some(HeaderValue::from_static(if fresh { "true" } else { "false" }))
+                }
+                claim => claim.and_then(field_value),
+            };
+            if let Some(value) = value {
                 headers.insert(line.name.clone(), value);
             }
         }

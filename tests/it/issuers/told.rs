@@ -43,6 +43,12 @@ fn inspect_and_verify_judge_as_the_gateway_does_and_say_what_a_token_means_here(
         (but("typ", json!("ID")), "`typ` is \"ID\": it is no access token"),
         (but("cnf", json!({"jkt": "x"})), "it has `cnf`"),
         (but("preferred_username", json!(7)), "`preferred_username`, the subject, is no text"),
+        (
+            but("realm_access", json!("x")),
+            "`realm_access.roles` leads through something that is no object",
+        ),
+        (but("auth_time", json!("x")), "`auth_time`, when the password was checked, is no time"),
+        (but("jti", json!(7)), "`jti` is no text"),
         (but("exp", json!(now - 90)), "it expired: `exp` is"),
         (but("iat", json!(now + 600)), "it is not good yet: `iat` is"),
         (stranger.token(&keycloak_claims()), "no signature of a key of https://sso"),
@@ -81,6 +87,8 @@ fn inspect_takes_the_keys_of_a_url_from_a_file() {
     let facts = inspect(&setup, &[], &token);
     assert_eq!(facts["good"], json!(false));
     assert!(facts["because"].to_string().contains("the running gateway fetches the keys of"));
+    let told = setup.cli(&["explain", "GET", "/any", "--token", &token], "").succeeded().stdout;
+    assert!(told.contains("because   the running gateway fetches the keys of"), "{told}");
     let file = setup.dir().join("keycloak.json").display().to_string();
     let facts = inspect(&setup, &["--jwk", &file], &token);
     assert_eq!((&facts["good"], &facts["means"]["sub"]), (&json!(true), &json!("kc:ada")));

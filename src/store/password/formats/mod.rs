@@ -39,7 +39,7 @@ const QUICK_MICROSECONDS: u64 = 20_000;
 pub enum HashFault {
     /// None of the spellings that are known, or no hash at all (perhaps the password itself).
     #[error(
-        "is not a password hash that is known here (docs/users.md lists them); `freshgate user password` makes one"
+        "is not a password hash that is known here (docs/users.md lists them; `freshgate user password` makes one for users.toml)"
     )]
     Unknown,
     /// A hash that is known by its spelling but cannot be checked.
