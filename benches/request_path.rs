@@ -77,6 +77,7 @@ fn tokens(criterion: &mut Criterion) {
         leeway: Duration::ZERO,
         csrf: false,
         identity_claim: "sub".to_owned(),
+        others: false,
     };
     let mint = Mint {
         subject: "alice",

@@ -84,7 +84,7 @@ pub(super) async fn end_all(
     now: UnixTime,
 ) -> Result<Response<Bytes>, Refusal> {
     let what = Revoked::Subject { subject: claims.subject.clone(), at: now };
-    let until = now.plus(context.rules.longest_life());
+    let until = now.plus(context.rules.revoked_life());
     let revoked = async { context.state.revoke(what, until).await.map_err(|fault| away(&fault)) };
     audited("sessions_end", &claims.subject, context, revoked).await?;
     ended(context, true)

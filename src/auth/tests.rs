@@ -57,6 +57,7 @@ impl World {
             leeway: Duration::ZERO,
             csrf: false,
             identity_claim: "sub".into(),
+            others: false,
         };
         World {
             ring: crate::store::keys::load_or_create(dir.path(), NOW).unwrap(),

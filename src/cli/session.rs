@@ -180,8 +180,8 @@ async fn ask_state(asked: Asked, config: &Config, socket: &Path) -> Result<Value
 
 async fn ask_desk(asked: Asked, config: &Config, state: &dyn StateStore) -> Result<Value, Failure> {
     let now = UnixTime::of(telemetry::clock());
-    let ring = build::key_ring(config, now)?;
-    let desk = Desk { state, ring: &ring, rules: &config.tokens };
+    let keys = build::key_set(config, now)?;
+    let desk = Desk { state, keys: &keys, rules: &config.tokens };
     desk.answer(asked, now).await.map_err(Failure::Words)
 }
 

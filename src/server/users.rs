@@ -50,7 +50,7 @@ impl Users {
         kept: Option<&Users>,
         state: &Arc<dyn StateStore>,
     ) -> Result<Users, StartFault> {
-        let (limits, life) = (&config.limits, config.tokens.longest_life());
+        let (limits, life) = (&config.limits, config.tokens.revoked_life());
         let leavers = match kept {
             Some(kept) => Arc::clone(&kept.leavers),
             None => Arc::new(Leavers::new(Arc::clone(state), life)),

@@ -129,6 +129,7 @@ mod tests {
             leeway: Duration::from_secs(100),
             csrf: true,
             identity_claim: "sub".to_owned(),
+            others: false,
         }
     }
 

@@ -150,7 +150,7 @@ impl Claims {
 }
 
 /// The largest time we take: the year 9999. Above it arithmetic would be the attacker's.
-const TIME_MAX: f64 = 253_402_300_800.0;
+pub(super) const TIME_MAX: f64 = 253_402_300_800.0;
 
 /// A NumericDate (RFC 7519 §2), rounded down to seconds; `None` for what is no time from 1970 to 9999.
 pub fn numeric_date(value: &Value) -> Option<UnixTime> {

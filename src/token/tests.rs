@@ -24,6 +24,7 @@ fn rules() -> TokenRules {
         leeway: Duration::ZERO,
         csrf: false,
         identity_claim: "sub".to_owned(),
+        others: false,
     }
 }
 

@@ -18,6 +18,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use super::assertion::HEADER_TYPE;
+use super::claims::TIME_MAX;
 use super::keys::{Key, KeyRing};
 use super::{Claims, TokenKind, UnixTime, json};
 
@@ -69,12 +70,19 @@ pub struct TokenRules {
     pub csrf: bool,
     /// The claim that says who; ours carry it beside `sub`.
     pub identity_claim: String,
+    /// Whether tokens of other issuers are taken too: how long theirs live is theirs to say.
+    pub others: bool,
 }
 
 impl TokenRules {
     /// The longest life of a token that the gateway signs, from its mint to the moment when nobody takes it any more.
     pub fn longest_life(&self) -> Duration {
         self.access_ttl.max(self.refresh_ttl) + self.leeway
+    }
+
+    /// How long it must be remembered that everything of a subject was revoked: as long as a token from before may live.
+    pub fn revoked_life(&self) -> Duration {
+        if self.others { Duration::from_secs(TIME_MAX as u64) } else { self.longest_life() }
     }
 }
 

@@ -10,10 +10,14 @@ mod backends;
 mod clock;
 /// Every mistake of a configuration is told, nothing is open by default.
 mod configuration;
+/// Cookies that the login sets.
+mod cookies;
 /// Answers that come early, and what one client gets of another's.
 mod exchanges;
 /// Floods: forged tokens, logins, garbage.
 mod flood;
+/// Tokens of other issuers.
+mod foreign;
 /// Keys that are fetched from elsewhere.
 mod issuers;
 /// Weak keys never load, `kid` is only a name, a signature has one form, rotation loses nobody.

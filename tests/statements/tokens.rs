@@ -116,6 +116,7 @@ fn rules(choice: u8) -> TokenRules {
         leeway: Duration::from_secs(if choice & 32 != 0 { 5 } else { 0 }),
         csrf: false,
         identity_claim: "sub".to_owned(),
+        others: false,
     }
 }
 

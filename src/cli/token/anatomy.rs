@@ -68,9 +68,21 @@ pub fn take_apart<'r>(
     }
     if let Some(Value::Object(claims)) = &claims {
         faults.extend(match issuer {
-            Some(issuer) => foreign::claim_faults(claims, &issuer.trust, (now, rules.leeway)),
+            Some(issuer) => {
+                let header = header.as_ref().and_then(Value::as_object);
+                foreign::faults((header, claims), &issuer.trust, (now, rules.leeway))
+            }
             None => claim_faults(claims, rules, now),
         });
+        let by = issuer.map(|issuer| &*issuer.trust);
+        let subject = match by {
+            Some(trust) => foreign::subject(claims, trust),
+            None => claims.get(&rules.identity_claim).and_then(Value::as_str).map(str::to_owned),
+        };
+        let owner = subject.as_ref().and_then(|subject| keys.kept_from(subject, by));
+        if let (Some(owner), Some(subject)) = (owner, &subject) {
+            faults.push(format!("only {} may say `{subject}`: `subject_prefix`", owner.issuer));
+        }
     }
     let key = key.map(|key| {
         let state = match issuer {
@@ -103,12 +115,16 @@ fn bytes(text: &str, name: &str, faults: &mut Vec<String>) -> Option<Vec<u8>> {
     STANDARD_NO_PAD.decode(other).ok()
 }
 
+/// What a header has that nothing here understands.
+pub fn not_understood(header: &Map<String, Value>) -> Option<String> {
+    let name = ["crit", "zip", "enc", "b64"].into_iter().find(|name| header.contains_key(*name))?;
+    Some(format!("the header has `{name}`, which nothing here understands"))
+}
+
 /// Why no key of the ring verifies a token with this header.
 fn why_no_key(header: &Map<String, Value>, ring: &KeyRing) -> String {
-    for name in ["crit", "zip", "enc", "b64"] {
-        if header.contains_key(name) {
-            return format!("the header has `{name}`, which nothing here understands");
-        }
+    if let Some(why) = not_understood(header) {
+        return why;
     }
     let Some(Value::String(algorithm)) = header.get("alg") else {
         return "the header does not say its `alg` as text".to_owned();

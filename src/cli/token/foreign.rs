@@ -1,14 +1,19 @@
 //! In words what is wrong with a token of another issuer. As in `anatomy`, this explains the verdict and never replaces it.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 
-use super::anatomy::{ids, moment};
+use super::anatomy::{ids, moment, not_understood};
 use crate::token::keys::KeyRing;
 use crate::token::trust::{ClaimPath, Trust, Trusted};
 use crate::token::{UnixTime, claims};
 
 /// Why no key of this issuer verifies a token with this header.
 pub fn why_no_key(header: &Map<String, Value>, issuer: &Trusted) -> String {
+    if let Some(why) = not_understood(header) {
+        return why;
+    }
     let name = &issuer.trust.issuer;
     let Some(keys) = &issuer.keys else {
         return format!(
@@ -28,20 +33,14 @@ pub fn why_no_key(header: &Map<String, Value>, issuer: &Trusted) -> String {
 }
 
 /// What is wrong with what it says, `leeway` seconds forgiven.
-pub fn claim_faults(
-    said: &Map<String, Value>,
+pub fn faults(
+    (header, said): (Option<&Map<String, Value>>, &Map<String, Value>),
     trust: &Trust,
-    (now, leeway): (UnixTime, std::time::Duration),
+    (now, leeway): (UnixTime, Duration),
 ) -> Vec<String> {
-    let mut faults = Vec::new();
-    let wanted: Vec<Value> = trust.audience.iter().map(|one| json!(one)).collect();
-    let found = match said.get("aud") {
-        Some(Value::Array(all)) => all.clone(),
-        Some(one) => vec![one.clone()],
-        None => Vec::new(),
-    };
-    if !found.iter().any(|one| wanted.contains(one)) {
-        faults.push(format!("`aud` is {}, here it is one of {}", json!(found), json!(wanted)));
+    let mut faults = audience_faults(said.get("aud"), trust);
+    if let Some(typ) = header.and_then(|header| header.get("typ")).filter(|typ| !is_access(typ)) {
+        faults.push(format!("`typ` of the header is {typ}: it is no access token"));
     }
     for name in ["typ", "type", "token_use"] {
         if let Some(value) = said.get(name).filter(|value| !is_access(value)) {
@@ -53,25 +52,56 @@ pub fn claim_faults(
             faults.push(format!("it has `{name}`, which no access token for us has"));
         }
     }
-    let who = at(&trust.subject, said).and_then(Value::as_str).unwrap_or_default();
-    if who.is_empty() {
+    if subject(said, trust).is_none() {
         faults.push(format!("`{}`, the subject, is no text", trust.subject));
     }
     if said.get("jti").is_some_and(|id| id.as_str().is_none_or(str::is_empty)) {
         faults.push("`jti` is no text".to_owned());
     }
     let checked = trust.freshness.as_ref().map(|checked| &checked.path);
-    if let Some(path) = checked.filter(|path| at(path, said).is_some_and(is_no_time)) {
-        faults.push(format!("`{path}`, when the password was checked, is no time in seconds"));
+    let paths = trust.claims.iter().map(|(_, path)| path).chain(checked);
+    for path in paths.filter(|path| path.find(said).is_err()) {
+        faults.push(format!("`{path}` leads through what is no object"));
     }
-    let ways = trust.claims.iter().map(|(_, path)| path).chain(checked);
-    let broken = ways.filter(|path| path.find(said).is_err());
-    faults.extend(broken.map(|path| format!("`{path}` leads through something that is no object")));
-    let times = ["iat", "exp", "nbf"].map(|name| (name, said.get(name)));
-    for (name, value) in times {
+    faults.extend(time_faults(said, checked, (now, leeway)));
+    faults
+}
+
+/// Who it is, in our words.
+pub fn subject(said: &Map<String, Value>, trust: &Trust) -> Option<String> {
+    let name = at(&trust.subject, said)?.as_str().filter(|name| !name.is_empty())?;
+    Some(format!("{}{name}", trust.subject_prefix))
+}
+
+fn audience_faults(aud: Option<&Value>, trust: &Trust) -> Vec<String> {
+    let wanted: Vec<Value> = trust.audience.iter().map(|one| json!(one)).collect();
+    let found = match aud {
+        Some(Value::Array(all)) => all.clone(),
+        Some(one) => vec![one.clone()],
+        None => Vec::new(),
+    };
+    let mut faults = Vec::new();
+    if !found.iter().all(Value::is_string) {
+        faults.push("`aud` is neither a text nor a list of texts".to_owned());
+    }
+    if !found.iter().any(|one| wanted.contains(one)) {
+        faults.push(format!("`aud` is {}, here it is one of {}", json!(found), json!(wanted)));
+    }
+    faults
+}
+
+fn time_faults(
+    said: &Map<String, Value>,
+    checked: Option<&ClaimPath>,
+    (now, leeway): (UnixTime, Duration),
+) -> Vec<String> {
+    let mut faults = Vec::new();
+    let times = ["iat", "exp", "nbf"].map(|name| (name.to_owned(), said.get(name)));
+    let checked = checked.map(|path| (path.to_string(), at(path, said)));
+    for (name, value) in times.into_iter().chain(checked) {
         match value.map(claims::numeric_date) {
-            None if name == "nbf" => {}
-            None => faults.push(format!("`{name}` is missing")),
+            None if name == "iat" || name == "exp" => faults.push(format!("`{name}` is missing")),
+            None => {}
             Some(None) => faults.push(format!("`{name}` is no time in seconds")),
             Some(Some(time)) if name == "exp" && time.plus(leeway) <= now => {
                 faults.push(format!("it expired: `exp` is {}", moment(time, now)));
@@ -88,10 +118,6 @@ pub fn claim_faults(
 fn is_access(value: &Value) -> bool {
     let name = value.as_str().map(str::to_ascii_lowercase);
     name.is_some_and(|name| crate::token::trust::ACCESS_TYPES.contains(&name.as_str()))
-}
-
-fn is_no_time(value: &Value) -> bool {
-    claims::numeric_date(value).is_none()
 }
 
 fn at<'v>(path: &ClaimPath, said: &'v Map<String, Value>) -> Option<&'v Value> {

@@ -100,5 +100,6 @@ fn anybody() -> TokenRules {
         leeway: life,
         csrf: false,
         identity_claim: SUBJECT.to_owned(),
+        others: false,
     }
 }

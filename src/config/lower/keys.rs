@@ -49,6 +49,7 @@ impl Lowering<'_> {
         if leeway > LEEWAY_MAX {
             self.out.leeway_too_long(&span);
         }
+        let others = raw.trust.get().map(|list| list.value.0.as_slice()).unwrap_or_default();
         let rules = TokenRules {
             issuer: raw.issuer.get().map(|text| text.value.clone()),
             audience: raw.audience.get().map(|text| text.value.clone()),
@@ -57,11 +58,11 @@ impl Lowering<'_> {
             leeway,
             csrf: raw.profile().value.profile() == Profile::FlaskJwtExtended,
             identity_claim: identity.value,
+            others: !others.is_empty(),
         };
         let list = raw.key.get().map(|list| list.value.0.as_slice()).unwrap_or_default();
         self.unique_ids(list);
         let keys = list.iter().filter_map(|key| self.key(key)).collect();
-        let others = raw.trust.get().map(|list| list.value.0.as_slice()).unwrap_or_default();
         let trusts = self.trusts(others, &rules);
         (rules, keys, trusts)
     }

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use crate::store::file::users::check_name;
 use crate::store::{Account, Revoked, Session, StateStore, StoreFault};
 use crate::token::UnixTime;
-use crate::token::keys::KeyRing;
-use crate::token::verify::{self, TokenFault, TokenRules};
+use crate::token::trust::KeySet;
+use crate::token::verify::{TokenFault, TokenRules};
 
 /// Most sessions in one list: the last to start.
 pub const LISTED_MAX: usize = 10_000;
@@ -39,8 +39,8 @@ pub enum Asked {
 pub struct Desk<'a> {
     /// The sessions.
     pub state: &'a dyn StateStore,
-    /// The keys that tokens are believed by.
-    pub ring: &'a KeyRing,
+    /// The keys that tokens are believed by: ours, and those of other issuers.
+    pub keys: &'a KeySet,
     /// What our tokens say.
     pub rules: &'a TokenRules,
 }
@@ -108,7 +108,7 @@ impl Desk<'_> {
             let of = self.state.sessions(Some(subject), now, usize::MAX).await.map_err(away)?;
             sessions += of.len();
             let what = Revoked::Subject { subject: subject.clone(), at: now };
-            let until = now.plus(self.rules.longest_life());
+            let until = now.plus(self.rules.revoked_life());
             self.state.revoke(what, until).await.map_err(away)?;
             tracing::info!(
                 event = "user_revoked",
@@ -120,9 +120,9 @@ impl Desk<'_> {
     }
 
     async fn end_token(&self, token: &str, now: UnixTime) -> Result<Value, String> {
-        let signed = verify::read(token, self.ring, self.rules).map_err(|fault| match fault {
+        let signed = self.keys.read(token, self.rules).map_err(|unread| match unread.fault {
             TokenFault::Malformed => "this is not a token".to_owned(),
-            _ => "no key of this gateway signed this token: nobody here believes it".to_owned(),
+            _ => self.unbelieved(token),
         })?;
         let claims = signed.claims();
         let until = claims.expires_at.plus(self.rules.leeway);
@@ -139,6 +139,18 @@ impl Desk<'_> {
         );
         let kind = claims.kind.name();
         Ok(json!({ "users": [user], "sessions": 0, "token": claims.id, "type": kind }))
+    }
+
+    /// Why a token is not believed by these keys. Those at a URL are known to a running gateway only.
+    fn unbelieved(&self, token: &str) -> String {
+        match self.keys.named_by(token) {
+            Some(one) if one.keys.is_none() => format!(
+                "the keys of {:?} are not here, so nobody can say whether this token is good: \
+                 `--user` ends everything of its user",
+                one.trust.issuer
+            ),
+            _ => "no key of this gateway signed this token: nobody here believes it".to_owned(),
+        }
     }
 
     /// The name as it was given, and as sessions spell it that are of the same account.

@@ -176,9 +176,15 @@ impl KeySet {
 
     /// Whether an issuer may speak of this subject: a prefix belongs to those that have it, and to nobody else.
     fn may_say(&self, subject: &str, index: Option<usize>) -> bool {
-        let own = index.map(|index| &self.trusts[index].trust.subject_prefix);
-        let mut others = self.trusts.iter().filter(|one| Some(&one.trust.subject_prefix) != own);
-        !others.any(|one| one.trust.claims_subject(subject))
+        let by = index.map(|index| &*self.trusts[index].trust);
+        self.kept_from(subject, by).is_none()
+    }
+
+    /// The issuer that alone may speak of this subject, where that is not `by`, nor one of the same prefix.
+    pub fn kept_from(&self, subject: &str, by: Option<&Trust>) -> Option<&Trust> {
+        let own = by.map(|by| &by.subject_prefix);
+        let mut others = self.trusts.iter().map(|one| &*one.trust);
+        others.find(|one| Some(&one.subject_prefix) != own && one.claims_subject(subject))
     }
 }
 

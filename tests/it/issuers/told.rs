@@ -132,3 +132,44 @@ fn diff_says_that_an_issuer_more_is_weaker_without_reading_its_keys() {
     let stricter = setup.cli(&["diff", &new, &old], "").stdout;
     assert!(line(&stricter).contains("stricter"), "{stricter}");
 }
+
+#[test]
+fn inspect_has_a_reason_for_every_token_that_is_refused() {
+    let keycloak = Issuer::rsa(KEYCLOAK, "k1");
+    let table = format!("{}{}", keycloak_table(KEYCLOAK_MAP), forge::KEY);
+    let toml = format!("upstream = \"builtin:whoami\"\n{table}{ROUTES}");
+    let setup = Setup::new(&toml).env("SHARED", forge::SECRET);
+    let gateway = setup.file("keycloak.json", &keycloak.jwks()).start();
+    let but = |name: &str, value: Value| {
+        let mut claims = keycloak_claims();
+        claims[name] = value;
+        keycloak.token(&claims)
+    };
+    let headed = |name: &str, value: Value| {
+        let mut claims = keycloak_claims();
+        claims["iss"] = json!(KEYCLOAK);
+        claims["iat"] = json!(forge::now());
+        claims["exp"] = json!(forge::now() + 60);
+        let mut header = json!({"alg": "RS256", "kid": "k1"});
+        header[name] = value;
+        keycloak.sign(&header, &claims)
+    };
+    for (token, because) in [
+        (headed("typ", json!("secevent+jwt")), "`typ` of the header is \"secevent+jwt\""),
+        (headed("crit", json!(["x"])), "`crit`"),
+        (but("jti", json!(7)), "`jti` is no text"),
+        (but("aud", json!(["our-api", 1])), "`aud` is neither a text nor a list of texts"),
+        (
+            but("realm_access", json!("admin")),
+            "`realm_access.roles` leads through what is no object",
+        ),
+        (but("auth_time", json!("now")), "`auth_time` is no time in seconds"),
+        (but("auth_time", json!(forge::now() + 600)), "it is not good yet: `auth_time`"),
+        (forge::stale("kc:ada"), "only https://sso.example.org/realms/main may say `kc:ada`"),
+    ] {
+        gateway.client().get("/any").bearer(&token).send().expect(401);
+        let facts = inspect_live(&gateway, &token);
+        let said = facts["because"].to_string().replace("\\\"", "\"");
+        assert!(said.contains(because), "{because}: {facts:#}");
+    }
+}
