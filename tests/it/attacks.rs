@@ -4,6 +4,8 @@
 
 /// The operator's listener is not driven by a web page, nor reachable through the public one.
 mod admin;
+/// An application that checks passwords, and its own sessions.
+mod application;
 /// Backends whose answers are broken, forged or endless.
 mod backends;
 /// A clock that is set back, while the gateway runs and while it does not.
