@@ -12,6 +12,8 @@ mod backends;
 mod clock;
 /// Every mistake of a configuration is told, nothing is open by default.
 mod configuration;
+/// Cookies of our login: pages of other sites, backends, what survives.
+mod cookies;
 /// Answers that come early, and what one client gets of another's.
 mod exchanges;
 /// Floods: forged tokens, logins, garbage.
