@@ -7,6 +7,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::HostRule;
+use crate::token::extract::NamePattern;
 use crate::token::trust::ClaimPath;
 
 /// How a name and a password are checked by the login of an upstream.
@@ -84,9 +85,9 @@ impl Success {
 pub struct CookieName(pub String);
 
 impl CookieName {
-    /// As [`CookieName::means`], but for case: what some backend may take for it.
-    pub fn means_any_case(&self, name: &str) -> bool {
-        CookieName(self.0.to_ascii_lowercase()).means(&name.to_ascii_lowercase())
+    /// What some backend may take for it.
+    pub fn pattern(&self) -> NamePattern {
+        NamePattern::of(&self.0)
     }
 
     /// Whether it means this cookie. Names of cookies tell upper from lower case.

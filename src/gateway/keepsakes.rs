@@ -11,23 +11,26 @@ use crate::proxy::session_cookies::{SessionCookies, out_of_answer};
 use crate::store::backend::COOKIES_BYTES_MAX;
 
 impl<'a> Scene<'a> {
-    /// What is kept of this caller's login for this upstream. Only who proved a token has any.
+    /// What is kept of this caller's login for this upstream. Who proved a token has that or nothing: not even where
+    /// nothing is kept do his own cookies choose whom the application sees.
     pub(super) fn session_cookies(
         &self,
         permit: &Permit,
         upstream: usize,
     ) -> Option<SessionCookies<'a>> {
         let names = self.kept_names(upstream)?;
-        let field = self.snapshot.state.keepsakes().of(permit.claims()?.session.as_deref()?)?;
+        let session = permit.claims()?.session.as_deref();
+        let field = session.and_then(|one| self.snapshot.state.keepsakes().of(one));
         Some(SessionCookies::new(names, field))
     }
 
     /// Takes over what the answer to such a request sets. Nobody waits until that is durable: after a crash the application
     /// may want its user to log in again.
     pub(super) fn keep_cookies(&self, permit: &Permit, upstream: usize, headers: &mut HeaderMap) {
-        let session = permit.claims().and_then(|claims| claims.session.as_deref());
-        let (Some(names), Some(session)) = (self.kept_names(upstream), session) else { return };
+        let Some(names) = self.kept_names(upstream) else { return };
         let changes = out_of_answer(names, headers);
+        let session = permit.claims().and_then(|claims| claims.session.as_deref());
+        let Some(session) = session else { return };
         let state = Arc::clone(&self.snapshot.state);
         let Some(cookies) = state.keepsakes().change(session, &changes, COOKIES_BYTES_MAX) else {
             return;

@@ -8,29 +8,29 @@ use http::HeaderMap;
 use http::header::{COOKIE, HeaderValue, SET_COOKIE};
 
 use crate::config::CookieName;
-use crate::store::keepsakes::{Changes, cookie_of};
-use crate::token::extract;
+use crate::store::keepsakes::Changes;
+use crate::token::extract::{self, NamePattern};
 
 /// What one request carries to the application.
 #[derive(Clone, Debug)]
 pub struct SessionCookies<'a> {
     names: &'a [CookieName],
-    field: HeaderValue,
+    field: Option<HeaderValue>,
 }
 
 impl<'a> SessionCookies<'a> {
     /// Cookies of these names, and what the session has of them.
-    pub fn new(names: &'a [CookieName], field: HeaderValue) -> SessionCookies<'a> {
+    pub fn new(names: &'a [CookieName], field: Option<HeaderValue>) -> SessionCookies<'a> {
         SessionCookies { names, field }
     }
 
     /// Puts the session's cookies in the place of the client's.
     pub(super) fn write(&self, headers: &mut HeaderMap) {
-        let means = |name: &str| self.names.iter().any(|one| one.means_any_case(name));
-        extract::strip_cookies_named(headers, means);
+        extract::strip_cookies_named(headers, &patterns(self.names));
+        let Some(own) = &self.field else { return };
         // One field, since HTTP/1.1 knows no other (RFC 6265 §5.4).
         let all: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
-        let joined = [all.as_slice(), &[self.field.as_bytes()]].concat().join(&b"; "[..]);
+        let joined = [all.as_slice(), &[own.as_bytes()]].concat().join(&b"; "[..]);
         if let Ok(mut field) = HeaderValue::from_bytes(&joined) {
             field.set_sensitive(true);
             headers.insert(COOKIE, field);
@@ -38,21 +38,21 @@ impl<'a> SessionCookies<'a> {
     }
 }
 
-/// Takes what the application sets for the session out of its answer, for the client must not see it.
+fn patterns(names: &[CookieName]) -> Vec<NamePattern> {
+    names.iter().map(CookieName::pattern).collect()
+}
+
+/// Takes what the application sets for the session out of its answer, for the client must not see it: whatever some
+/// browser or application takes for one of these cookies, also what cannot be kept.
 pub fn out_of_answer(names: &[CookieName], headers: &mut HeaderMap) -> Changes {
     let changes = Changes::of(headers, names);
-    if changes.is_empty() {
+    let patterns = patterns(names);
+    let ours = |field: &HeaderValue| extract::sets_cookie(field, &patterns);
+    if !headers.get_all(SET_COOKIE).iter().any(ours) {
         return changes;
     }
-    let others: Vec<HeaderValue> = headers
-        .get_all(SET_COOKIE)
-        .iter()
-        .filter(|field| {
-            let name = cookie_of(field).map(|cookie| cookie.name().to_owned());
-            !name.is_some_and(|name| names.iter().any(|one| one.means(&name)))
-        })
-        .cloned()
-        .collect();
+    let all = headers.get_all(SET_COOKIE).iter();
+    let others: Vec<HeaderValue> = all.filter(|field| !ours(field)).cloned().collect();
     headers.remove(SET_COOKIE);
     for field in others {
         headers.append(SET_COOKIE, field);
@@ -74,7 +74,7 @@ mod tests {
             headers.append(COOKIE, field.parse().unwrap());
         }
         let names = names();
-        let cookies = SessionCookies::new(&names, HeaderValue::from_static("sid=ours"));
+        let cookies = SessionCookies::new(&names, Some(HeaderValue::from_static("sid=ours")));
         cookies.write(&mut headers);
         assert_eq!(headers.get_all(COOKIE).iter().count(), 1);
         headers[COOKIE].to_str().unwrap().to_owned()
@@ -92,16 +92,37 @@ mod tests {
             (&["a=1,sid=theirs; c=3"], "c=3; sid=ours"),
             (&["sid"], "sid=ours"),
             (&["residence=x"], "residence=x; sid=ours"),
+            (&["s%69d=theirs; a=1"], "a=1; sid=ours"),
+            (&["%20sid=theirs", "sid%00x=theirs", "sid[]=theirs"], "sid=ours"),
+            (&["wp.x=1; wp%5fx=1; w%70_x=1; wp[x=1; a=1 wp.x=2"], "sid=ours"),
         ] {
             assert_eq!(sent(client), expected, "{client:?}");
         }
     }
 
     #[test]
+    fn who_has_none_brings_none() {
+        let mut headers = HeaderMap::new();
+        headers.append(COOKIE, HeaderValue::from_bytes(b"wp_\xffx=1; a=1; sid=theirs").unwrap());
+        SessionCookies::new(&names(), None).write(&mut headers);
+        assert_eq!(headers[COOKIE], "a=1");
+    }
+
+    #[test]
     fn what_the_application_sets_stays_here() {
         let mut headers = HeaderMap::new();
-        for field in ["theme=dark", "sid=new; HttpOnly", "wp_a=; Max-Age=0", "sidx=1", "odd\u{a0}"]
-        {
+        for field in [
+            "theme=dark",
+            "sid=new; HttpOnly",
+            "wp_a=; Max-Age=0",
+            "sidx=1",
+            "odd\u{a0}",
+            // What is no text cannot be kept, and is not the client's for that.
+            "wp_b=caf\u{e9}; Path=/",
+            "wp_c=1; Path=/\u{e9}",
+            "=wp_d=1",
+            "SID=1",
+        ] {
             headers.append(SET_COOKIE, HeaderValue::from_bytes(field.as_bytes()).unwrap());
         }
         let changes = out_of_answer(&names(), &mut headers);

@@ -77,7 +77,7 @@ impl Changes {
 }
 
 /// The cookie that a `Set-Cookie` field sets.
-pub fn cookie_of(field: &HeaderValue) -> Option<Cookie<'static>> {
+fn cookie_of(field: &HeaderValue) -> Option<Cookie<'static>> {
     Cookie::parse(field.to_str().ok()?.to_owned()).ok()
 }
 

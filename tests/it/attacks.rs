@@ -4,6 +4,8 @@
 
 /// The operator's listener is not driven by a web page, nor reachable through the public one.
 mod admin;
+/// An application that checks passwords, and its own sessions.
+mod application;
 /// Backends whose answers are broken, forged or endless.
 mod backends;
 /// A clock that is set back, while the gateway runs and while it does not.
@@ -12,6 +14,8 @@ mod clock;
 mod configuration;
 /// Cookies that the login sets.
 mod cookies;
+/// Pages of other sites and backends that would have a part in them.
+mod cookies_tossed;
 /// Answers that come early, and what one client gets of another's.
 mod exchanges;
 /// Floods: forged tokens, logins, garbage.

@@ -15,12 +15,13 @@ pub(super) fn find<'r>(headers: &'r HeaderMap, name: &str) -> Presented<'r> {
     let mut tally = Tally::default();
     let fields = headers.get_all(COOKIE).iter();
     for piece in fields.flat_map(|field| pieces(field.as_bytes())) {
-        if is_like(piece, &folded) {
+        if is_like(piece, |name| folds_to(name, &folded)) {
             let (own, value) = pair(piece);
             let exact = own.trim_ascii() == name.as_bytes() && piece.contains(&b'=');
             tally.add(exact.then(|| unquoted(value.trim_ascii())));
             // Old parsers end a value at white space and find the next cookie behind it.
-            if folds_to(own, &folded) && is_like(value, &folded) {
+            let behind = is_like(value, |name| folds_to(name, &folded));
+            if behind && folds_to(own, &folded) {
                 tally.add(None);
             }
         }
@@ -31,7 +32,12 @@ pub(super) fn find<'r>(headers: &'r HeaderMap, name: &str) -> Presented<'r> {
 /// Removes every piece that some backend reads as one of these names. A field that has none is left alone.
 pub(super) fn strip(headers: &mut HeaderMap, names: &[&str]) {
     let folds: Vec<Vec<u8>> = names.iter().map(|name| fold(name.as_bytes())).collect();
-    let ours = |piece: &[u8]| folds.iter().any(|folded| is_like(piece, folded));
+    strip_where(headers, |name| folds.iter().any(|folded| folds_to(name, folded)));
+}
+
+/// Removes every piece that some backend reads as a cookie whose name is one of `ours`, which is asked with names as sent.
+pub(super) fn strip_where(headers: &mut HeaderMap, ours: impl Fn(&[u8]) -> bool) {
+    let ours = |piece: &[u8]| is_like(piece, &ours);
     let fields = || headers.get_all(COOKIE).iter();
     if !fields().any(|field| pieces(field.as_bytes()).any(ours)) {
         return;
@@ -51,20 +57,6 @@ pub(super) fn strip(headers: &mut HeaderMap, names: &[&str]) {
     }
 }
 
-/// The names of all cookies of a request, as some backend may read them; one may stand there twice.
-pub(super) fn names(headers: &HeaderMap) -> Vec<String> {
-    let mut names = Vec::new();
-    for field in headers.get_all(COOKIE) {
-        for piece in pieces(field.as_bytes()) {
-            let words = piece.split(ends).filter(|word| !word.is_empty());
-            let all =
-                [pair(piece).0.trim_ascii()].into_iter().chain(words.map(|word| pair(word).0));
-            names.extend(all.map(|name| String::from_utf8_lossy(name).into_owned()));
-        }
-    }
-    names
-}
-
 /// Where old parsers end a cookie inside a piece.
 fn ends(byte: &u8) -> bool {
     !byte.is_ascii_graphic() || matches!(byte, b',' | b'"')
@@ -73,20 +65,25 @@ fn ends(byte: &u8) -> bool {
 /// Whether a `Set-Cookie` field sets what some backend later reads as a cookie of one of these names; also a cookie without a
 /// name, whose value browsers send alone (RFC 6265bis §5.7).
 pub(super) fn sets(field: &[u8], names: &[&str]) -> bool {
+    let folds: Vec<Vec<u8>> = names.iter().map(|name| fold(name.as_bytes())).collect();
+    sets_where(field, |name| folds.iter().any(|folded| folds_to(name, folded)))
+}
+
+/// The same, for a cookie whose name is one of `ours`.
+pub(super) fn sets_where(field: &[u8], ours: impl Fn(&[u8]) -> bool) -> bool {
     let piece = pieces(field).next().unwrap_or_default();
     let named = piece.iter().position(|byte| !byte.is_ascii_whitespace() && *byte != b'=');
-    let piece = &piece[named.unwrap_or(piece.len())..];
-    names.iter().any(|name| is_like(piece, &fold(name.as_bytes())))
+    is_like(&piece[named.unwrap_or(piece.len())..], ours)
 }
 
 fn pieces(field: &[u8]) -> impl Iterator<Item = &[u8]> {
     field.split(|&byte| byte == b';')
 }
 
-/// Whether some backend reads a cookie of this name in a piece: as its name, or behind a comma, a space or a quote,
+/// Whether some backend reads a cookie of such a name in a piece: as its name, or behind a comma, a space or a quote,
 /// where old parsers begin the next one (RFC 2109 §4.4; Python's `http.cookies`, Tomcat's legacy processor).
-fn is_like(piece: &[u8], folded: &[u8]) -> bool {
-    if folds_to(pair(piece).0, folded) {
+fn is_like(piece: &[u8], ours: impl Fn(&[u8]) -> bool) -> bool {
+    if ours(pair(piece).0) {
         return true;
     }
     if !piece.trim_ascii().iter().any(ends) {
@@ -96,7 +93,7 @@ fn is_like(piece: &[u8], folded: &[u8]) -> bool {
     while let Some(word) = words.next() {
         let assigns =
             word.contains(&b'=') || words.peek().is_some_and(|next| next.first() == Some(&b'='));
-        if assigns && folds_to(pair(word).0, folded) {
+        if assigns && ours(pair(word).0) {
             return true;
         }
     }

@@ -19,6 +19,7 @@ use http::HeaderMap;
 use http::header::{AUTHORIZATION, COOKIE, HeaderName, HeaderValue};
 
 use super::{Standing, TokenFault};
+pub use name::NamePattern;
 
 /// What a request presents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -286,11 +287,12 @@ impl Locations {
     }
 }
 
-/// Removes every cookie whose name, as any backend may read it, is meant by `names`.
-pub fn strip_cookies_named(headers: &mut HeaderMap, names: impl Fn(&str) -> bool) {
-    let all = cookie::names(headers);
-    let these: Vec<&str> = all.iter().map(String::as_str).filter(|name| names(name)).collect();
-    if !these.is_empty() {
-        cookie::strip(headers, &these);
-    }
+/// Removes every cookie whose name some backend takes for one of these.
+pub fn strip_cookies_named(headers: &mut HeaderMap, names: &[NamePattern]) {
+    cookie::strip_where(headers, |name| names.iter().any(|one| one.means(name)));
+}
+
+/// Whether a `Set-Cookie` field sets what some backend later takes for one of these.
+pub fn sets_cookie(field: &HeaderValue, names: &[NamePattern]) -> bool {
+    cookie::sets_where(field.as_bytes(), |name| names.iter().any(|one| one.means(name)))
 }

@@ -26,6 +26,30 @@ pub(super) fn folds_to(name: &[u8], folded: &[u8]) -> bool {
     name.len() >= folded.len() && (fold(name) == folded || fold(stem(name)) == folded)
 }
 
+/// Names that belong together, as backends may read them: one, or with `*` at its end all that begin so.
+#[derive(Debug)]
+pub struct NamePattern {
+    folded: Vec<u8>,
+    is_beginning: bool,
+}
+
+impl NamePattern {
+    /// Of `name` or `beginning*`.
+    pub fn of(text: &str) -> NamePattern {
+        let beginning = text.strip_suffix('*');
+        let folded = fold(beginning.unwrap_or(text).as_bytes());
+        NamePattern { folded, is_beginning: beginning.is_some() }
+    }
+
+    /// Whether some backend takes a name, as sent, for one of these.
+    pub(super) fn means(&self, name: &[u8]) -> bool {
+        match self.is_beginning {
+            true => fold(name).starts_with(&self.folded),
+            false => folds_to(name, &self.folded),
+        }
+    }
+}
+
 /// What PHP takes for the name: it ends at a NUL, and what stands in brackets behind it is a key of a list.
 fn stem(name: &[u8]) -> &[u8] {
     let bracket = name.iter().position(|&byte| byte == b'[');

@@ -3,6 +3,8 @@
 use std::fs;
 use std::sync::Barrier;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::clock::{faked, set_off};
@@ -226,4 +228,38 @@ fn a_refresh_token_of_another_session_or_of_none_changes_no_session() {
     refresh(&gateway, &unknown).refused(401, "token-revoked");
     next(&gateway, &tokens.refresh);
     assert_eq!(gateway.metric("freshgate_refresh_reuse_total"), 0);
+}
+
+/// The same token under the other signature that ECDSA has for it: `(r, n - s)`.
+fn in_another_form(token: &str) -> String {
+    const N: [u8; 32] = [
+        0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc,
+        0xe6, 0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+    ];
+    let (message, signature) = token.rsplit_once('.').expect("a signature");
+    let mut bytes = URL_SAFE_NO_PAD.decode(signature).expect("base64url");
+    assert_eq!(bytes.len(), 64, "the first key is for ES256");
+    let mut borrow = 0;
+    for (n, s) in N.iter().zip(&mut bytes[32..]).rev() {
+        let left = i16::from(*n) - i16::from(*s) - borrow;
+        borrow = i16::from(left < 0);
+        *s = left.rem_euclid(256) as u8;
+    }
+    format!("{message}.{}", URL_SAFE_NO_PAD.encode(bytes))
+}
+
+// Holds: L1
+#[test]
+fn a_token_under_another_form_of_its_signature_is_no_second_token_and_no_500() {
+    let gateway = with_window("60s");
+    let tokens = login(&gateway);
+    let other = in_another_form(&tokens.refresh);
+    let given = next(&gateway, &tokens.refresh);
+    refresh(&gateway, &other).refused(401, "token-invalid");
+    assert_eq!(next(&gateway, &tokens.refresh), given);
+    // Nor does it outlive the session.
+    let access = in_another_form(&tokens.access);
+    gateway.client().get("/auth/me").bearer(&access).send().expect(200);
+    gateway.client().post("/auth/logout").bearer(&given).send().expect(204);
+    dead(&gateway, &[&tokens.access, &access, &other, &given]);
 }

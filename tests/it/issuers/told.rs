@@ -43,11 +43,8 @@ fn inspect_and_verify_judge_as_the_gateway_does_and_say_what_a_token_means_here(
         (but("typ", json!("ID")), "`typ` is \"ID\": it is no access token"),
         (but("cnf", json!({"jkt": "x"})), "it has `cnf`"),
         (but("preferred_username", json!(7)), "`preferred_username`, the subject, is no text"),
-        (
-            but("realm_access", json!("x")),
-            "`realm_access.roles` leads through something that is no object",
-        ),
-        (but("auth_time", json!("x")), "`auth_time`, when the password was checked, is no time"),
+        (but("realm_access", json!("x")), "`realm_access.roles` leads through what is no object"),
+        (but("auth_time", json!("x")), "`auth_time` is no time in seconds"),
         (but("jti", json!(7)), "`jti` is no text"),
         (but("exp", json!(now - 90)), "it expired: `exp` is"),
         (but("iat", json!(now + 600)), "it is not good yet: `iat` is"),
