@@ -23,7 +23,7 @@ fn believing(a: &Issuer, b: &Issuer, more: &str) -> Gateway {
         "upstream = \"builtin:whoami\"\n{more}{}{}{}[routes]\n\"/any\" = \"access-required\"\n\"/optional\" = \"optional\"\n\
          \"/fresh\" = \"fresh-required\"\n\"/refresh\" = \"refresh-only\"\n\"/admin\" = {{ policy = \"access-required\", claims = {{ roles = \"admin\" }} }}\n",
         table(A, "a"),
-        format!("{}auth_time = \"auth_time\"\n", table(B, "b")),
+        table(B, "b") + "auth_time = \"auth_time\"\n",
         forge::KEY
     );
     let setup = Setup::new(&toml).env("SHARED", forge::SECRET);
