@@ -60,11 +60,6 @@ impl Changes {
         changes
     }
 
-    /// Whether nothing changes.
-    pub fn is_empty(&self) -> bool {
-        self.set.is_empty() && self.removed.is_empty()
-    }
-
     fn apply(&self, cookies: &[String]) -> Vec<String> {
         let replaced = |cookie: &String| {
             let named = name_of(cookie);
