@@ -22,10 +22,14 @@ mod exchanges;
 mod flood;
 /// Tokens of other issuers.
 mod foreign;
+/// A disk that is full.
+mod full_disk;
 /// Keys that are fetched from elsewhere.
 mod issuers;
 /// Weak keys never load, `kid` is only a name, a signature has one form, rotation loses nobody.
 mod keys;
+/// Kills at random moments.
+mod kills;
 /// Users who were removed, disabled or given another password.
 mod leavers;
 /// Each limit of a connection and of a request head.

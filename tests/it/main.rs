@@ -24,7 +24,6 @@ mod legacy;
 /// Requests out, responses in: what passes unchanged, connections kept and reused, upstreams, rewrites.
 mod proxying;
 /// Bodies streamed both ways.
-mod state_copies;
 mod streaming;
 /// Backends that are down, slow or broken.
 mod timeouts;
@@ -63,6 +62,8 @@ mod endpoints;
 mod many_gateways;
 /// Sessions listed and ended: by their owner, on the command line, with their user.
 mod revoking;
+/// `freshgate state`.
+mod state_copies;
 /// `users.toml` and `freshgate user`.
 mod users;
 /// Users in tables of PostgreSQL, MariaDB and SQLite.

@@ -1,7 +1,7 @@
 //! The highest time that the file has seen: a gateway never opens it in the past of that.
 //!
-//! Written with what else is committed, once a minute, and at a clean stop. Called by `owner`, and by `database`
-//! and the store itself when the file is opened.
+//! Written with what else is committed, once a minute, and at a clean stop. Called by `database`, and by the store itself when
+//! the file is opened.
 
 use std::path::Path;
 use std::time::Duration;
@@ -30,11 +30,11 @@ pub(super) fn highest(from: &Connection) -> rusqlite::Result<UnixTime> {
     from.query_row("SELECT highest FROM clock", [], |row| row.get(0)).map(moment)
 }
 
-/// Remembers that it was this late.
-pub(super) fn saw(on: &Transaction<'_>, now: UnixTime) -> rusqlite::Result<()> {
-    let sql = "UPDATE clock SET highest = ?1 WHERE highest < ?1";
-    on.prepare_cached(sql)?.execute([stored(now)])?;
-    Ok(())
+/// Remembers that it was this late, and gives the number of the commit to come.
+pub(super) fn saw(on: &Transaction<'_>, now: UnixTime) -> rusqlite::Result<u64> {
+    let sql =
+        "UPDATE clock SET highest = max(highest, ?1), commits = commits + 1 RETURNING commits";
+    on.prepare_cached(sql)?.query_row([stored(now)], |row| row.get(0)).map(i64::cast_unsigned)
 }
 
 /// The later of `now` and the highest time seen. Were it the earlier one, tokens that have expired would be good
@@ -47,7 +47,7 @@ pub(super) fn later(now: UnixTime, highest: UnixTime, file: &Path) -> Result<Uni
     if behind > CLOCK_BEHIND_MAX {
         return Err(StoreFault(format!(
             "the system's clock is {} hours behind the time that {} has seen: set the clock right; or, if it is \
-             right now and was wrong before, move that file away: then every session ends, and tokens revoked \
+             right now and was wrong before, move that file and state.mark away: then every session ends, and tokens revoked \
              before are good again until they expire, unless the signing key is replaced too",
             behind.as_secs() / 3600,
             file.display()

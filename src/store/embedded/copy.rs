@@ -8,12 +8,16 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 
 use super::database::{self, stored};
 use super::{log, take_lock};
 use crate::store::StoreFault;
 use crate::token::UnixTime;
+
+/// The first schema whose sessions rotate, and the first that revokes subjects.
+const ROTATING: i32 = 4;
+const OF_SUBJECTS: i32 = 6;
 
 /// What is in a state file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +46,7 @@ pub fn check(state_dir: &Path, now: UnixTime) -> Result<Summary, StoreFault> {
             return Err(StoreFault(format!("{} is damaged ({what})", path.display())));
         }
     }
-    check_file(&path, now)
+    look(&path, now, database::marked(&path)?)
 }
 
 /// As [`check`], for a copy.
@@ -50,8 +54,17 @@ pub fn check(state_dir: &Path, now: UnixTime) -> Result<Summary, StoreFault> {
 /// # Errors
 /// As [`check`].
 pub fn check_file(path: &Path, now: UnixTime) -> Result<Summary, StoreFault> {
+    let damage = log::damage(path).map_err(|error| unreadable(path, &error))?;
+    if let Some(what) = damage {
+        return Err(StoreFault(format!("{} is damaged ({what})", path.display())));
+    }
+    look(path, now, None)
+}
+
+/// The mark was read before the file is opened: a gateway that runs may move it meanwhile.
+fn look(path: &Path, now: UnixTime, mark: Option<u64>) -> Result<Summary, StoreFault> {
     let connection = open(path)?;
-    summary(&connection, path, now).map_err(|error| unreadable(path, &error))?
+    summary(&connection, path, now, mark).map_err(|error| unreadable(path, &error))?
 }
 
 /// Copies what is committed now into a new file (mode 0600), and looks at every page of the copy.
@@ -62,7 +75,11 @@ pub fn backup(state_dir: &Path, to: &Path, now: UnixTime) -> Result<Summary, Sto
     let cannot = |error: &dyn std::fmt::Display| {
         StoreFault(format!("{} cannot be made: {error}", to.display()))
     };
-    let from = open(&state_dir.join("state.db"))?;
+    let path = state_dir.join("state.db");
+    let mark = database::marked(&path)?;
+    let from = open(&path)?;
+    let state = database::state_of(&from).map_err(|error| unreadable(&path, &error))?;
+    state.check(&path, mark)?;
     let dir = to.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let copy = tempfile::Builder::new().prefix(".freshgate-backup-").tempfile_in(dir);
     let copy = copy.map_err(|error| cannot(&error))?;
@@ -81,23 +98,20 @@ fn open(path: &Path) -> Result<Connection, StoreFault> {
     if !about.is_file() {
         return Err(unreadable(path, &io::Error::other("it is no file")));
     }
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let opened = Connection::open_with_flags(path, flags).and_then(|connection| {
-        connection.busy_timeout(database::BUSY_TIMEOUT)?;
-        Ok(connection)
-    });
-    opened.map_err(|error| unreadable(path, &error))
+    database::open_untouched(path).map_err(|error| unreadable(path, &error))
 }
 
 fn summary(
     connection: &Connection,
     path: &Path,
     now: UnixTime,
+    mark: Option<u64>,
 ) -> rusqlite::Result<Result<Summary, StoreFault>> {
-    let schema = match database::state_of(connection, path)? {
-        Ok(schema) => schema,
-        Err(fault) => return Ok(Err(fault)),
-    };
+    let state = database::state_of(connection)?;
+    if let Err(fault) = state.check(path, mark) {
+        return Ok(Err(fault));
+    }
+    let schema = state.version;
     let damage: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
     if damage != "ok" {
         return Ok(Err(StoreFault(format!("{} is damaged ({damage})", path.display()))));
@@ -111,9 +125,9 @@ fn summary(
     let pages: i64 = connection.query_row("PRAGMA page_count", [], |row| row.get(0))?;
     let page: i64 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
     // An older file has other columns; it is raised when a gateway opens it.
-    let old = schema < database::NEWEST;
-    let until = if old { "expires_at" } else { "tokens_until" };
-    let subjects = if old { 0 } else { count("subject_revocations", "expires_at")? };
+    let until = if schema < ROTATING { "expires_at" } else { "tokens_until" };
+    let subjects =
+        if schema < OF_SUBJECTS { 0 } else { count("subject_revocations", "expires_at")? };
     Ok(Ok(Summary {
         schema,
         sessions: count("sessions", until)?,

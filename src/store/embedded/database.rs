@@ -10,8 +10,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use aws_lc_rs::rand;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, params};
 
+use super::mark::{self, Mark};
 use super::{clock, failures, keepsakes, log, replacements, revoked, sessions};
 use crate::store::throttle::tallies::KEY_BYTES;
 use crate::store::{Keepsakes, Revocations, StoreFault, Tallies};
@@ -22,7 +24,7 @@ const APPLICATION_ID: i32 = 0x4672_4774;
 
 /// Every step from an empty file to the newest schema. The version of a file is the number of steps it
 /// has taken, so an applied step is never edited: a change is a new step.
-const STEPS: [&str; 7] = [
+const STEPS: [&str; 8] = [
     "
     CREATE TABLE sessions (
         id         TEXT PRIMARY KEY NOT NULL,
@@ -47,10 +49,13 @@ const STEPS: [&str; 7] = [
     replacements::STEP,
     revoked::STEP,
     keepsakes::STEP,
+    mark::STEP,
 ];
 
 /// The version of a file of this program.
 pub(super) const NEWEST: i32 = STEPS.len() as i32;
+/// The first version that numbers its commits.
+const NUMBERED: i32 = 8;
 /// How long SQLite waits for somebody who reads or copies the file by hand.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Most rows that one purge removes from a table, so that callers never wait long for it.
@@ -60,6 +65,7 @@ const PURGE_ROWS_MAX: usize = 1000;
 #[derive(Debug)]
 pub(super) struct Database {
     connection: Connection,
+    mark: Mark,
 }
 
 impl Database {
@@ -77,13 +83,14 @@ impl Database {
         if let Some(what) = damage {
             return Err(damaged(&path.display(), what));
         }
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let opened = Connection::open_with_flags(path, flags)
-            .and_then(|connection| Ok((open_state(&connection)?, connection)));
-        let (state, mut connection) = opened.map_err(|error| open_fault(path, &error))?;
-        state.check(path)?;
-        raise(&mut connection, state.version).map_err(|error| open_fault(path, &error))?;
-        Ok(Database { connection })
+        let mark = marked(path)?;
+        let mut connection = open_untouched(path).map_err(|error| open_fault(path, &error))?;
+        let state = state_of(&connection).map_err(|error| open_fault(path, &error))?;
+        state.check(path, mark)?;
+        let commits = touch(&mut connection, state.version);
+        let commits = commits.map_err(|error| open_fault(path, &error))?;
+        let mark = Mark::open(path, commits).map_err(|error| mark_fault(path, &error))?;
+        Ok(Database { connection, mark })
     }
 
     /// Fills the memory with every revocation that lives at `now`.
@@ -147,9 +154,27 @@ impl Database {
         self.connection.pragma_update(None, "max_page_count", pages).expect("a pragma of SQLite");
     }
 
-    /// Begins a transaction; what it does is kept only by its `commit`.
-    pub(super) fn begin(&mut self) -> rusqlite::Result<Transaction<'_>> {
-        self.connection.transaction()
+    /// Reads in one transaction.
+    pub(super) fn ask<T>(
+        &mut self,
+        act: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        act(&self.connection.transaction()?)
+    }
+
+    /// Changes in one transaction, at `now`. When this returns it is on the disk and in the mark; after an error nothing
+    /// of it is.
+    pub(super) fn change<T>(
+        &mut self,
+        now: UnixTime,
+        act: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        let transaction = self.connection.transaction()?;
+        let done = act(&transaction)?;
+        let commit = clock::saw(&transaction, now)?;
+        transaction.commit()?;
+        self.mark.set(commit);
+        Ok(done)
     }
 }
 
@@ -180,36 +205,64 @@ pub(super) fn moment(stored: i64) -> UnixTime {
     UnixTime(u64::try_from(stored).unwrap_or(0))
 }
 
-/// What the file says about itself.
-struct OpenState {
-    application_id: i32,
-    version: i32,
-    tables: i64,
-    damage: String,
+/// The last commit that the mark of this file knows, if there is one.
+///
+/// # Errors
+/// [`StoreFault`]: there is one, and it cannot be read.
+pub(super) fn marked(path: &Path) -> Result<Option<u64>, StoreFault> {
+    mark::read(path).map_err(|error| mark_fault(path, &error))
 }
 
-fn open_state(connection: &Connection) -> rusqlite::Result<OpenState> {
+/// Opens a file that is there. Closing it leaves the file and its log as they are, so that what is refused can be looked at.
+pub(super) fn open_untouched(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    Ok(connection)
+}
+
+/// From here on the connection is one that writes: the newest schema, and the log goes into the file at the end. Gives the number
+/// of the last commit.
+fn touch(connection: &mut Connection, version: i32) -> rusqlite::Result<u64> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+    raise(connection, version)?;
+    commits(connection)
+}
+
+fn commits(connection: &Connection) -> rusqlite::Result<u64> {
+    let number = connection.query_row("SELECT commits FROM clock", [], |row| row.get::<_, i64>(0));
+    number.map(i64::cast_unsigned)
+}
+
+/// What a file says about itself.
+pub(super) struct FileState {
+    application_id: i32,
+    pub(super) version: i32,
+    tables: i64,
+    damage: String,
+    /// The number of the last commit; 0 in a file that numbers none.
+    commits: u64,
+}
+
+/// Looks at an open file, quickly.
+pub(super) fn state_of(connection: &Connection) -> rusqlite::Result<FileState> {
     let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
-    Ok(OpenState {
-        application_id: connection.query_row("PRAGMA application_id", [], |row| row.get(0))?,
-        version: connection.query_row("PRAGMA user_version", [], |row| row.get(0))?,
+    let application_id = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+    let version = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let is_numbered = application_id == APPLICATION_ID && (NUMBERED..=NEWEST).contains(&version);
+    Ok(FileState {
+        application_id,
+        version,
         tables: number("SELECT count(*) FROM sqlite_schema")?,
         damage: connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?,
+        commits: if is_numbered { commits(connection)? } else { 0 },
     })
 }
 
-/// The version of an open file that is ours, whole as far as a quick look tells, and not newer than this program.
-pub(super) fn state_of(
-    connection: &Connection,
-    path: &Path,
-) -> rusqlite::Result<Result<i32, StoreFault>> {
-    let state = open_state(connection)?;
-    Ok(state.check(path).map(|()| state.version))
-}
-
-impl OpenState {
-    fn check(&self, path: &Path) -> Result<(), StoreFault> {
+impl FileState {
+    /// Whether it is ours, whole as far as a quick look tells, not newer than this program, and not older than its mark.
+    pub(super) fn check(&self, path: &Path, mark: Option<u64>) -> Result<(), StoreFault> {
         let path = path.display();
         let newest = NEWEST;
         if self.application_id != APPLICATION_ID && self.tables > 0 {
@@ -226,6 +279,14 @@ impl OpenState {
         }
         if self.tables == 0 {
             return Err(damaged(&path, "it is empty"));
+        }
+        let (commits, mark) = (self.commits, mark.unwrap_or(0));
+        if commits < mark {
+            let what = format!(
+                "its end or that of its log is gone: it goes to commit {commits}, and state.mark beside it to {mark}; \
+                 if it is a backup that was put back, remove state.mark"
+            );
+            return Err(damaged(&path, &what));
         }
         Ok(())
     }
@@ -263,9 +324,18 @@ fn open_fault(path: &Path, error: &rusqlite::Error) -> StoreFault {
     }
 }
 
+fn mark_fault(path: &Path, error: &io::Error) -> StoreFault {
+    let mark = mark::path_of(path);
+    StoreFault(format!(
+        "{} cannot be used ({error}): it says how far {} must go; remove it if that file is whole",
+        mark.display(),
+        path.display()
+    ))
+}
+
 fn damaged(path: &std::path::Display<'_>, what: &str) -> StoreFault {
     StoreFault(format!(
-        "{path} is damaged ({what}); restore a backup, or move the file away: then every session ends, and tokens revoked before are good again until they expire, unless the signing key is replaced too"
+        "{path} is damaged ({what}); restore a backup, or move the file and what lies beside it (state.db-*, state.mark) away: then every session ends, and tokens revoked before are good again until they expire, unless the signing key is replaced too"
     ))
 }
 
@@ -275,13 +345,15 @@ fn create(path: &Path) -> Result<(), StoreFault> {
     let cannot = |error: &dyn std::fmt::Display| {
         StoreFault(format!("{} cannot be made: {error}", path.display()))
     };
-    let log = path.with_extension("db-wal");
-    if log.exists() {
-        return Err(StoreFault(format!(
-            "{} is gone, but its log {} is there; restore a backup, or move the log away too",
-            path.display(),
-            log.display()
-        )));
+    for beside in [path.with_extension("db-wal"), mark::path_of(path)] {
+        if beside.exists() {
+            return Err(StoreFault(format!(
+                "{} is gone, but {} is there; restore a backup, or move that away too: then every session ends, and tokens revoked \
+                 before are good again until they expire, unless the signing key is replaced too",
+                path.display(),
+                beside.display()
+            )));
+        }
     }
     let dir = path.parent().unwrap_or(Path::new("."));
     // A temporary file has mode 0600 from the start; the journals copy the mode of their database.

@@ -12,7 +12,6 @@ use rusqlite::{ErrorCode, Transaction};
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
-use super::clock;
 use super::database::{self, Database};
 use super::{failures, keepsakes, replacements, revoked, sessions};
 use crate::store::throttle::tallies::Ids;
@@ -144,10 +143,7 @@ impl Owner {
         }
         // What happened since the last commit, for whoever opens the file next.
         let now = (self.clock)();
-        let _kept_a_minute_ago = self.database.begin().and_then(|transaction| {
-            clock::saw(&transaction, now)?;
-            transaction.commit()
-        });
+        let _kept_a_minute_ago = self.database.change(now, |_| Ok(()));
     }
 
     fn commit(&mut self, batch: Vec<Verb>) {
@@ -170,13 +166,9 @@ impl Owner {
     fn purge(&mut self) {
         let now = (self.clock)();
         let before = UnixTime(now.0.saturating_sub(PURGE_MARGIN_S));
-        let purged = self.database.begin().and_then(|transaction| {
-            let more =
-                database::purge(&transaction, before, now)? | failures::purge(&transaction, now)?;
-            clock::saw(&transaction, now)?;
-            transaction.commit()?;
-            Ok(more)
-        });
+        let purged = self
+            .database
+            .change(now, |on| Ok(database::purge(on, before, now)? | failures::purge(on, now)?));
         self.memory.revocations.purge(before);
         self.memory.tallies.purge(now);
         self.memory.keepsakes.purge(now);
@@ -212,15 +204,9 @@ fn in_transaction(
     tallies: &Tallies,
     now: UnixTime,
 ) -> rusqlite::Result<Vec<Outcome>> {
-    let transaction = database.begin()?;
-    let acted = batch.iter().map(|verb| verb.act(&transaction, tallies));
-    let outcomes = acted.collect::<Result<_, _>>()?;
+    let act = |on: &Transaction<'_>| batch.iter().map(|verb| verb.act(on, tallies)).collect();
     // A batch that only asks needs no disk.
-    if batch.iter().any(|verb| !verb.only_asks()) {
-        clock::saw(&transaction, now)?;
-    }
-    transaction.commit()?;
-    Ok(outcomes)
+    if batch.iter().all(Verb::only_asks) { database.ask(act) } else { database.change(now, act) }
 }
 
 impl Verb {

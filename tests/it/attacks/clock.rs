@@ -104,6 +104,66 @@ fn a_start_an_hour_in_the_past_goes_on_from_the_time_that_was_seen() {
     }
 }
 
+// Holds: K10, U2
+// What a session and a throttle know of time does not go back either: while it runs, and over a kill.
+#[test]
+fn a_step_back_of_an_hour_gives_no_session_and_no_guess_back() {
+    const LIVES: &str = "[tokens]\naccess_ttl = \"5m\"\nrefresh_idle = \"20m\"\nsession_max = \"50m\"\n\
+        [routes]\n\"/**\" = \"access-required\"\n";
+    let setup = faked(&Upstream::echo(), LIVES);
+    let add = ["user", "add", "ada", "--password-stdin"];
+    setup.cli(&add, "correct horse\n").succeeded();
+    setup.cli(&["user", "add", "bob", "--password-stdin"], "battery staple\n").succeeded();
+    let mut gateway = setup.start();
+    let refresh = |gateway: &Gateway, token: &str| {
+        gateway.client().post("/auth/refresh").bearer(token).send()
+    };
+    let next = |gateway: &Gateway, token: &str| Tokens::of(&refresh(gateway, token).expect(200));
+    let mut ended = gateway.login("ada", "correct horse");
+    for minutes in [18, 30] {
+        set_off(gateway.dir(), minutes * 60);
+        ended = next(&gateway, &ended.refresh);
+    }
+    let unused = gateway.login("ada", "correct horse");
+    // Guesses, until the next one has to wait for a minute.
+    let mut off = 3600;
+    set_off(gateway.dir(), off);
+    let guess = |gateway: &Gateway| {
+        let body = json!({"username": "bob", "password": "wrong"});
+        let answer = gateway.client().post("/auth/login").json(&body).send();
+        let wait = answer.header("retry-after").and_then(|text| text.parse::<i64>().ok());
+        (answer.status == 429).then(|| wait.expect("whole seconds"))
+    };
+    eventually("the throttle", || {
+        let wait = guess(&gateway)?;
+        off += wait;
+        set_off(gateway.dir(), off);
+        (wait >= 60).then_some(())
+    });
+    assert_eq!(guess(&gateway), None);
+    let gone = gateway.login("ada", "correct horse");
+    gateway.client().post("/auth/logout").bearer(&gone.access).send().expect(204);
+    let kept = gateway.login("ada", "correct horse");
+    let all_dead = |gateway: &Gateway| {
+        refresh(gateway, &unused.refresh).refused(401, "token-revoked");
+        assert_eq!(code(gateway, &unused.access), "token-expired");
+        refresh(gateway, &ended.refresh).refused(401, "token-expired");
+        refresh(gateway, &gone.refresh).refused(401, "token-revoked");
+        assert_eq!(code(gateway, &gone.access), "token-revoked");
+        let wait = guess(gateway).expect("throttled");
+        assert!(wait >= 60, "{wait}");
+        gateway.client().get("/x").bearer(&kept.access).send().expect(200);
+    };
+    all_dead(&gateway);
+    set_off(gateway.dir(), off - 3600);
+    all_dead(&gateway);
+    gateway.kill();
+    gateway.restart();
+    gateway.logged("clock_behind");
+    all_dead(&gateway);
+    next(&gateway, &kept.refresh);
+}
+
 // Holds: K10
 #[test]
 fn a_start_two_days_in_the_past_is_refused_with_the_remedy() {

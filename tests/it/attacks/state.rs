@@ -190,9 +190,9 @@ fn a_state_file_that_is_damaged_is_refused_and_a_backup_is_taken() {
 }
 
 // Holds: K8
-// The log beside the file: a last record that was being written is nobody's loss, and damage before it would be.
+// The log beside the file holds what was answered last: one that is broken, cut or gone is refused, and left alone.
 #[test]
-fn a_log_that_is_torn_at_its_end_recovers_and_one_that_is_broken_before_it_is_refused() {
+fn a_log_that_is_broken_or_cut_is_refused() {
     let mut gateway = Gateway::sharing(&Upstream::echo(), SHUT);
     let ended = ["ada", "bob", "cid", "dan", "eve", "fay"].map(forge::stale);
     for token in &ended {
@@ -210,9 +210,18 @@ fn a_log_that_is_torn_at_its_end_recovers_and_one_that_is_broken_before_it_is_re
         assert_eq!(std::fs::read(&path).expect("left alone"), broken);
     }
     assert_eq!(std::fs::read(gateway.path("data/state.db")).expect("left alone"), database);
-    std::fs::write(&path, &whole[..whole.len() - 100]).expect("written");
+    for length in [whole.len() - 1, whole.len() - 4120, whole.len() / 2, 32, 0] {
+        std::fs::write(&path, &whole[..length]).expect("written");
+        refused(&gateway, &["state.db", "damaged", "log", "backup"]);
+        let checked = gateway.cli(&["state", "check"], "");
+        assert!(checked.code == Some(1) && checked.stderr.contains("damaged"), "{checked:?}");
+        assert_eq!(std::fs::read(&path).expect("left alone"), &whole[..length]);
+    }
+    std::fs::remove_file(&path).expect("a log");
+    refused(&gateway, &["state.db", "damaged", "log", "backup"]);
+    std::fs::write(&path, &whole).expect("written");
     gateway.restart();
-    for token in &ended[..ended.len() - 1] {
+    for token in &ended {
         assert_eq!(code(&gateway, token), (401, "token-revoked".to_owned()));
     }
 }

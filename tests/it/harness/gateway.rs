@@ -67,6 +67,16 @@ impl Setup {
         self
     }
 
+    /// Runs it with a file system of its own for `data`, of this many KiB. It is there for the gateway alone, and for
+    /// [`Gateway::inside`].
+    pub fn data_of_kib(mut self, kib: u32) -> Setup {
+        let mount = format!("mkdir -p data && mount -t tmpfs -o size={kib}k tmpfs data");
+        self.shell = Some(format!(
+            "exec unshare --map-root-user --mount sh -c '{mount} && exec \"$0\" \"$@\"' \"$0\" \"$@\""
+        ));
+        self
+    }
+
     /// Runs it with its log going elsewhere, as the shell spells it: `2>/dev/full`.
     pub fn log_to(mut self, redirection: &str) -> Setup {
         self.shell = Some(format!("exec \"$0\" \"$@\" {redirection}"));
@@ -230,6 +240,13 @@ impl Gateway {
     /// A file of the directory.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir().join(name)
+    }
+
+    /// A file of the directory as the gateway sees it, with what is mounted for it alone.
+    pub fn inside(&self, name: &str) -> PathBuf {
+        let absolute = self.path(name);
+        let relative = absolute.strip_prefix("/").expect("a temporary directory");
+        PathBuf::from(format!("/proc/{}/root", self.pid())).join(relative)
     }
 
     /// Standard output so far.
