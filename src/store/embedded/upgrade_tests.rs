@@ -58,7 +58,7 @@ async fn sessions_of_every_older_schema_go_on_and_end_when_they_would_have() {
 
 #[tokio::test]
 async fn what_later_schemas_keep_is_kept_in_a_raised_file() {
-    for version in 1..=3 {
+    for version in 1..database::NEWEST as usize {
         let dir = old(version);
         let store = opened(dir.path(), || UnixTime(1000));
         fail(&store, "alice", 1, 1000).await;
@@ -66,5 +66,22 @@ async fn what_later_schemas_keep_is_kept_in_a_raised_file() {
         let store = opened(dir.path(), || UnixTime(10));
         assert_eq!(store.opened_at, UnixTime(1000), "schema {version}");
         assert_eq!(store.tallies.len(), 3);
+    }
+}
+
+#[tokio::test]
+async fn raised_file_is_not_replaced_by_the_one_that_it_was() {
+    for version in 1..database::NEWEST as usize {
+        let dir = old(version);
+        let path = dir.path().join("state.db");
+        let before = fs::read(&path).unwrap();
+        let now = || UnixTime(1200);
+        drop(opened(dir.path(), now));
+        fs::write(&path, &before).unwrap();
+        let fault = Embedded::open_at(dir.path(), now).unwrap_err().0;
+        assert!(fault.contains("commit 0") && fault.contains("state.mark"), "{version}: {fault}");
+        assert_eq!(fs::read(&path).unwrap(), before, "{version}: it was raised");
+        fs::remove_file(dir.path().join("state.mark")).unwrap();
+        assert!(opened(dir.path(), now).revocations().holds(&claims("t", "dead")));
     }
 }

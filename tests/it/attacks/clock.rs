@@ -110,7 +110,8 @@ fn a_start_an_hour_in_the_past_goes_on_from_the_time_that_was_seen() {
 fn a_step_back_of_an_hour_gives_no_session_and_no_guess_back() {
     const LIVES: &str = "[tokens]\naccess_ttl = \"5m\"\nrefresh_idle = \"20m\"\nsession_max = \"50m\"\n\
         [routes]\n\"/**\" = \"access-required\"\n";
-    let setup = faked(&Upstream::echo(), LIVES);
+    let upstream = Upstream::echo();
+    let setup = faked(&upstream, LIVES);
     let add = ["user", "add", "ada", "--password-stdin"];
     setup.cli(&add, "correct horse\n").succeeded();
     setup.cli(&["user", "add", "bob", "--password-stdin"], "battery staple\n").succeeded();

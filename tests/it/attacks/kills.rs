@@ -364,7 +364,7 @@ fn survives(window: &str) {
         |count: fn(&Counts) -> usize| asking.iter().map(|one| count(&one.counts)).sum::<usize>();
     assert_eq!(sum(|all| all.unanswered), kills * ASKING, "each was cut off by each kill");
     for (name, many) in [("rotations", sum(|all| all.rotations)), ("ends", sum(|all| all.ends))] {
-        assert!(many > kills, "too few {name} to mean anything: {many}");
+        assert!(many > kills / 2, "too few {name} to mean anything: {many}");
     }
 }
 
