@@ -36,8 +36,10 @@ const HASH: &str =
 
 fn main() {
     let sizes: &[usize] = if kit::is_small() { &[0, 1_000] } else { &[0, 1_000, 100_000] };
-    println!("| living sessions | start to the first 200, median | slowest | `state.db` |");
-    println!("|---|---|---|---|");
+    println!(
+        "| living sessions | start to the first 200, median | slowest | its CPU, median | `state.db` |"
+    );
+    println!("|---|---|---|---|---|");
     for count in sizes {
         row(*count);
     }
@@ -50,7 +52,7 @@ fn row(count: usize) {
     let (mut child, address, _) = kit::gateway(dir.path());
     let token = minted(dir.path());
     assert!(answers(address, &token), "the token is good");
-    let mut times = Vec::new();
+    let (mut times, mut spent) = (Vec::new(), Vec::new());
     for _ in 0..STARTS {
         kill(&mut child);
         let begun = Instant::now();
@@ -60,17 +62,20 @@ fn row(count: usize) {
             assert!(begun.elapsed() < Duration::from_secs(60), "no answer in a minute");
         }
         times.push(begun.elapsed());
+        spent.push(cpu(child.id()));
     }
     kill(&mut child);
     let said = freshgate(dir.path(), &["state", "check"]);
     assert!(said.contains(&format!("{count} living sessions")), "{said}");
     times.sort();
+    spent.sort();
     let ms = |time: Duration| time.as_secs_f64() * 1000.0;
     let size = fs::metadata(dir.path().join("data/state.db")).expect("the state").len();
     println!(
-        "| {count} | {:.0} ms | {:.0} ms | {:.1} MB |",
+        "| {count} | {:.0} ms | {:.0} ms | {:.0} ms | {:.1} MB |",
         ms(times[STARTS / 2]),
         ms(times[STARTS - 1]),
+        ms(spent[STARTS / 2]),
         size as f64 / 1e6
     );
 }
@@ -160,6 +165,14 @@ fn answers(address: SocketAddr, token: &str) -> bool {
     let mut answer = Vec::new();
     let asked = stream.write_all(request.as_bytes()).and_then(|()| stream.read_to_end(&mut answer));
     asked.is_ok() && answer.starts_with(b"HTTP/1.1 200 ")
+}
+
+/// What a process has spent so far, user and system (proc_pid_stat(5)), in steps of 10 ms.
+fn cpu(pid: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("a process that runs");
+    let (_, after_name) = stat.rsplit_once(')').expect("its name in parentheses");
+    let ticks = after_name.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>());
+    Duration::from_millis(ticks.map(|ticks| ticks.expect("a number")).sum::<u64>() * 10)
 }
 
 fn kill(child: &mut Child) {

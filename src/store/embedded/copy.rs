@@ -10,8 +10,8 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::database::{self, stored};
-use super::{log, take_lock};
+use super::database::stored;
+use super::{log, look, take_lock};
 use crate::store::StoreFault;
 use crate::token::UnixTime;
 
@@ -46,7 +46,7 @@ pub fn check(state_dir: &Path, now: UnixTime) -> Result<Summary, StoreFault> {
             return Err(StoreFault(format!("{} is damaged ({what})", path.display())));
         }
     }
-    look(&path, now, database::marked(&path)?)
+    summarize(&path, now, look::marked(&path)?)
 }
 
 /// As [`check`], for a copy.
@@ -58,11 +58,11 @@ pub fn check_file(path: &Path, now: UnixTime) -> Result<Summary, StoreFault> {
     if let Some(what) = damage {
         return Err(StoreFault(format!("{} is damaged ({what})", path.display())));
     }
-    look(path, now, None)
+    summarize(path, now, None)
 }
 
 /// The mark was read before the file is opened: a gateway that runs may move it meanwhile.
-fn look(path: &Path, now: UnixTime, mark: Option<u64>) -> Result<Summary, StoreFault> {
+fn summarize(path: &Path, now: UnixTime, mark: Option<u64>) -> Result<Summary, StoreFault> {
     let connection = open(path)?;
     summary(&connection, path, now, mark).map_err(|error| unreadable(path, &error))?
 }
@@ -76,9 +76,9 @@ pub fn backup(state_dir: &Path, to: &Path, now: UnixTime) -> Result<Summary, Sto
         StoreFault(format!("{} cannot be made: {error}", to.display()))
     };
     let path = state_dir.join("state.db");
-    let mark = database::marked(&path)?;
+    let mark = look::marked(&path)?;
     let from = open(&path)?;
-    let state = database::state_of(&from).map_err(|error| unreadable(&path, &error))?;
+    let state = look::state_of(&from).map_err(|error| unreadable(&path, &error))?;
     state.check(&path, mark)?;
     let dir = to.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let copy = tempfile::Builder::new().prefix(".freshgate-backup-").tempfile_in(dir);
@@ -98,7 +98,7 @@ fn open(path: &Path) -> Result<Connection, StoreFault> {
     if !about.is_file() {
         return Err(unreadable(path, &io::Error::other("it is no file")));
     }
-    database::open_untouched(path).map_err(|error| unreadable(path, &error))
+    look::open_untouched(path).map_err(|error| unreadable(path, &error))
 }
 
 fn summary(
@@ -107,7 +107,7 @@ fn summary(
     now: UnixTime,
     mark: Option<u64>,
 ) -> rusqlite::Result<Result<Summary, StoreFault>> {
-    let state = database::state_of(connection)?;
+    let state = look::state_of(connection)?;
     if let Err(fault) = state.check(path, mark) {
         return Ok(Err(fault));
     }

@@ -1,6 +1,6 @@
 //! Sessions, revocations and failed attempts in one SQLite file, `<state dir>/state.db`: the [`StateStore`] of a single gateway.
 //!
-//! `database` opens the file, and `mark` knows how far it must go; `sessions`, `revoked` and `failures` know the SQL of sessions, revocations and failed attempts, and `owner` is the one
+//! `database` opens the file, after a `look`, and `mark` knows how far it must go; `sessions`, `revoked` and `failures` know the SQL of sessions, revocations and failed attempts, and `owner` is the one
 //! thread that touches it. Callers send a verb and wait, at most [`VERB_TIMEOUT`]; nothing here blocks a runtime. A state directory belongs to
 //! one gateway at a time. The server opens it once and shares it with every data thread.
 
@@ -14,6 +14,7 @@ mod database;
 mod failures;
 mod keepsakes;
 mod log;
+mod look;
 mod mark;
 mod owner;
 mod replacements;
