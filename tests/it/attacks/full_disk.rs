@@ -16,15 +16,12 @@ fn fill(gateway: &Gateway) -> std::path::PathBuf {
     let mut file = File::create(&path).expect("a file");
     for bytes in [4096, 1] {
         let piece = vec![0; bytes];
-        loop {
-            match file.write(&piece) {
-                Ok(_) => {}
-                Err(error) => {
-                    assert_eq!(error.kind(), ErrorKind::StorageFull);
-                    break;
-                }
+        let full = loop {
+            if let Err(error) = file.write_all(&piece) {
+                break error;
             }
-        }
+        };
+        assert_eq!(full.kind(), ErrorKind::StorageFull);
     }
     path
 }
