@@ -243,6 +243,7 @@ impl PgBouncer {
             .arg(&settings)
             .current_dir(&server.dir)
             .stdin(Stdio::piped())
+            .stderr(Stdio::null())
             .spawn()
             .expect("sh runs");
         let start = Instant::now();
