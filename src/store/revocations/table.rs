@@ -1,8 +1,8 @@
 //! A hash table of 128-bit keys, each with one word: anybody reads it without a lock while one writer fills it.
 //!
 //! Beside each slot stands one byte of its key's hash, the tag, and a reader walks the tags: of a million keys they are
-//! two megabytes, which the processor has at hand, where the slots would have to be fetched from memory. So a key that is not
-//! there costs no such fetch in 98 of 100 cases, and one that is there costs one.
+//! two megabytes, which stay in the processor's caches better than fifty of slots. So a key that is not there touches no slot
+//! in about 99 of 100 cases, and one that is there touches one.
 //!
 //! A slot is never emptied or given to another key, so a reader finds a whole one or none. What is to be forgotten is
 //! left out of the next table, which then takes the place of this one. Only `revocations` uses it, and keeps
