@@ -1,6 +1,8 @@
 //! Several gateways on one PostgreSQL: what one ends is over at all, what they count they count together, and a database
 //! that goes away, is slow to come back or restarts under load loses nothing that was acknowledged.
 
+mod between;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::thread;

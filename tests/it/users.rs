@@ -225,6 +225,23 @@ fn claims_of_a_user_are_asked_again_at_each_refresh() {
 }
 
 #[test]
+fn names_of_every_kind_are_somebody_or_nobody() {
+    let setup = setup(&Upstream::echo());
+    add(&setup, "ada", "secret word", &[]);
+    let gateway = setup.start();
+    let long = "a".repeat(10 * 1024);
+    // Cyrillic, accents that combine, another case of the Turkish, signs that show nothing in between.
+    for nobody in [&long, "", " ", "\u{430}da", "a\u{301}da", "\u{e4}da", "ada.", "ada/", "ad"] {
+        try_login(&gateway, nobody, "secret word").refused(401, "credentials-invalid");
+    }
+    // The same name in other signs is one user.
+    for ada in ["ada", "ADA", " ada ", "\u{ff41}\u{ff44}\u{ff41}"] {
+        let tokens = Tokens::of(&try_login(&gateway, ada, "secret word").expect(200));
+        assert_eq!(forge::payload(&tokens.access)["sub"], "ada", "{ada}");
+    }
+}
+
+#[test]
 fn a_user_who_is_removed_gets_no_more_tokens_and_has_none() {
     let upstream = Upstream::echo();
     let gateway = Gateway::in_front_of(&upstream, SHUT);

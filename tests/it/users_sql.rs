@@ -452,11 +452,53 @@ fn a_row_of_megabytes_is_refused_and_not_read() {
         database.ask(&name, &format!("ALTER TABLE people ADD COLUMN picture {picture}"));
         let gateway = setup(database, &name, &Upstream::echo()).start();
         gateway.login("Ada", "password");
+        let tokens = gateway.login("Ada", "password");
         database.ask(&name, "UPDATE people SET picture = repeat('x', 8000000)");
-        try_login(&gateway.client(), "Ada", "password").refused(503, "store-unavailable");
+        // Strangers are told what they are told of nobody; whoever is in keeps the session.
+        try_login(&gateway.client(), "Ada", "password").refused(401, "credentials-invalid");
+        gateway.logged("user_unreadable");
+        refresh(&gateway, &tokens).refused(503, "store-unavailable");
         database.ask(&name, "UPDATE people SET picture = NULL");
+        refresh(&gateway, &tokens).expect(200);
         gateway.login("Ada", "password");
     }
+}
+
+#[test]
+fn a_row_of_odd_values_is_nobody_to_strangers_and_costs_no_session() {
+    for engine in ENGINES {
+        let database = Database::shared(engine);
+        let name = table(database);
+        let gateway = setup(database, &name, &Upstream::echo()).start();
+        let tokens = gateway.login("Ada", "password");
+        let many = match engine {
+            Engine::Postgres => "string_to_array(repeat('hunter2,', 1000), ',')",
+            Engine::MariaDb => "repeat('hunter2,', 1000)",
+        };
+        database.ask(&name, &format!("UPDATE people SET roles = {many}"));
+        for one in ["Ada", "nobody"] {
+            try_login(&gateway.client(), one, "password").refused(401, "credentials-invalid");
+        }
+        refresh(&gateway, &tokens).refused(503, "store-unavailable");
+        gateway.logged("user_unreadable");
+        says(&gateway.cli(&["user", "check", "Ada"], ""), &["the claims of a user have"]);
+        assert!(!gateway.log().contains("hunter2"), "{}", gateway.log());
+        database.ask(&name, "UPDATE people SET roles = NULL");
+        refresh(&gateway, &tokens).expect(200);
+    }
+    // What the query makes of a value is of the row too, and a name that the encoding has not is nobody's.
+    let database = Database::shared(Engine::Postgres);
+    let name = table(database);
+    let toml = toml(Engine::Postgres, &Upstream::echo()).replace(
+        "SELECT * FROM people WHERE login",
+        "SELECT *, CAST(mail AS int) AS number FROM people WHERE login",
+    );
+    let gateway = Setup::new(&toml).env("LEGACY", &database.url(&name, "127.0.0.1")).start();
+    for one in ["Ada", "nobody"] {
+        try_login(&gateway.client(), one, "password").refused(401, "credentials-invalid");
+    }
+    database.ask(&name, "UPDATE people SET mail = '7'");
+    gateway.login("Ada", "password");
 }
 
 #[test]

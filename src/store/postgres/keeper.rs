@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use aws_lc_rs::rand;
 use tokio::sync::{Notify, watch};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::feed::Feed;
 use super::link::{Dial, Link, LinkFault};
@@ -25,6 +25,8 @@ pub const POLL_EVERY: Duration = Duration::from_secs(2);
 /// The pauses between attempts to connect.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// How long a notification of our own may take.
+const HEARD_WITHIN: Duration = Duration::from_secs(1);
 /// A gateway's clock that is this far behind the database's is told.
 const BEHIND_TOLD: Duration = Duration::from_secs(2);
 
@@ -126,8 +128,26 @@ impl Keeper {
         }
         self.shared.confirm(asked_at);
         self.shared.publish(&links, names);
+        self.listen(&bell, &links).await?;
+        // It may have rung for others too.
+        bell.notify_one();
         let now = Instant::now();
         Ok(Session { main, links, bell, feed, ping_at: now, purge_at: now })
+    }
+
+    /// Tells the operator when no notification comes through: revocations of others are then read as often as the feed is,
+    /// and no sooner. A pooler that gives each transaction another connection takes them away in silence.
+    async fn listen(&self, bell: &Notify, links: &[Link]) -> Result<(), LinkFault> {
+        let [link, ..] = links else { return Ok(()) };
+        link.execute(&format!("NOTIFY {CHANNEL}")).await?;
+        if timeout(HEARD_WITHIN, bell.notified()).await.is_err() {
+            tracing::warn!(
+                event = "state_store_deaf",
+                "no notification comes from the state store: is there a pooler between that does not keep connections to \
+                 their clients? What other gateways revoke is read every {POLL_EVERY:?}, not at once"
+            );
+        }
+        Ok(())
     }
 
     /// Time goes on from that of the database, where ours is behind: what is revoked is purged by the database's, and
@@ -188,7 +208,7 @@ impl Session {
         let asked_at = shared.now();
         let feed = self.feed.read(&self.main, &shared.revocations);
         let late = |_| LinkFault::Away(format!("it said nothing for {:?}", super::VERB_TIMEOUT));
-        tokio::time::timeout(super::VERB_TIMEOUT, feed).await.map_err(late)??;
+        timeout(super::VERB_TIMEOUT, feed).await.map_err(late)??;
         shared.confirm(asked_at);
         if Instant::now() >= self.ping_at {
             for link in &self.links {

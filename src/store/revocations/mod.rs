@@ -59,12 +59,10 @@ impl Names {
     fn key(&self, id: &str) -> u128 {
         let is_spelled =
             id.len() == UUID_CHARS && !id.bytes().any(|sign| sign.is_ascii_uppercase());
-        let key = match is_spelled.then(|| Uuid::try_parse_ascii(id.as_bytes())) {
+        match is_spelled.then(|| Uuid::try_parse_ascii(id.as_bytes())) {
             Some(Ok(uuid)) => uuid.as_u128(),
             _ => u128::from(self.0.hash_one(id)) << 64 | u128::from(self.1.hash_one(id)),
-        };
-        // The lower half of no UUID that anybody makes is zero, and the table has another use for that.
-        key | u128::from(key as u64 == 0)
+        }
     }
 }
 

@@ -1,12 +1,16 @@
 //! A hash table of 128-bit keys, each with one word: anybody reads it without a lock while one writer fills it.
 //!
+//! Beside each slot stands one byte of its key's hash, the tag, and a reader walks the tags: of a million keys they are
+//! two megabytes, which stay in the processor's caches better than fifty of slots. So a key that is not there touches no slot
+//! in about 99 of 100 cases, and one that is there touches one.
+//!
 //! A slot is never emptied or given to another key, so a reader finds a whole one or none. What is to be forgotten is
 //! left out of the next table, which then takes the place of this one. Only `revocations` uses it, and keeps
 //! writers apart.
 
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
@@ -32,21 +36,28 @@ pub(super) struct Table {
 
 #[derive(Debug, Default)]
 struct Slots {
+    /// One for each slot, written after it and read before it: [`EMPTY`], or some of the hash of its key.
+    tags: Box<[AtomicU8]>,
     all: Box<[Slot]>,
     hasher: RandomState,
 }
 
-/// 24 bytes. `low` is written last and read first: zero says that the slot is empty.
+/// The tag of a slot that no key has.
+const EMPTY: u8 = 0;
+
+/// 24 bytes.
 #[derive(Debug, Default)]
 struct Slot {
-    low: AtomicU64,
     high: AtomicU64,
+    low: AtomicU64,
     word: AtomicU64,
 }
 
-/// The two halves. The low one must not be zero: `revocations` makes none such.
-fn halves(key: u128) -> (u64, u64) {
-    ((key >> 64) as u64, key as u64)
+impl Slot {
+    fn key(&self) -> u128 {
+        let (high, low) = (self.high.load(Ordering::Relaxed), self.low.load(Ordering::Relaxed));
+        u128::from(high) << 64 | u128::from(low)
+    }
 }
 
 impl Table {
@@ -98,26 +109,28 @@ impl Table {
 
     /// Bytes that it takes.
     pub(super) fn bytes(&self) -> usize {
-        std::mem::size_of_val::<[Slot]>(&self.slots.load().all)
+        let slots = self.slots.load();
+        std::mem::size_of_val::<[Slot]>(&slots.all) + slots.tags.len()
     }
 }
 
 impl Slots {
-    /// Slots from where the key would stand, once around.
-    fn from(&self, key: u128) -> impl Iterator<Item = &Slot> {
-        let spread = u128::from(self.hasher.hash_one(halves(key)));
-        let start = (spread * self.all.len() as u128) >> 64;
-        let (before, after) = self.all.split_at(start as usize);
-        after.iter().chain(before)
+    /// The tag of a key, and the tags and places from where it would stand, once around.
+    fn from(&self, key: u128) -> (u8, impl Iterator<Item = (&AtomicU8, usize)>) {
+        let hash = self.hasher.hash_one(key);
+        let start = ((u128::from(hash) * self.tags.len() as u128) >> 64) as usize;
+        let (before, after) = self.tags.split_at(start);
+        let places = (start..self.tags.len()).chain(0..start);
+        ((hash as u8).max(EMPTY + 1), after.iter().chain(before).zip(places))
     }
 
     fn find(&self, key: u128) -> Option<&Slot> {
-        let (high, low) = halves(key);
-        for slot in self.from(key) {
-            match slot.low.load(Ordering::Acquire) {
-                0 => return None,
-                found if found == low && slot.high.load(Ordering::Relaxed) == high => {
-                    return Some(slot);
+        let (tag, tags) = self.from(key);
+        for (found, place) in tags {
+            match found.load(Ordering::Acquire) {
+                EMPTY => return None,
+                found if found == tag && self.all[place].key() == key => {
+                    return Some(&self.all[place]);
                 }
                 _ => {}
             }
@@ -127,28 +140,28 @@ impl Slots {
 
     /// There is an empty slot, and the key is not there.
     fn put(&self, key: u128, word: u64) {
-        let (high, low) = halves(key);
-        let mut slots = self.from(key);
-        if let Some(empty) = slots.find(|slot| slot.low.load(Ordering::Relaxed) == 0) {
-            empty.word.store(word, Ordering::Relaxed);
-            empty.high.store(high, Ordering::Relaxed);
-            empty.low.store(low, Ordering::Release);
+        let (tag, mut tags) = self.from(key);
+        if let Some((empty, place)) = tags.find(|(tag, _)| tag.load(Ordering::Relaxed) == EMPTY) {
+            let slot = &self.all[place];
+            slot.high.store((key >> 64) as u64, Ordering::Relaxed);
+            slot.low.store(key as u64, Ordering::Relaxed);
+            slot.word.store(word, Ordering::Relaxed);
+            empty.store(tag, Ordering::Release);
         }
     }
 
     fn entries(&self) -> impl Iterator<Item = (u128, u64)> {
-        self.all.iter().filter_map(|slot| {
-            let low = slot.low.load(Ordering::Relaxed);
-            let key = u128::from(slot.high.load(Ordering::Relaxed)) << 64 | u128::from(low);
-            (low != 0).then(|| (key, slot.word.load(Ordering::Relaxed)))
-        })
+        let full = |(tag, _): &(&AtomicU8, &Slot)| tag.load(Ordering::Relaxed) != EMPTY;
+        let entry = |(_, slot): (_, &Slot)| (slot.key(), slot.word.load(Ordering::Relaxed));
+        self.tags.iter().zip(&self.all).filter(full).map(entry)
     }
 
     /// Another table with what stays, and room for this many.
     fn copied(&self, entries: usize, stays: impl Fn(u128, u64) -> bool) -> Slots {
         let count = if entries == 0 { 0 } else { (entries * SLOTS_EACH).max(SLOTS_MIN) };
+        let tags = (0..count).map(|_| AtomicU8::new(EMPTY)).collect();
         let all = (0..count).map(|_| Slot::default()).collect();
-        let copy = Slots { all, hasher: self.hasher.clone() };
+        let copy = Slots { tags, all, hasher: self.hasher.clone() };
         for (key, word) in self.entries().filter(|(key, word)| stays(*key, *word)) {
             copy.put(key, word);
         }
@@ -167,7 +180,7 @@ mod tests {
         fn it_holds_what_a_map_would(steps in proptest::collection::vec((0_u128..40, 0_u64..50), 0..300)) {
             let (table, mut model) = (Table::default(), HashMap::<u128, u64>::new());
             for (index, (key, word)) in steps.into_iter().enumerate() {
-                let key = key << 100 | (key + 1);
+                let key = key << 100 | key;
                 let new = table.raise(key, word);
                 proptest::prop_assert_eq!(new, !model.contains_key(&key));
                 let kept = model.entry(key).or_insert(word);
@@ -179,7 +192,7 @@ mod tests {
             }
             proptest::prop_assert_eq!(table.len(), model.len());
             for key in 0..41 {
-                let key = key << 100 | (key + 1);
+                let key = key << 100 | key;
                 proptest::prop_assert_eq!(table.get(|| key), model.get(&key).copied());
             }
         }
@@ -207,7 +220,7 @@ mod tests {
                 done.store(key as usize, Ordering::Release);
             }
         });
-        assert!(table.bytes() <= 3000 * 24 * 8 / 3, "{}", table.bytes());
+        assert!(table.bytes() <= 3000 * 25 * 8 / 3, "{}", table.bytes());
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub enum Fault {
     Away(String),
     /// The database was asked and refuses.
     Refused(String),
+    /// What was found cannot be read, though the query is good: it may be one row alone.
+    Row(String),
 }
 
 impl From<Fault> for StoreFault {
@@ -46,6 +48,7 @@ impl From<Fault> for StoreFault {
             Fault::Full => "too many look-ups of users wait".to_owned(),
             Fault::Away(why) => format!("the users cannot be looked up: {why}"),
             Fault::Refused(why) => format!("the database of users refuses the query: {why}"),
+            Fault::Row(why) => format!("a row of the database of users cannot be read: {why}"),
         })
     }
 }
@@ -151,6 +154,8 @@ pub enum Trouble {
     Broken(String),
     /// The database understood and refuses.
     Refused(String),
+    /// What it found cannot be read.
+    Row(String),
 }
 
 impl From<Trouble> for Fault {
@@ -158,6 +163,7 @@ impl From<Trouble> for Fault {
         match trouble {
             Trouble::Broken(why) => Fault::Away(why),
             Trouble::Refused(why) => Fault::Refused(why),
+            Trouble::Row(why) => Fault::Row(why),
         }
     }
 }

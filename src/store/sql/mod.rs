@@ -80,6 +80,8 @@ enum Lookup {
     Nobody,
     /// More than one: nobody can say who is meant.
     Several,
+    /// A row that cannot be read, and why.
+    Odd(String),
     User(Found),
 }
 
@@ -118,16 +120,13 @@ impl SqlUsers {
             let key = if which == Which::ByName { "query" } else { "refresh_query" };
             let columns = match self.desk.describe(which) {
                 Ok(rows) => rows,
-                Err(Fault::Refused(why)) => return Probe::Refused(format!("`{key}`: {why}")),
+                Err(Fault::Refused(why) | Fault::Row(why)) => {
+                    return Probe::Refused(format!("`{key}`: {why}"));
+                }
                 Err(Fault::Full) => return Probe::Away("too many look-ups wait".into()),
                 Err(Fault::Away(why)) => return Probe::Away(why),
             };
-            if let Err(why) = self
-                .settings
-                .wanted()
-                .into_iter()
-                .try_for_each(|column| columns.place(column).map(drop))
-            {
+            if let Err(why) = self.has_columns(&columns) {
                 return Probe::Refused(format!("`{key}`: {why}"));
             }
         }
@@ -139,10 +138,11 @@ impl SqlUsers {
     /// # Errors
     /// What the database or the row has against it.
     pub fn try_name(&self, name: &str) -> Result<Option<Tried>, StoreFault> {
-        let rows = self.desk.look_blocking(Which::ByName, name).map_err(StoreFault::from)?;
-        let found = match self.read(&rows, |found| is_of(found, &Account::of(name)))? {
+        let rows = self.desk.look_blocking(Which::ByName, name);
+        let found = match self.read(rows, |found| is_of(found, &Account::of(name)))? {
             Lookup::Nobody => return Ok(None),
             Lookup::Several => return Err(StoreFault(SEVERAL.to_owned())),
+            Lookup::Odd(why) => return Err(StoreFault(why)),
             Lookup::User(found) => found,
         };
         let obstacle = match (&found.password, found.enabled) {
@@ -166,37 +166,58 @@ impl SqlUsers {
         if attempt.account().as_str().is_empty() || typed.chars().any(char::is_control) {
             return Ok(Lookup::Nobody);
         }
-        let rows = self.desk.look(Which::ByName, typed).await.map_err(|fault| match fault {
+        let rows = self.desk.look(Which::ByName, typed).await;
+        self.read(rows, |found| is_of(found, attempt.account())).map_err(|fault| match fault {
             Fault::Full => CheckFault::Overloaded,
             other => CheckFault::Away(other.into()),
-        })?;
-        let read = self.read(&rows, |found| is_of(found, attempt.account()));
-        read.map_err(CheckFault::Away)
+        })
     }
 
-    /// The user of a token. Its subject is compared byte for byte: it comes from a token and not from fingers.
+    /// The user of a token. Its subject is compared byte for byte: it comes from a token and not from fingers. A row that
+    /// cannot be read is a fault and not nobody: whoever has a session learns nothing by it, and must not lose it.
     async fn of_subject(&self, subject: &str) -> Result<Option<Found>, StoreFault> {
         if subject.chars().any(char::is_control) {
             return Ok(None);
         }
         let which = self.by_subject().unwrap_or(Which::ByName);
-        let rows = self.desk.look(which, subject).await?;
-        match self.read(&rows, |found| found.subject == subject)? {
+        let rows = self.desk.look(which, subject).await;
+        match self.read(rows, |found| found.subject == subject)? {
+            Lookup::Odd(why) => Err(StoreFault(why)),
             Lookup::User(found) if found.enabled => Ok(Some(found)),
             Lookup::User(_) | Lookup::Nobody | Lookup::Several => Ok(None),
         }
     }
 
-    fn read(&self, rows: &Rows, is: impl Fn(&Found) -> bool) -> Result<Lookup, StoreFault> {
+    fn has_columns(&self, rows: &Rows) -> Result<(), String> {
+        let mut wanted = self.settings.wanted().into_iter();
+        wanted.try_for_each(|column| rows.place(column).map(drop))
+    }
+
+    /// What is wrong with the query is a fault, whoever is asked for. What is wrong with a row is none: else strangers would learn
+    /// by it that there is one.
+    fn read(
+        &self,
+        rows: Result<Rows, Fault>,
+        is: impl Fn(&Found) -> bool,
+    ) -> Result<Lookup, Fault> {
+        let odd = |why: String| {
+            self.complain("user_unreadable", &format!("{why}: nobody logs in by that name"));
+            Ok(Lookup::Odd(why))
+        };
+        let rows = match rows {
+            Err(Fault::Row(why)) => return odd(StoreFault::from(Fault::Row(why)).0),
+            rows => rows?,
+        };
+        // Without columns the database knew by the name alone that there is nobody.
+        if !rows.columns.is_empty() {
+            self.has_columns(&rows).map_err(Fault::Refused)?;
+        }
         match rows.count() {
             0 => Ok(Lookup::Nobody),
-            1 => {
-                let found = rows.found(&self.settings.columns).map_err(StoreFault)?;
-                match found.filter(is) {
-                    Some(found) => Ok(Lookup::User(found)),
-                    None => Ok(Lookup::Nobody),
-                }
-            }
+            1 => match rows.found(&self.settings.columns) {
+                Ok(found) => Ok(found.filter(is).map_or(Lookup::Nobody, Lookup::User)),
+                Err(why) => odd(why),
+            },
             _ => {
                 self.complain("user_ambiguous", SEVERAL);
                 Ok(Lookup::Several)
@@ -256,7 +277,7 @@ impl CredentialStore for SqlUsers {
         Box::pin(async move {
             let found = match self.named(&attempt).await? {
                 Lookup::User(found) => Some(found),
-                Lookup::Nobody | Lookup::Several => None,
+                Lookup::Nobody | Lookup::Several | Lookup::Odd(_) => None,
             };
             let (hash, own) = self.hash_of(found.as_ref());
             let right = {

@@ -15,11 +15,9 @@ use crate::config::query::Query;
 
 /// How long the server may keep a silent connection: longer than we do, so that it need not be asked.
 const WAIT_TIMEOUT_SECONDS: usize = 300;
-/// "Illegal mix of collations": the name has signs that the column cannot hold, so no row has it.
-const CANNOT_AGGREGATE: [u16; 3] = [1267, 1270, 1271];
-/// The same, for a character set that cannot say the name.
-const CANNOT_CONVERT: u16 = 3854;
-
+/// The name has signs that the column's character set cannot say, so no row has it: an "illegal mix of collations", or a
+/// conversion that is impossible.
+const CANNOT_SAY: [u16; 5] = [1267, 1270, 1271, 3854, 3988];
 /// The server shuts down, has too many connections, ended this one, or ended a statement that took too long.
 const ABOUT_ITSELF: [u16; 9] = [1040, 1053, 1077, 1205, 1317, 1927, 1969, 3024, 4031];
 
@@ -87,11 +85,13 @@ impl Connection {
     pub async fn ask(&mut self, query: &Query, value: Option<&str>) -> Result<Rows, Trouble> {
         match self.transaction(query, value).await {
             Ok(rows) => Ok(rows),
-            Err(Error::Server(said))
-                if CANNOT_AGGREGATE.contains(&said.code) || said.code == CANNOT_CONVERT =>
-            {
+            Err(Error::Server(said)) if CANNOT_SAY.contains(&said.code) => {
                 self.inner.query_drop("ROLLBACK").await.map_err(|error| trouble(&error))?;
                 Ok(Rows::default())
+            }
+            // The library has no name for it that could be compared.
+            Err(error) if error.to_string().contains("larger than max_allowed_packet") => {
+                Err(Trouble::Row(format!("it has more than {ANSWER_BYTES_MAX} bytes")))
             }
             Err(error) => Err(trouble(&error)),
         }

@@ -91,9 +91,10 @@ impl Connection {
         match self.transaction(query, value).await {
             Ok(Ok(rows)) => Ok(rows),
             Ok(Err(why)) => Err(Trouble::Refused(why)),
+            Err(error) if class(&error) == Some(DATA_EXCEPTION) => Err(Trouble::Row(told(&error))),
             Err(error) if is_about_the_query(&error) => Err(Trouble::Refused(told(&error))),
             Err(_) if self.room.is_used_up() => {
-                Err(Trouble::Refused(format!("a row has more than {ANSWER_BYTES_MAX} bytes")))
+                Err(Trouble::Row(format!("it has more than {ANSWER_BYTES_MAX} bytes")))
             }
             Err(error) => Err(Trouble::Broken(told(&error))),
         }
@@ -227,11 +228,19 @@ fn utf8(raw: &[u8]) -> Cell {
     }
 }
 
+/// The class of faults that a value has and the query has not: a `CAST` of a row's text that is no number, a name with signs
+/// that the database's encoding cannot say.
+const DATA_EXCEPTION: &str = "22";
+
+/// The first two signs of SQLSTATE, see <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+fn class(error: &Error) -> Option<&str> {
+    error.as_db_error()?.code().code().get(..2)
+}
+
 /// Whether the server speaks of the query, and not of itself: of a lost connection (class 08), of what it lacks (53) or of
-/// an operator's command (57); see <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+/// an operator's command (57).
 fn is_about_the_query(error: &Error) -> bool {
-    let said = error.as_db_error().map(|said| said.code().code());
-    said.is_some_and(|code| !["08", "53", "57"].contains(&code.get(..2).unwrap_or_default()))
+    class(error).is_some_and(|class| !["08", "53", "57"].contains(&class))
 }
 
 /// What happened, with its cause; of the server's words only the message, since its details quote values.

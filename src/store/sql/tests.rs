@@ -138,6 +138,40 @@ async fn two_rows_of_one_name_are_nobody() {
 }
 
 #[tokio::test]
+async fn a_row_that_cannot_be_read_is_nobody_to_strangers_and_a_fault_to_its_user() {
+    let world = World::new();
+    for odd in [
+        "pass = x'ff'",
+        "roles = x'ff'",
+        "roles = replace(hex(zeroblob(5000)), '0', 'x')",
+        "mail = x'ff'",
+        "pass = replace(hex(zeroblob(1000000)), '0', 'x')",
+    ] {
+        world.app().execute(&format!("UPDATE users SET {odd}"), ()).unwrap();
+        assert!(world.is_invalid("Ada").await, "{odd}");
+        let fault = world.users.claims_of("17", None).await.unwrap_err();
+        // It blocks, and never on a runtime.
+        let tried = || world.users.try_name("Ada").unwrap_err();
+        let why = std::thread::scope(|scope| scope.spawn(tried).join().unwrap());
+        assert_eq!(fault.0, why.0, "{odd}");
+        assert!(!why.0.contains("xxx"), "{why}");
+        world.app().execute("DELETE FROM users", ()).unwrap();
+        world.add(17, "Ada", "ada@example.org", Some(&cheap()), 1);
+    }
+    world.login("Ada", "right").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_column_that_is_gone_is_a_fault_whoever_is_asked_for() {
+    let world = World::asking("SELECT * FROM users WHERE login = :name", Duration::from_secs(3));
+    world.app().execute("ALTER TABLE users RENAME COLUMN roles TO role", ()).unwrap();
+    for name in ["Ada", "nobody"] {
+        let fault = world.login(name, "right").await.unwrap_err();
+        assert!(matches!(&fault, CheckFault::Away(why) if why.0.contains("`roles`")), "{fault:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_the_database_takes_for_the_same_name_is_not_unless_we_do() {
     // As a collation that knows no accents would.
     let alike = "SELECT * FROM users WHERE login = replace(:name, 'ä', 'a')";

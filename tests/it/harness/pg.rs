@@ -205,6 +205,70 @@ impl Drop for Server {
     }
 }
 
+/// PgBouncer before a server, on a port of this machine; ends with this value, and with the process that started it.
+#[derive(Debug)]
+pub struct PgBouncer {
+    port: u16,
+    keeper: Child,
+}
+
+impl PgBouncer {
+    /// In the mode `session`, `transaction` or `statement`.
+    ///
+    /// # Panics
+    /// Where it is not installed, saying what to do.
+    pub fn start(server: &Server, mode: &str) -> PgBouncer {
+        let program = Path::new("/usr/sbin/pgbouncer");
+        assert!(
+            program.exists(),
+            "PgBouncer is not installed: run tests/run --install, or apt-get install pgbouncer"
+        );
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        drop(listener);
+        let dir = server.dir.display();
+        let users = server.file("users.txt", "\"postgres\" \"\"\n");
+        let settings = format!(
+            "[databases]\n* = host={dir} port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
+             unix_socket_dir =\nauth_type = trust\nauth_file = {}\npool_mode = {mode}\n",
+            server.port,
+            users.display()
+        );
+        let settings = server.file("pgbouncer.ini", &settings);
+        let script =
+            "\"$0\" -q \"$1\" 2>pgbouncer.log & pid=$!; read -r end; kill -KILL $pid; wait $pid";
+        let keeper = as_user(Command::new("sh"), server.user)
+            .args(["-c", script])
+            .arg(program)
+            .arg(&settings)
+            .current_dir(&server.dir)
+            .stdin(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("sh runs");
+        let start = Instant::now();
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            let log = fs::read_to_string(server.dir.join("pgbouncer.log")).unwrap_or_default();
+            assert!(start.elapsed() < START_MAX, "no PgBouncer: {log}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        PgBouncer { port, keeper }
+    }
+
+    /// The URL of a database of the server, through it.
+    pub fn url(&self, url: &str) -> String {
+        let database = url.rsplit('/').next().expect("a database");
+        format!("postgres://postgres@127.0.0.1:{}/{database}?sslmode=disable", self.port)
+    }
+}
+
+impl Drop for PgBouncer {
+    fn drop(&mut self) {
+        drop(self.keeper.stdin.take());
+        let _status = self.keeper.wait();
+    }
+}
+
 /// Where the programs of the newest version are.
 fn programs() -> PathBuf {
     let version = |path: &PathBuf| path.file_name()?.to_str()?.parse::<u32>().ok();
