@@ -5,6 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use freshgate::token::keys::Algorithm;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::Kit;
 use crate::load::exchange;
@@ -15,8 +16,7 @@ use crate::report::{Facts, Idle, IdlePeer};
 const OTHER_DESCRIPTORS: u64 = 200;
 
 pub fn measure(kit: &mut Kit) -> Result<Idle, String> {
-    let count = kit.options.connections;
-    enough_descriptors(count)?;
+    let count = within_descriptors(kit.options.connections);
     let mut idle = Idle {
         facts: Facts::now(kit.cores.words(), kit.versions()),
         connections: count,
@@ -72,19 +72,26 @@ pub fn open(address: SocketAddr, request: &str, count: usize) -> Result<Vec<TcpS
     (0..count).map(one).collect()
 }
 
-/// A proxy has the limit of its parent, and may hold a second descriptor for each connection.
-fn enough_descriptors(connections: usize) -> Result<(), String> {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let wanted = 2 * connections as u64 + OTHER_DESCRIPTORS;
+/// As many connections as file descriptors allow: a proxy has the limit of its parent, and keeps room for a second
+/// descriptor for each.
+fn within_descriptors(wanted: usize) -> usize {
+    let needed = 2 * wanted as u64 + OTHER_DESCRIPTORS;
     let mut limit = getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|current| current >= wanted) {
-        return Ok(());
+    let before = limit;
+    limit.current = Some(needed);
+    limit.maximum = limit.maximum.map(|maximum| maximum.max(needed));
+    if before.current.is_none_or(|current| current >= needed)
+        || setrlimit(Resource::Nofile, limit).is_ok()
+    {
+        return wanted;
     }
-    limit.current = Some(wanted);
-    if limit.maximum.is_some_and(|maximum| maximum < wanted) {
-        limit.maximum = Some(wanted);
+    // Only root may go beyond the hard limit.
+    limit = Rlimit { current: before.maximum, maximum: before.maximum };
+    let _as_before = setrlimit(Resource::Nofile, limit);
+    let most = getrlimit(Resource::Nofile).current.unwrap_or(needed);
+    let fewer = usize::try_from(most.saturating_sub(OTHER_DESCRIPTORS) / 2).unwrap_or(wanted);
+    if fewer < wanted {
+        eprintln!("{fewer} connections instead of {wanted}: `ulimit -Hn` is {most}, not {needed}");
     }
-    setrlimit(Resource::Nofile, limit).map_err(|_| {
-        format!("{connections} connections need {wanted} file descriptors: raise `ulimit -Hn`, or run as root")
-    })
+    fewer.min(wanted)
 }

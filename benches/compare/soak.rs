@@ -55,6 +55,7 @@ pub fn measure(kit: &mut Kit) -> Result<Soak, String> {
     load.rate = Some(GOOD_RATE);
     let target = Target { address, keys: &kit.keys };
     let over = AtomicBool::new(false);
+    // Of each attack, how often it was tried, and how often somebody was there to be attacked.
     let counts: Vec<[AtomicU64; 2]> =
         ATTACKS.iter().map(|_| [AtomicU64::new(0), AtomicU64::new(0)]).collect();
     let mut memory_kib = Vec::new();
@@ -68,7 +69,8 @@ pub fn measure(kit: &mut Kit) -> Result<Soak, String> {
                         return;
                     }
                     let answered = attack(target, number);
-                    count[usize::from(answered)].fetch_add(1, Ordering::Relaxed);
+                    count[0].fetch_add(1, Ordering::Relaxed);
+                    count[1].fetch_add(u64::from(answered), Ordering::Relaxed);
                     // A pause, so that seven attackers leave the core to those whom they attack.
                     thread::sleep(Duration::from_micros(500));
                 }
@@ -84,8 +86,12 @@ pub fn measure(kit: &mut Kit) -> Result<Soak, String> {
     let good = good.join().map_err(|_| "the good requests panicked".to_owned())??;
     good.check(&[200])?;
     let mut requests = BTreeMap::from([("good requests".to_owned(), good.answers())]);
-    for ((name, _), [unanswered, answered]) in ATTACKS.iter().zip(counts) {
-        requests.insert((*name).to_owned(), unanswered.into_inner() + answered.into_inner());
+    for ((name, _), [tried, answered]) in ATTACKS.iter().zip(counts) {
+        let tried = tried.into_inner();
+        if answered.into_inner() * 2 < tried {
+            return Err(format!("{name}: most of {tried} found nobody"));
+        }
+        requests.insert((*name).to_owned(), tried);
     }
     let soak = Soak { facts, seconds: duration.as_secs_f64(), requests, memory_kib };
     let (early, late) = soak.ends();

@@ -53,7 +53,7 @@ fn the_commands_of_the_page_on_load_testing_give_what_it_says() {
     let ports = [tools::free_address(), tools::free_address()].map(|one| one.to_string());
     let here = |text: &str| {
         let text = text.replace("127.0.0.1:8080", &ports[0]).replace("127.0.0.1:8081", &ports[1]);
-        text.replace("-z 10s", "-z 800ms")
+        text.replace("-z 2s", "-z 800ms")
     };
     // Not by the harness, which would give it ports that the commands do not know.
     let folder = tempfile::tempdir().expect("a folder");

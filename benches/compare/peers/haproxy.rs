@@ -28,7 +28,7 @@ pub fn start(program: &str, place: Place) -> Result<Proxy, String> {
          frontend main\n  bind {main}\n{HEADERS}  default_backend b\n\
          frontend logged\n  bind {logged}\n  log stdout format raw local0\n  option httplog\n{HEADERS}  default_backend b\n",
         backend = place.backend,
-        connections = place.connections + 100,
+        connections = place.connections + 10,
     );
     for (key, address) in place.keys.all().iter().zip([hs256, rs256, es256]) {
         let (alg, id) = (key.algorithm.name(), name(key.algorithm));
