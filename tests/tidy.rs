@@ -292,9 +292,15 @@ fn no_test_is_switched_off() {
 fn docs_link_to_what_is_there() {
     let mut mistakes = Vec::new();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let pages =
-        ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "SECURITY.md", "tests/fuzz/README.md"]
-            .map(PathBuf::from);
+    let pages = [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "SECURITY.md",
+        "benches/README.md",
+        "tests/fuzz/README.md",
+    ]
+    .map(PathBuf::from);
     let docs = files("docs", ".md").into_iter().map(|(path, _)| path);
     for page in pages.into_iter().chain(docs) {
         let text = fs::read_to_string(root.join(&page)).expect("a page");
@@ -324,12 +330,19 @@ fn the_compiler_refuses_unsafe_code() {
 fn every_build_takes_the_committed_versions() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut mistakes = Vec::new();
-    for script in ["tests/run", "tests/fuzz/run", "tests/container/run", ".ci/run", "Dockerfile"] {
+    for script in [
+        "tests/run",
+        "tests/fuzz/run",
+        "tests/container/run",
+        "benches/compare/run",
+        ".ci/run",
+        "Dockerfile",
+    ] {
         let text = fs::read_to_string(root.join(script)).expect("a script");
         // A line that goes on counts with the next.
         let text = text.replace("\\\n", " ");
         for line in text.lines().filter(|line| !line.trim_start().starts_with('#')) {
-            let verbs = ["build", "test", "clippy", "install", "run", "check", "fetch"];
+            let verbs = ["build", "test", "bench", "clippy", "install", "run", "check", "fetch"];
             let builds = verbs.iter().any(|verb| line.contains(&format!("cargo {verb} ")));
             if builds && !line.contains("--locked") {
                 mistakes.push(format!("{script}: `{}`: add --locked", line.trim()));

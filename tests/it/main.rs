@@ -79,6 +79,8 @@ mod command_line;
 mod documented;
 /// `explain`, beside the live gateway.
 mod explaining;
+/// The page on load testing, command by command.
+mod load_testing;
 /// Passwords as other programs hash them, and users taken over from them.
 mod passwords;
 /// `diff` and `suggest`.
