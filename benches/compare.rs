@@ -3,6 +3,8 @@
 //! `cargo bench --bench compare`; nginx (a Debian package) is measured where it is installed. `cargo test --bench compare`
 //! runs a small size, which proves that it works and measures nothing. Everything is on loopback.
 
+#[path = "kit/client.rs"]
+mod client;
 #[path = "kit/mod.rs"]
 mod kit;
 
@@ -22,7 +24,7 @@ fn main() {
     let dir = tempfile::tempdir().expect("a directory");
     let backend = kit::backend();
     let gateway = Peer::gateway(dir.path(), backend);
-    let token = gateway.token(dir.path());
+    let token = client::authorization(dir.path());
     let nginx = Peer::nginx(dir.path(), backend);
     let mut rows: Vec<(&str, Vec<f64>)> =
         vec![("gateway, public", vec![]), ("gateway, access-required", vec![])];
@@ -76,19 +78,9 @@ impl Peer {
              [limits]\nthreads = 1\n[routes]\n\"/public/**\" = \"public\"\n\"/app/**\" = \"access-required\"\n"
         );
         fs::write(dir.join("gateway.toml"), config).expect("a file");
-        let (child, address, _) = kit::gateway(dir);
+        let (child, address, _) = kit::gateway(Command::new(env!("CARGO_BIN_EXE_freshgate")), dir);
         let worker = child.id();
         Peer { child, address, worker }
-    }
-
-    fn token(&self, dir: &Path) -> String {
-        let minted = Command::new(env!("CARGO_BIN_EXE_freshgate"))
-            .args(["token", "mint", "--sub", "alice", "--ttl", "1h"])
-            .current_dir(dir)
-            .output()
-            .expect("the command runs");
-        assert!(minted.status.success(), "{}", String::from_utf8_lossy(&minted.stderr));
-        format!("Authorization: Bearer {}\r\n", String::from_utf8_lossy(&minted.stdout).trim())
     }
 
     fn nginx(dir: &Path, backend: SocketAddr) -> Option<Peer> {
@@ -157,7 +149,7 @@ fn drive(address: SocketAddr, request: &str, connections: usize, requests: usize
         }
         for stream in &mut streams {
             let mut answer = Vec::new();
-            while !is_whole(&answer) {
+            while !client::is_whole(&answer) {
                 let read = stream.read(&mut buffer).expect("an answer");
                 assert!(read > 0, "closed after {:?}", String::from_utf8_lossy(&answer));
                 answer.extend_from_slice(&buffer[..read]);
@@ -165,12 +157,6 @@ fn drive(address: SocketAddr, request: &str, connections: usize, requests: usize
             assert!(answer.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&answer));
         }
     }
-}
-
-/// Whether this is a whole answer of the backend, as it came or passed on.
-fn is_whole(answer: &[u8]) -> bool {
-    let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
-    end.is_some_and(|end| answer.len() >= end + 4 + kit::ANSWER_BODY_BYTES)
 }
 
 /// CPU time of a process so far, user and system, in microseconds (proc(5), fields 14 and 15).

@@ -76,7 +76,7 @@ fn clean_query(query: &str) -> Cow<'_, str> {
         if legal(*byte) || escape(at) {
             clean.push(char::from(*byte));
         } else {
-            clean.push_str(&format!("%{byte:02X}"));
+            clean.push_str(percent_encoding::percent_encode_byte(*byte));
         }
     }
     clean.into()
