@@ -17,7 +17,7 @@ pub struct Row {
     pub size: Option<(usize, String)>,
 }
 
-/// A stage that takes so much more or less than when it was blessed has changed: other runs of the same program differ by 3 % at most.
+/// A stage that takes so much more or less than when it was blessed has changed: other runs of the same program differed by 3 % at most.
 const TOLERANCE: f64 = 0.05;
 /// And so many instructions: of a stage of fifty, 5 % is two or three.
 const TOLERANCE_INSTRUCTIONS: f64 = 30.0;

@@ -102,4 +102,15 @@ mod tests {
             assert!(uri.scheme().is_none() && uri.authority().is_none(), "{asked}");
         }
     }
+
+    #[test]
+    fn a_query_is_spelled_by_the_book_and_means_the_same() {
+        for (asked, wanted) in [
+            ("a=1&b=%7b;c?/", "a=1&b=%7b;c?/"),
+            ("a[]={x}|\\^", "a%5B%5D=%7Bx%7D%7C%5C%5E"),
+            ("100%&%4&%zz", "100%25&%254&%25zz"),
+        ] {
+            assert_eq!(clean_query(asked), wanted, "{asked}");
+        }
+    }
 }
