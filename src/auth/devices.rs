@@ -9,10 +9,12 @@ use bytes::Bytes;
 use http::Response;
 use serde_json::{Value, json};
 
-use super::{AuthContext, audited, away, no_content, private_json};
+use super::line::Line;
+use super::{AuthContext, away, no_content, private_json};
 use crate::policy::Refusal;
 use crate::policy::path::segments;
 use crate::store::{Authenticated, CredentialStore, Revoked, Session, leavers};
+use crate::telemetry::EventKind;
 use crate::token::{Claims, UnixTime};
 
 /// Most sessions in one list: the last to start.
@@ -59,7 +61,12 @@ pub(super) async fn end_one(
     now: UnixTime,
 ) -> Result<Response<Bytes>, Refusal> {
     let id = segments(context.path).last().unwrap_or_default();
-    audited("session_end", &claims.subject, context, end_own(id, claims, context, now)).await?;
+    let mut line = Line::of_token(EventKind::Revocation, "sessions", claims, context);
+    let outcome = end_own(id, claims, context, now).await;
+    if outcome.is_ok() {
+        line.learn(|event| event.within(Some(id)).revoked("user", "session"));
+    }
+    line.told(outcome)?;
     ended(context, claims.session.as_deref() == Some(id))
 }
 
@@ -85,8 +92,9 @@ pub(super) async fn end_all(
 ) -> Result<Response<Bytes>, Refusal> {
     let what = Revoked::Subject { subject: claims.subject.clone(), at: now };
     let until = now.plus(context.rules.revoked_life());
-    let revoked = async { context.state.revoke(what, until).await.map_err(|fault| away(&fault)) };
-    audited("sessions_end", &claims.subject, context, revoked).await?;
+    let mut line = Line::of_token(EventKind::Revocation, "sessions", claims, context);
+    line.learn(|event| event.revoked("user", "user"));
+    line.told(context.state.revoke(what, until).await.map_err(|fault| away(&fault)))?;
     ended(context, true)
 }
 

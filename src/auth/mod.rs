@@ -2,7 +2,7 @@
 //!
 //! They are routes like any other: [`answer`] takes the [`Permit`] that the policy gave. `session` holds what
 //! a session goes through, `refresh` how its refresh token is replaced, `devices` shows and ends the sessions of whoever
-//! asks, `body` reads what clients send, `cookies` writes those of browsers. Never forwards anything, and never writes a
+//! asks, `line` tells what came of each, `body` reads what clients send, `cookies` writes those of browsers. Never forwards anything, and never writes a
 //! password or a token to a log. Called by `gateway`.
 
 mod body;
@@ -10,6 +10,7 @@ mod cookies;
 mod devices;
 #[cfg(test)]
 mod devices_tests;
+mod line;
 mod refresh;
 #[cfg(test)]
 mod refresh_tests;
@@ -33,7 +34,8 @@ pub use cookies::{COOKIE_BYTES_MAX, Jar};
 use crate::config::{Profile, SessionRules};
 use crate::policy::route::Endpoint;
 use crate::policy::{Permit, Refusal, host, origin};
-use crate::store::{Account, CheckFault, CredentialStore, StateStore, StoreFault, throttle};
+use crate::store::events::Events;
+use crate::store::{CheckFault, CredentialStore, StateStore, StoreFault, throttle};
 use crate::telemetry::{Limit, Metrics};
 use crate::token::keys::KeyRing;
 use crate::token::verify::TokenRules;
@@ -60,6 +62,8 @@ pub struct AuthContext<'a> {
     pub guesses: throttle::Rules,
     /// Counts limits that are reached.
     pub metrics: &'a Metrics,
+    /// Whom is told what comes of it.
+    pub events: &'a Events,
     /// Whose clients the answers are for.
     pub profile: Profile,
     /// The path that was judged.
@@ -202,67 +206,6 @@ fn keep_nowhere(response: &mut Response<Bytes>) {
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
-}
-
-/// Does the work of an endpoint and writes its line, one whatever comes of it. The names of users come from
-/// strangers, so they are cut and escaped; `account` is the name in the one spelling that guesses are counted by.
-async fn audited<T>(
-    event: &'static str,
-    user: &str,
-    context: &AuthContext<'_>,
-    work: impl Future<Output = Result<T, Refusal>>,
-) -> Result<T, Refusal> {
-    let mut line = Line { event, user, context, result: Err(ABANDONED) };
-    let outcome = work.await;
-    line.result = outcome.as_ref().map(drop).map_err(|refusal| refusal.code());
-    outcome
-}
-
-/// The result of an attempt whose client left before it was answered.
-const ABANDONED: &str = "abandoned";
-
-/// Written when it is dropped, so that a client that leaves early leaves a line all the same.
-struct Line<'a> {
-    event: &'static str,
-    user: &'a str,
-    context: &'a AuthContext<'a>,
-    result: Result<(), &'static str>,
-}
-
-impl Drop for Line<'_> {
-    fn drop(&mut self) {
-        let event = self.event;
-        let account = Account::of(self.user);
-        let (user, account) = (Escaped(self.user), Escaped(account.as_str()));
-        let AuthContext { request_id, address, .. } = *self.context;
-        match self.result {
-            Ok(()) => {
-                tracing::info!(event, %user, %account, result = "ok", request_id, %address, "{event}");
-            }
-            Err(result) => {
-                tracing::warn!(event, %user, %account, result, request_id, %address, "{event} refused");
-            }
-        }
-    }
-}
-
-/// Text from outside on one line of a log, at most [`Escaped::CHARS_MAX`] characters of it.
-struct Escaped<'a>(&'a str);
-
-impl Escaped<'_> {
-    const CHARS_MAX: usize = 64;
-}
-
-impl fmt::Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for character in self.0.chars().take(Escaped::CHARS_MAX) {
-            write!(f, "{}", character.escape_debug())?;
-        }
-        match self.0.chars().nth(Escaped::CHARS_MAX) {
-            Some(_) => f.write_str("…"),
-            None => Ok(()),
-        }
-    }
 }
 
 /// The client learns that a store is away; the operator learns why.

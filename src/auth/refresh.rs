@@ -9,10 +9,12 @@ use bytes::Bytes;
 use http::Response;
 use serde_json::Map;
 
+use super::line::Line;
 use super::session::{Access, Given, living, no_signer};
-use super::{AuthContext, Escaped, audited, away, devices};
+use super::{AuthContext, away, devices};
 use crate::policy::Refusal;
 use crate::store::{Renewal, Rotation, Session, Successor};
+use crate::telemetry::{Event, EventKind};
 use crate::token::mint::{Mint, Minted};
 use crate::token::seal::{NotOpened, Sealed};
 use crate::token::{Claims, Secret, TokenKind, UnixTime};
@@ -23,7 +25,8 @@ pub(super) async fn refresh(
     context: &AuthContext<'_>,
     now: UnixTime,
 ) -> Result<Response<Bytes>, Refusal> {
-    audited("refresh", &claims.subject, context, renew(claims, context, now)).await
+    let line = Line::of_token(EventKind::Refresh, "refresh", claims, context);
+    line.told(renew(claims, context, now).await)
 }
 
 async fn renew(
@@ -121,14 +124,11 @@ fn not_opened(error: NotOpened) -> Refusal {
 /// The operator learns of the theft, once for each session; the line of the refresh that was refused follows.
 fn tell_reuse(session: &Session, context: &AuthContext<'_>) {
     context.metrics.refresh_reuse.inc();
-    let AuthContext { request_id, address, .. } = *context;
-    let user = Escaped(&session.subject);
-    tracing::warn!(
-        event = "refresh_reuse",
-        %user,
-        session = session.id,
-        request_id,
-        %address,
-        "a refresh token came back after it had been replaced: its session is ended"
-    );
+    let event = Event {
+        endpoint: Some("refresh"),
+        address: Some(context.address),
+        request_id: Some(context.request_id.to_owned()),
+        ..Event::now(EventKind::Reuse)
+    };
+    context.events.tell(event.of(&session.subject).within(Some(&session.id)));
 }

@@ -11,11 +11,13 @@ use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use super::body::texts;
-use super::{AuthContext, audited, away, devices, no_content, private_json, refusal_of};
+use super::line::Line;
+use super::{AuthContext, away, devices, no_content, private_json, refusal_of};
 use crate::config::Profile;
 use crate::policy::Refusal;
 use crate::store::throttle::{self, Door, Visitor};
 use crate::store::{Authenticated, Device, Keepsake, Revoked, Session};
+use crate::telemetry::EventKind;
 use crate::token::mint::{Mint, Minted, NoSigner};
 use crate::token::{Claims, Secret, TokenKind, UnixTime};
 
@@ -28,16 +30,22 @@ pub(super) async fn login<B: Body<Data = Bytes>>(
 ) -> Result<Response<Bytes>, Refusal> {
     let [name, password] =
         texts(headers, body, context.body_idle, ["username", "password"]).await?;
-    audited("login", &name, context, start(headers, &name, password, context, now)).await
+    let mut line = Line::of_name(EventKind::Login, "login", &name, context);
+    let started = start(headers, &name, password, context, now).await;
+    if let Ok((_, subject, session)) = &started {
+        line.learn(|event| event.of(subject).within(Some(session)));
+    }
+    line.told(started).map(|(answer, ..)| answer)
 }
 
+/// The answer, the subject and the id of the session.
 async fn start(
     headers: &HeaderMap,
     name: &str,
     password: Zeroizing<String>,
     context: &AuthContext<'_>,
     now: UnixTime,
-) -> Result<Response<Bytes>, Refusal> {
+) -> Result<(Response<Bytes>, String, String), Refusal> {
     let user = check(headers, name, password, context, now).await?;
     let now = devices::settled(&user, context, now).await?;
     let (rules, most) = (context.rules, context.sessions.session_max);
@@ -82,7 +90,7 @@ async fn start(
         keepsake: user.keepsake().cloned(),
     };
     context.state.start(session).await.map_err(|fault| away(&fault))?;
-    Ok(answer)
+    Ok((answer, user.subject().to_owned(), id))
 }
 
 /// The password again → a fresh access token in the same session.
@@ -94,8 +102,8 @@ pub(super) async fn reauth<B: Body<Data = Bytes>>(
     now: UnixTime,
 ) -> Result<Response<Bytes>, Refusal> {
     let [password] = texts(headers, body, context.body_idle, ["password"]).await?;
-    let stepped = step_up(headers, claims, password, context, now);
-    audited("reauth", &claims.subject, context, stepped).await
+    let line = Line::of_token(EventKind::StepUp, "reauth", claims, context);
+    line.told(step_up(headers, claims, password, context, now).await)
 }
 
 async fn step_up(
@@ -154,8 +162,11 @@ pub(super) async fn logout(
     context: &AuthContext<'_>,
     now: UnixTime,
 ) -> Result<Response<Bytes>, Refusal> {
-    let ended = audited("logout", &claims.subject, context, end(claims, context, now)).await;
-    ended?;
+    let mut line = Line::of_token(EventKind::Logout, "logout", claims, context);
+    if claims.session.is_none() {
+        line.learn(|event| event.token(&claims.id));
+    }
+    line.told(end(claims, context, now).await)?;
     let mut answer = match context.profile {
         Profile::Standard => no_content(),
         Profile::FlaskJwtExtended => {

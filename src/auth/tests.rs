@@ -16,7 +16,8 @@ use crate::store::file::{UsersFile, edit};
 use crate::store::password::{Hash, Pool};
 use crate::store::throttle::tally::Allowance;
 use crate::store::{
-    Answer, Keepsakes, Renewal, Replacement, Revocations, Revoked, Rotation, Session, UnderWay,
+    Account, Answer, Keepsakes, Renewal, Replacement, Revocations, Revoked, Rotation, Session,
+    UnderWay,
 };
 use crate::token::mint::Mint;
 use crate::token::{Secret, Standing, TokenKind, verify};
@@ -31,6 +32,7 @@ pub(super) struct World {
     pub(super) state: Box<dyn StateStore>,
     guesses: throttle::Rules,
     pub(super) metrics: Metrics,
+    pub(super) events: Events,
 }
 
 pub(super) const NOW: UnixTime = UnixTime(1_000_000);
@@ -72,6 +74,7 @@ impl World {
             state: Box::new(Embedded::open_at(dir.path(), || NOW).unwrap()),
             guesses: throttle::Rules { account: FEW, pair: FEW, address: FEW },
             metrics: Metrics::new(),
+            events: Events::new(std::sync::Arc::new(Metrics::new())),
             dir,
         }
     }
@@ -111,6 +114,7 @@ impl World {
             body_idle: MINUTE,
             guesses: self.guesses,
             metrics: &self.metrics,
+            events: &self.events,
             profile: Profile::Standard,
             path: path.judged(),
             cookies: None,
@@ -525,11 +529,4 @@ async fn store_that_is_away_refuses_all_that_needs_it() {
         assert_eq!(outcome.unwrap_err(), Refusal::StoreUnavailable, "{endpoint:?}");
     }
     world.ask(Endpoint::Me, Some(&access), &body, at(1)).await.unwrap();
-}
-
-#[test]
-fn names_in_the_log_are_escaped_and_cut() {
-    assert_eq!(Escaped("a\n\u{1b}[31m\"b").to_string(), r#"a\n\u{1b}[31m\"b"#);
-    assert_eq!(Escaped(&"é".repeat(64)).to_string(), "é".repeat(64));
-    assert_eq!(Escaped(&"é".repeat(65)).to_string(), "é".repeat(64) + "…");
 }

@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,16 +19,19 @@ use tokio::net::UnixStream;
 use zeroize::Zeroizing;
 
 use super::{ConfigArg, Failure};
-use crate::config::Config;
+use crate::config::{Config, LogFormat};
 use crate::server::build;
 use crate::server::control::desk::{Asked, Desk};
 use crate::server::control::{self, PAGE};
 use crate::store::StateStore;
 use crate::store::embedded::Embedded;
-use crate::telemetry;
+use crate::store::events::{Events, FLUSH_MAX};
+use crate::telemetry::{self, Metrics};
 use crate::token::UnixTime;
 use crate::token::verify::TOKEN_BYTES_MAX;
 
+/// What a command says of what it did by itself: its events, and what went wrong with telling them.
+const AUDIT: &str = "warn,freshgate::audit=info";
 /// How long the gateway may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Largest answer, in bytes: ten thousand sessions take four million.
@@ -179,10 +183,20 @@ async fn ask_state(asked: Asked, config: &Config, socket: &Path) -> Result<Value
 }
 
 async fn ask_desk(asked: Asked, config: &Config, state: &dyn StateStore) -> Result<Value, Failure> {
+    // No gateway hears of it: what is revoked is told from here, on standard error and to the webhook.
+    let json = config.log.format.map(|format| format == LogFormat::Json);
+    let _log = telemetry::start_logging(json, AUDIT).map_err(Failure::Words)?;
     let now = UnixTime::of(telemetry::clock());
     let keys = build::key_set(config, now)?;
-    let desk = Desk { state, keys: &keys, rules: &config.tokens };
-    desk.answer(asked, now).await.map_err(Failure::Words)
+    let events = Arc::new(Events::new(Arc::new(Metrics::new())));
+    let wanted = events.ready(&config.events);
+    events.follow(wanted.map_err(|fault| Failure::Words(fault.to_string()))?);
+    let delivering = tokio::spawn(Arc::clone(&events).deliver());
+    let desk = Desk { state, keys: &keys, rules: &config.tokens, events: &events };
+    let answer = desk.answer(asked, now).await.map_err(Failure::Words);
+    events.flush(FLUSH_MAX).await;
+    delivering.abort();
+    answer
 }
 
 /// What was revoked, in words.

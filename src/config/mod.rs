@@ -7,6 +7,7 @@
 mod backend_users;
 pub mod database;
 pub mod diagnostic;
+pub mod events;
 pub mod limits_page;
 #[cfg(test)]
 mod lint_tests;
@@ -40,6 +41,7 @@ use ipnet::IpNet;
 pub use self::backend_users::{BackendUsers, CookieName, LoginFormat, Success};
 pub use self::database::UsersSource;
 use self::diagnostic::{Diagnostics, Span};
+pub use self::events::EventRules;
 pub use self::secret::Resolved;
 pub use self::selftest::FileTest;
 pub use self::sessions::SessionRules;
@@ -95,6 +97,8 @@ pub struct Config {
     pub shared_state: Option<SharedState>,
     /// `[log]`.
     pub log: Log,
+    /// `[events]`.
+    pub events: EventRules,
     /// `[[test]]`, in the order of the file. They are run a floor above: `gateway::selftest`.
     pub tests: Vec<FileTest>,
     /// Where each route stands in the file, by its index; `None` for our endpoints.

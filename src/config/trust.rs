@@ -58,3 +58,20 @@ impl TrustKeys {
         }
     }
 }
+
+/// Why a URL that the gateway itself is to ask cannot be used, as far as its text says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UrlFault {
+    /// No URL.
+    NoUrl,
+    /// Without scheme or host.
+    NotWhole,
+    /// With a part that is never sent.
+    UserOrFragment,
+    /// Nobody can be found by it.
+    NoHost,
+    /// `http://`, and not to an address that is listed.
+    NoTls,
+    /// Another scheme.
+    NotHttps,
+}

@@ -7,6 +7,7 @@ use super::diagnostic::{Diagnostics, Span};
 use super::macros::words;
 use super::read::{FromToml, Spanned};
 use crate::config::Profile;
+use crate::telemetry::EventKind;
 use crate::token::keys::Algorithm;
 
 words! {
@@ -159,6 +160,54 @@ impl FromToml for Places {
         let read = Vec::<Spanned<Place>>::read(value, span, at, out)?;
         let all = value.as_array().is_some_and(|array| array.len() == read.len());
         all.then_some(Places(read))
+    }
+}
+
+words! {
+    /// What happens to people's logins.
+    pub enum EventWord {
+        /// A session began.
+        Login = "login",
+        /// Something was refused.
+        Failure = "failure",
+        /// A password was not looked at.
+        Throttle = "throttle",
+        /// A session went on.
+        Refresh = "refresh",
+        /// A refresh token came back.
+        Reuse = "reuse",
+        /// The password again.
+        StepUp = "step_up",
+        /// A session was ended by who had it.
+        Logout = "logout",
+        /// Ended in another way.
+        Revocation = "revocation",
+    }
+}
+
+impl EventWord {
+    /// The kind that the word names.
+    pub fn kind(self) -> EventKind {
+        match self {
+            EventWord::Login => EventKind::Login,
+            EventWord::Failure => EventKind::Failure,
+            EventWord::Throttle => EventKind::Throttle,
+            EventWord::Refresh => EventKind::Refresh,
+            EventWord::Reuse => EventKind::Reuse,
+            EventWord::StepUp => EventKind::StepUp,
+            EventWord::Logout => EventKind::Logout,
+            EventWord::Revocation => EventKind::Revocation,
+        }
+    }
+}
+
+words! {
+    /// Whether the name of a login that failed is written down.
+    pub enum NamesWord {
+        /// As it was typed.
+        Shown = "shown",
+        /// As a keyed hash.
+        Hashed = "hashed",
     }
 }
 

@@ -33,6 +33,7 @@ use crate::proxy::pool::Pool;
 use crate::proxy::relay::ResponseBody;
 use crate::proxy::room::Room;
 use crate::proxy::{self, Way};
+use crate::store::events::Events;
 use crate::store::issuers::RemoteKeys;
 use crate::store::{CredentialStore, StateStore, throttle};
 use crate::telemetry::{self, Metrics, RouteMeter, ThreadMeter, panics};
@@ -58,6 +59,8 @@ pub struct Snapshot {
     pub credentials: Option<Arc<dyn CredentialStore>>,
     /// Sessions and revocations.
     pub state: Arc<dyn StateStore>,
+    /// Whom is told what happens to logins.
+    pub events: Arc<Events>,
     /// The places at each upstream, by its index: all data threads take theirs here.
     pub places: Vec<Arc<Room>>,
     /// Counters, by route index.
@@ -279,6 +282,7 @@ impl Scene<'_> {
             body_idle: self.snapshot.config.limits.body_idle,
             guesses: throttle::Rules::of_limits(&self.snapshot.config.limits),
             metrics: &self.snapshot.metrics,
+            events: &self.snapshot.events,
             profile: self.snapshot.config.profile,
             path,
             cookies: Jar::of(&self.snapshot.config),

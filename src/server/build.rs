@@ -13,6 +13,7 @@ use crate::policy::Refusal;
 use crate::proxy::headers::Firewall;
 use crate::proxy::room::Room;
 use crate::store::embedded::Embedded;
+use crate::store::events::{Events, Wanted};
 use crate::store::file::edit;
 use crate::store::postgres::Postgres;
 use crate::store::{StateStore, StoreFault, keys};
@@ -78,7 +79,10 @@ pub fn first(config: Config, metrics: Arc<Metrics>) -> Result<Built, StartFault>
         }
         _ => None,
     };
-    let (mut snapshot, users) = assemble(config, state, metrics, None)?;
+    let events = Arc::new(Events::new(Arc::clone(&metrics)));
+    // Before the users: of those who left while no gateway ran, it is told.
+    events.follow(wanted(&events, &config)?);
+    let (mut snapshot, users) = assemble(config, (state, events), metrics, None)?;
     snapshot.places = places(&snapshot.config, None);
     Ok(Built { snapshot, first_user, users })
 }
@@ -109,10 +113,18 @@ pub fn next(
         )));
     }
     let metrics = Arc::clone(&previous.metrics);
-    let (mut snapshot, users) = assemble(config, Arc::clone(&previous.state), metrics, users)?;
-    // Last, when nothing can fail any more: the places of the world that serves change with it.
+    let (state, events) = (Arc::clone(&previous.state), Arc::clone(&previous.events));
+    let wanted = wanted(&events, &config)?;
+    let (mut snapshot, users) = assemble(config, (state, events), metrics, users)?;
+    // Last, when nothing can fail any more: the places of the world that serves change with it, and whom it tells.
     snapshot.places = places(&snapshot.config, Some(previous));
+    snapshot.events.follow(wanted);
     Ok((snapshot, users))
+}
+
+fn wanted(events: &Events, config: &Config) -> Result<Wanted, StartFault> {
+    let ready = events.ready(&config.events);
+    ready.map_err(|fault| StartFault(format!("`events.webhook.ca`: {fault}")))
 }
 
 /// The places at each upstream: those it has already, where it is the same place under the same name.
@@ -156,7 +168,7 @@ fn stale_max(config: &Config) -> Option<Duration> {
 
 fn assemble(
     config: Config,
-    state: Arc<dyn StateStore>,
+    (state, events): (Arc<dyn StateStore>, Arc<Events>),
     metrics: Arc<Metrics>,
     kept: Option<&Users>,
 ) -> Result<(Snapshot, Option<Users>), StartFault> {
@@ -177,7 +189,8 @@ fn assemble(
             upstream.name
         )));
     }
-    let users = config.login.as_ref().map(|login| Users::open(login, &config, kept, &state));
+    let told = (&state, &events);
+    let users = config.login.as_ref().map(|login| Users::open(login, &config, kept, told));
     let users = users.transpose()?;
     let routes = config.routes.routes();
     let meters = routes
@@ -189,6 +202,7 @@ fn assemble(
         no_route: Arc::new(metrics.route("-", "-", &DECISIONS)),
         credentials: users.as_ref().map(Users::store),
         state,
+        events,
         places: Vec::new(),
         config: Arc::new(config),
         keys,

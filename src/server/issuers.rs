@@ -61,6 +61,7 @@ pub fn with_their_keys(serving: &Snapshot) -> Snapshot {
         firewall: Firewall::new(&serving.config),
         credentials: serving.credentials.clone(),
         state: Arc::clone(&serving.state),
+        events: Arc::clone(&serving.events),
         places: serving.places.clone(),
         meters: Arc::clone(&serving.meters),
         no_route: Arc::clone(&serving.no_route),

@@ -28,6 +28,7 @@ use tokio::sync::watch;
 
 use crate::config::{Config, LogFormat};
 use crate::gateway::Snapshot;
+use crate::store::events::FLUSH_MAX;
 use crate::telemetry::{self, Metrics};
 use accept::Acceptor;
 use admin::Admin;
@@ -71,6 +72,8 @@ pub fn run(config: Config) -> Result<(), StartFault> {
     let asks = Asks::new();
     let issuers = asks.control(control.handle());
     issuers.attend(&mut snapshot, None);
+    let events = Arc::clone(&snapshot.events);
+    control.spawn(Arc::clone(&events).deliver());
     let world = Arc::new(ArcSwap::from_pointee(snapshot));
     let (drain, draining) = watch::channel(false);
     let shared = Shared { world: Arc::clone(&world), metrics, draining: draining.clone() };
@@ -106,6 +109,8 @@ pub fn run(config: Config) -> Result<(), StartFault> {
     let _everybody_left = drain.send(true);
     let Acceptor { workers, shared, .. } = acceptor;
     let finished = wait(workers, world.load().config.limits.drain);
+    // What happened until now is told before the end, as far as somebody takes it.
+    control.block_on(events.flush(FLUSH_MAX));
     drop((control, socket, watches, shared));
     if finished {
         close(world);

@@ -8,6 +8,7 @@ use super::build::StartFault;
 use crate::config::database::SqlUsers as SqlSettings;
 use crate::config::{Config, Limits, Login, UsersSource};
 use crate::store::backend::BackendLogin;
+use crate::store::events::Events;
 use crate::store::file::UsersFile;
 use crate::store::leavers::Leavers;
 use crate::store::password::Checker;
@@ -48,12 +49,12 @@ impl Users {
         login: &Login,
         config: &Config,
         kept: Option<&Users>,
-        state: &Arc<dyn StateStore>,
+        (state, events): (&Arc<dyn StateStore>, &Arc<Events>),
     ) -> Result<Users, StartFault> {
         let (limits, life) = (&config.limits, config.tokens.revoked_life());
         let leavers = match kept {
             Some(kept) => Arc::clone(&kept.leavers),
-            None => Arc::new(Leavers::new(Arc::clone(state), life)),
+            None => Arc::new(Leavers::new(Arc::clone(state), life, Arc::clone(events))),
         };
         leavers.set_life(life);
         if let Some(kept) =

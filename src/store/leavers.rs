@@ -12,8 +12,9 @@ use std::time::Duration;
 use aws_lc_rs::digest;
 use tokio::task::JoinSet;
 
+use super::events::Events;
 use super::{CredentialStore, Revoked, StateStore, StoreFault};
-use crate::telemetry;
+use crate::telemetry::{self, Event, EventKind};
 use crate::token::UnixTime;
 
 /// Most subjects that are revoked at once; the store writes them together.
@@ -52,6 +53,7 @@ pub async fn may_stay(
 /// Who has to go, and where that is written.
 pub struct Leavers {
     state: Arc<dyn StateStore>,
+    events: Arc<Events>,
     /// The longest life of a token, in seconds.
     life: AtomicU64,
     /// Whose revocation was not written yet.
@@ -65,9 +67,9 @@ impl fmt::Debug for Leavers {
 }
 
 impl Leavers {
-    /// In this store, where no token lives longer than `life`.
-    pub fn new(state: Arc<dyn StateStore>, life: Duration) -> Leavers {
-        Leavers { state, life: life.as_secs().into(), pending: Mutex::default() }
+    /// In this store, where no token lives longer than `life`; each one who goes is told.
+    pub fn new(state: Arc<dyn StateStore>, life: Duration, events: Arc<Events>) -> Leavers {
+        Leavers { state, events, life: life.as_secs().into(), pending: Mutex::default() }
     }
 
     /// Another configuration gives tokens another life.
@@ -89,7 +91,8 @@ impl Leavers {
             for (subject, outcome) in ended {
                 match outcome {
                     Ok(()) => {
-                        tracing::info!(event = "sessions_ended", %subject, "everything of a user was revoked");
+                        let event = Event::now(EventKind::Revocation).of(&subject);
+                        self.events.tell(event.revoked("users", "user"));
                         pending.remove(&subject);
                     }
                     Err(error) => fault = Some(error),

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use super::contract::{issued, session};
 use super::embedded::Embedded;
+use super::events::Events;
 use super::file::{UsersFile, edit};
 use super::leavers::{Leavers, mark};
 use super::password::{Hash, Pool};
@@ -35,6 +36,10 @@ fn now() -> UnixTime {
     UnixTime::of(telemetry::clock())
 }
 
+fn told() -> Arc<Events> {
+    Arc::new(Events::new(Arc::new(telemetry::Metrics::new())))
+}
+
 fn hash(password: &str) -> Hash {
     Hash::of(&Secret::new(password)).unwrap()
 }
@@ -48,7 +53,7 @@ impl World {
         }
         let users = UsersFile::open(&path, Pool::start(10).unwrap()).unwrap();
         let state: Arc<dyn StateStore> = Arc::new(Embedded::open(dir.path()).unwrap());
-        let leavers = Leavers::new(Arc::clone(&state), Duration::from_secs(3600));
+        let leavers = Leavers::new(Arc::clone(&state), Duration::from_secs(3600), told());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let world = World { dir, users, state, leavers, runtime };
         for name in ["alice", "bob", "carol"] {
@@ -261,7 +266,7 @@ fn who_left_while_the_state_was_away_goes_when_it_is_back() {
     let world = World::new();
     let flaky = Arc::new(Flaky { state: Arc::clone(&world.state), is_away: true.into() });
     let state: Arc<dyn StateStore> = Arc::clone(&flaky) as Arc<dyn StateStore>;
-    let leavers = Leavers::new(state, Duration::from_secs(60));
+    let leavers = Leavers::new(state, Duration::from_secs(60), told());
     leavers.end(vec!["alice".into()]).unwrap_err();
     leavers.end(vec!["bob".into()]).unwrap_err();
     leavers.compare(&world.users).unwrap_err();

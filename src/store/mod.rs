@@ -5,13 +5,14 @@
 //! `throttle` the only way to a check of a password. `embedded` keeps sessions, revocations and failed attempts
 //! in one SQLite file, `postgres` keeps them in a database that many gateways share; `revocations` is their picture in
 //! memory, the only part that the request path asks. `leavers` ends what users have who have to go. `keys` is the key
-//! folder. `outbound` is the one client for requests of our own, and `issuers` holds the key sets of others.
+//! folder. `events` is where all of that is told, in the log and to a webhook. `outbound` is the one client for requests of our own, and `issuers` holds the key sets of others.
 
 pub mod account;
 pub mod backend;
 #[cfg(test)]
 mod contract;
 pub mod embedded;
+pub mod events;
 pub mod file;
 pub mod issuers;
 pub mod keepsakes;

@@ -10,7 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
-use super::Limit;
+use super::{EventKind, Limit, WebhookMeter};
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct RequestLabels {
@@ -56,6 +56,11 @@ struct FetchLabels {
     result: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct EventLabels {
+    event: &'static str,
+}
+
 /// All metrics of the process.
 #[derive(Debug)]
 pub struct Metrics {
@@ -74,6 +79,11 @@ pub struct Metrics {
     pub refresh_reuse: Counter,
     /// By number of [`Limit`], each there from the start, so that a rate over it is defined.
     limits: Box<[Counter]>,
+    events_by_kind: Family<EventLabels, Counter>,
+    /// By number of [`EventKind`], each there from the start.
+    events: Box<[Counter]>,
+    /// What the webhook does.
+    pub webhook: WebhookMeter,
     issuer_fetches: Family<FetchLabels, Counter>,
     issuer_keys_age: Family<IssuerLabels, Gauge>,
     /// Connections open now.
@@ -93,6 +103,10 @@ impl Metrics {
         let of = |limit: &Limit| LimitLabels { limit: limit.name() };
         let each = Limit::ALL.iter().map(|limit| limits_reached.get_or_create_owned(&of(limit)));
         let limits = each.collect();
+        let events_by_kind = Family::<EventLabels, Counter>::default();
+        let of = |kind: &EventKind| EventLabels { event: kind.name() };
+        let each = EventKind::ALL.iter().map(|kind| events_by_kind.get_or_create_owned(&of(kind)));
+        let events = each.collect();
         let mut metrics = Metrics {
             registry: Registry::with_prefix("freshgate"),
             requests: Family::default(),
@@ -107,6 +121,9 @@ impl Metrics {
             refresh_reuse: Counter::default(),
             limits_reached,
             limits,
+            events_by_kind,
+            events,
+            webhook: WebhookMeter::new(),
             issuer_fetches: Family::default(),
             issuer_keys_age: Family::default(),
             connections: Gauge::default(),
@@ -140,6 +157,9 @@ impl Metrics {
         registry.register("refresh_reuse", reuse, self.refresh_reuse.clone());
         let reached = "How often each limit was reached, by its key in [limits]";
         registry.register("limits_reached", reached, self.limits_reached.clone());
+        let events = "What happened to people's logins, by event";
+        registry.register("events", events, self.events_by_kind.clone());
+        self.webhook.register(registry);
         let fetches = "Fetches of the keys of another issuer, by result";
         registry.register("issuer_fetches", fetches, self.issuer_fetches.clone());
         let age = "Seconds since the keys of another issuer were fetched; absent where it has none";
@@ -213,6 +233,11 @@ impl Metrics {
     /// Counts that a limit was reached. Lock-free.
     pub fn limit_reached(&self, limit: Limit) {
         self.limits[limit as usize].inc();
+    }
+
+    /// Counts an event. Lock-free.
+    pub fn event(&self, kind: EventKind) {
+        self.events[kind as usize].inc();
     }
 
     /// Counts a request that a backend did not answer.

@@ -1,22 +1,26 @@
 //! Logs, metrics and the clock: what every floor may use, and what knows nothing of any of them.
 //!
-//! `clock` is the one place that reads it, `log` carries lines away, `metrics` all that is counted, `limit` the closed list of limits that can be
-//! reached, `panics` stops a panic where it can still be answered.
+//! `clock` is the one place that reads it, `log` carries lines away, `event` is what happens to people's logins, `metrics` all that is counted,
+//! `limit` the closed list of limits that can be reached, `panics` stops a panic where it can still be answered.
 
 mod clock;
+mod event;
 mod limit;
 mod log;
 mod metrics;
 pub mod panics;
+mod webhook;
 
 use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
 pub use clock::{clock, clock_behind, raise_clock};
+pub use event::{Event, EventKind, Typed};
 pub use limit::Limit;
 pub use log::Log;
 pub use metrics::{Metrics, RouteMeter, ThreadMeter};
+pub use webhook::{Undelivered, WebhookMeter};
 
 /// Starts logging to standard error, as JSON or as text; `None` means text on a terminal, else JSON.
 /// A second call changes nothing. The log is written until what is returned is dropped.

@@ -59,6 +59,8 @@ mod rotation;
 
 /// Login, refresh, reauth, logout, me, public keys.
 mod endpoints;
+/// What happens to logins: audit lines, and the webhook.
+mod events;
 /// Several gateways on one PostgreSQL.
 mod many_gateways;
 /// Sessions listed and ended: by their owner, on the command line, with their user.

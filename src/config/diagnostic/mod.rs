@@ -8,6 +8,7 @@ mod draw;
 mod json;
 mod wording;
 mod wording_checks;
+mod wording_events;
 mod wording_issuers;
 mod wording_routes;
 mod wording_sessions;

@@ -1,11 +1,33 @@
 //! The words for what is wrong with `[[tokens.trust]]`: one method for each mistake.
 
 use super::{Diagnostics, Span};
+use crate::config::trust::UrlFault;
 
 impl Diagnostics {
     /// Anything else that is wrong with a `[[tokens.trust]]`.
     pub(crate) fn trust_refused(&mut self, span: &Span, title: &str, label: &str, help: &str) {
         self.error("trust-refused", span, title.to_owned(), label, help);
+    }
+
+    /// A URL that keys cannot be fetched from.
+    pub(crate) fn jwks_url(&mut self, span: &Span, fault: UrlFault) {
+        let title = match fault {
+            UrlFault::NoUrl => "`jwks` is not a URL",
+            UrlFault::NotWhole => "`jwks` is not a whole URL",
+            UrlFault::UserOrFragment => "`jwks` has a user name or a `#` in it",
+            UrlFault::NoHost => "`jwks` has no host and port that can be used",
+            UrlFault::NoTls => {
+                "`jwks` is read without TLS: whoever is on the way can put keys of their own there"
+            }
+            UrlFault::NotHttps => "`jwks` is not an https URL",
+        };
+        let help = match fault {
+            UrlFault::NoTls => {
+                "write https://; http:// is for an address that is listed in `allow_private`"
+            }
+            _ => "write it as the issuer's discovery document has it in `jwks_uri`",
+        };
+        self.trust_refused(span, title, "this URL", help);
     }
 
     /// Two issuers of one name, or one that is called like the gateway itself.

@@ -7,6 +7,7 @@ mod accept;
 mod backend_users;
 mod cookies;
 mod endpoints;
+mod events;
 mod keys;
 mod limits;
 mod lint;
@@ -139,8 +140,7 @@ fn read_file(path: &Path) -> Result<Vec<u8>, (String, &'static str)> {
     Ok(bytes)
 }
 
-/// Lowers `text`. `file` is its name in messages and in the [`Config`]; relative paths in it are
-/// relative to `base`.
+/// Lowers `text`. `file` is its name in messages and in the [`Config`]; relative paths are relative to `base`.
 ///
 /// # Errors
 /// Every mistake, in the order of the file.
@@ -278,9 +278,8 @@ impl Lowering<'_> {
         if let Some(login) = &mut login {
             login.cookies = self.login_cookies(raw.login.get(), login, &locations);
         }
-        let limits = self.limits(raw.limits.get());
-        let paths = self.paths(raw.paths.get());
-        let log = self.log(raw.log.get());
+        let (limits, paths) = (self.limits(raw.limits.get()), self.paths(raw.paths.get()));
+        let (log, events) = (self.log(raw.log.get()), self.events(raw.events.get()));
         let outlined = self.outlined.as_ref().is_some_and(|keys| !keys.is_empty());
         let asserted = upstreams.iter().any(|one| one.assertion);
         let has_keys = outlined || !keys.is_empty() || asserted;
@@ -313,6 +312,7 @@ impl Lowering<'_> {
             state_dir,
             shared_state,
             log,
+            events,
             tests,
             places: routes.places,
             warnings: Diagnostics::new("", ""),

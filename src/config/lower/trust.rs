@@ -14,6 +14,7 @@ use super::keys::reason;
 use crate::config::diagnostic::Span;
 use crate::config::raw::{RawTrust, trust::Path};
 use crate::config::read::{Field, Spanned};
+use crate::config::trust::UrlFault;
 use crate::config::{JwksUrl, Trust, TrustKeys};
 use crate::token::keys::{Algorithm, KeyRing};
 use crate::token::trust::{self, CheckedAt, ClaimPath};
@@ -248,8 +249,8 @@ impl Lowering<'_> {
         let allow_private = self.networks(&raw.allow_private());
         let url = match judge_url(&url.value, &allow_private) {
             Ok(good) => good,
-            Err((why, help)) => {
-                self.out.trust_refused(&url.span, why, "this URL", help);
+            Err(fault) => {
+                self.out.jwks_url(&url.span, fault);
                 return None;
             }
         };
@@ -269,7 +270,7 @@ impl Lowering<'_> {
         }))
     }
 
-    fn certificates(&mut self, name: &Spanned<String>) -> Option<Vec<u8>> {
+    pub(super) fn certificates(&mut self, name: &Spanned<String>) -> Option<Vec<u8>> {
         let text = self.public_file(name)?;
         let blocks = pem::parse_many(&text).unwrap_or_default();
         if blocks.is_empty() || blocks.iter().any(|block| block.tag() != "CERTIFICATE") {
@@ -293,22 +294,19 @@ fn overlap(one: &str, other: &str) -> bool {
     one != other && !one.is_empty() && !other.is_empty() && begins
 }
 
-type Wrong = (&'static str, &'static str);
-
-/// Where keys may be fetched from, as far as the text says.
-fn judge_url(url: &str, allow_private: &[IpNet]) -> Result<Uri, Wrong> {
-    const EXAMPLE: &str = "write it as the issuer's discovery document has it in `jwks_uri`";
-    let parsed = url.parse::<Uri>().map_err(|_| ("`jwks` is not a URL", EXAMPLE))?;
+/// Where the gateway may be told to ask or post, as far as the text says.
+pub(super) fn judge_url(url: &str, allow_private: &[IpNet]) -> Result<Uri, UrlFault> {
+    let parsed = url.parse::<Uri>().map_err(|_| UrlFault::NoUrl)?;
     let (Some(scheme), Some(authority)) = (parsed.scheme_str(), parsed.authority()) else {
-        return Err(("`jwks` is not a whole URL", EXAMPLE));
+        return Err(UrlFault::NotWhole);
     };
     if authority.as_str().contains('@') || url.contains('#') {
-        return Err(("`jwks` has a user name or a `#` in it", EXAMPLE));
+        return Err(UrlFault::UserOrFragment);
     }
     if authority.host().is_empty()
         || (authority.port().is_none() && authority.as_str() != authority.host())
     {
-        return Err(("`jwks` has no host and port that can be used", EXAMPLE));
+        return Err(UrlFault::NoHost);
     }
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
     let address = host.parse::<IpAddr>();
@@ -317,10 +315,7 @@ fn judge_url(url: &str, allow_private: &[IpNet]) -> Result<Uri, Wrong> {
         "http" if address.is_ok_and(|one| allow_private.iter().any(|net| net.contains(&one))) => {
             Ok(parsed)
         }
-        "http" => Err((
-            "`jwks` is read without TLS: whoever is on the way can put keys of their own there",
-            "write https://; http:// is for an address that is listed in `allow_private`",
-        )),
-        _ => Err(("`jwks` is not an https URL", EXAMPLE)),
+        "http" => Err(UrlFault::NoTls),
+        _ => Err(UrlFault::NotHttps),
     }
 }

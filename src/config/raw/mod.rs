@@ -1,10 +1,11 @@
 //! What `gateway.toml` says: every table, every key, its type, its default and its documentation.
 //!
 //! These files are the only place that names a key or a default; `limits` is `[limits]`, `login` is `[login]`, `paths` is
-//! `[paths]`, `users` and `backend` are `[login.users]`, `trust` whose tokens are believed. The doc comments are the reference page: write them
+//! `[paths]`, `events` is `[events]`, `users` and `backend` are `[login.users]`, `trust` whose tokens are believed. The doc comments are the reference page: write them
 //! for the operator. Nothing is checked here beyond types; `lower` checks what the words mean.
 
 mod backend;
+pub(super) mod events;
 mod limits;
 mod login;
 mod paths;
@@ -26,6 +27,7 @@ use super::secret::{ClaimWants, SecretRef};
 use super::values::{MaybeZero, Size};
 use super::words::{Format, Mode, Places, Policy, ProfileWord, RotationWord};
 pub use backend::{RawBackendUsers, RawSuccess};
+pub use events::{RawEvents, RawWebhook};
 pub use limits::RawLimits;
 pub use login::RawLogin;
 pub use paths::RawPaths;
@@ -76,6 +78,8 @@ section! {
         state: RawState,
         /// See `[log]`.
         log: RawLog,
+        /// See `[events]`.
+        events: RawEvents,
         /// See `[[test]]`.
         test: Many<RawTest>,
     }

@@ -8,8 +8,10 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::store::events::Events;
 use crate::store::file::users::check_name;
 use crate::store::{Account, Revoked, Session, StateStore, StoreFault};
+use crate::telemetry::{Event, EventKind};
 use crate::token::UnixTime;
 use crate::token::trust::KeySet;
 use crate::token::verify::{TokenFault, TokenRules};
@@ -43,6 +45,8 @@ pub struct Desk<'a> {
     pub keys: &'a KeySet,
     /// What our tokens say.
     pub rules: &'a TokenRules,
+    /// Whom a revocation is told to.
+    pub events: &'a Events,
 }
 
 impl std::fmt::Debug for Desk<'_> {
@@ -91,12 +95,7 @@ impl Desk<'_> {
         })?;
         let (user, until) = (session.subject.clone(), session.revoked_until());
         self.state.revoke(Revoked::Session(session.id), until).await.map_err(away)?;
-        tracing::info!(
-            event = "session_revoked",
-            sid = id,
-            user,
-            "a session was revoked by the operator"
-        );
+        self.tell(Event::now(EventKind::Revocation).of(&user).within(Some(id)), "session");
         Ok(json!({ "users": [user], "sessions": 1 }))
     }
 
@@ -110,11 +109,7 @@ impl Desk<'_> {
             let what = Revoked::Subject { subject: subject.clone(), at: now };
             let until = now.plus(self.rules.revoked_life());
             self.state.revoke(what, until).await.map_err(away)?;
-            tracing::info!(
-                event = "user_revoked",
-                user = subject,
-                "everything of a user was revoked by the operator"
-            );
+            self.tell(Event::now(EventKind::Revocation).of(subject), "user");
         }
         Ok(json!({ "users": users, "sessions": sessions }))
     }
@@ -131,14 +126,14 @@ impl Desk<'_> {
         }
         self.state.revoke(Revoked::Token(claims.id.clone()), until).await.map_err(away)?;
         let user = &claims.subject;
-        tracing::info!(
-            event = "token_revoked",
-            jti = claims.id,
-            user,
-            "a token was revoked by the operator"
-        );
+        let event = Event::now(EventKind::Revocation).of(user);
+        self.tell(event.within(claims.session.as_deref()).token(&claims.id), "token");
         let kind = claims.kind.name();
         Ok(json!({ "users": [user], "sessions": 0, "token": claims.id, "type": kind }))
+    }
+
+    fn tell(&self, event: Event, scope: &'static str) {
+        self.events.tell(event.revoked("operator", scope));
     }
 
     /// Why a token is not believed by these keys. Those at a URL are known to a running gateway only.

@@ -190,7 +190,7 @@ async fn answer(request: Request<Incoming>, world: &Snapshot) -> Response<Full<B
         return reply(StatusCode::BAD_REQUEST, &json!({"error": error}));
     };
     let (state, rules) = (world.state.as_ref(), &world.config.tokens);
-    let desk = Desk { state, keys: &world.keys, rules };
+    let desk = Desk { state, keys: &world.keys, rules, events: &world.events };
     match desk.answer(asked, UnixTime::of(telemetry::clock())).await {
         Ok(answer) => reply(StatusCode::OK, &answer),
         Err(error) => reply(StatusCode::CONFLICT, &json!({"error": error})),

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::edit::{add, list, remove, set_password};
 use super::*;
 use crate::store::embedded::Embedded;
+use crate::store::events::Events;
 use crate::store::password::{Hash, Pool};
 use crate::store::{Replacement, StateStore};
 use crate::token::UnixTime;
@@ -361,9 +362,13 @@ fn becomes(mut holds: impl FnMut() -> bool) {
 
 const NOBODY: &str = "[users]\n";
 
+fn told() -> Arc<Events> {
+    Arc::new(Events::new(Arc::new(crate::telemetry::Metrics::new())))
+}
+
 fn leavers(dir: &Path) -> Arc<Leavers> {
     let state = Embedded::open(&dir.join("state")).unwrap();
-    Arc::new(Leavers::new(Arc::new(state), Duration::from_secs(60)))
+    Arc::new(Leavers::new(Arc::new(state), Duration::from_secs(60), told()))
 }
 
 #[test]

@@ -106,15 +106,15 @@ fn a_replaced_token_that_comes_back_after_the_window_ends_its_session_and_is_tol
         Some(())
     });
     dead(&gateway, &[&stolen.access, &stolen.refresh, &owner.access, &owner.refresh]);
-    let line = gateway.logged("refresh_reuse");
+    let line = gateway.logged("\"reuse\"");
     let sid = forge::payload(&stolen.access)["sid"].as_str().expect("a session").to_owned();
     let line: Value = serde_json::from_str(&line).expect("a line of JSON");
     let text = |name: &str| {
         let field = line.get(name).or_else(|| line["fields"].get(name));
         field.and_then(Value::as_str).unwrap_or_default().to_owned()
     };
-    assert_eq!((text("event"), text("user")), ("refresh_reuse".into(), "ada".into()), "{line}");
-    assert_eq!((text("session"), text("address")), (sid, "127.0.0.1".into()), "{line}");
+    assert_eq!((text("event"), text("subject")), ("reuse".into(), "ada".into()), "{line}");
+    assert_eq!((text("sid"), text("address")), (sid, "127.0.0.1".into()), "{line}");
     assert!(!text("request_id").is_empty() && text("level") == "WARN", "{line}");
     assert_eq!(gateway.metric("freshgate_refresh_reuse_total"), 1);
     // Another session of the same user is not meant.

@@ -39,11 +39,11 @@ fn documented(free: usize, since: Instant) -> usize {
     free + (seconds + 1).ilog2() as usize + 1
 }
 
-/// How many audit lines of an event there are with this result.
-fn lines(gateway: &Gateway, event: &str, result: &str) -> usize {
+/// How many audit lines of an event there are, with this reason where one is asked for.
+fn lines(gateway: &Gateway, event: &str, reason: &str) -> usize {
     let is = |line: &str| {
         let line: Value = serde_json::from_str(line).unwrap_or_default();
-        line["event"] == event && line["result"] == result
+        line["event"] == event && line["reason"].as_str().unwrap_or_default() == reason
     };
     gateway.log().lines().filter(|line| is(line)).count()
 }
@@ -72,12 +72,12 @@ fn of_a_thousand_guesses_a_handful_is_checked_and_each_has_its_line() {
         }
     }
     let most = documented(FREE_ACCOUNT, start);
-    let checked = || lines(&gateway, "login", "credentials-invalid");
+    let checked = || lines(&gateway, "failure", "credentials-invalid");
     eventually("a line for every attempt", || {
-        (checked() + lines(&gateway, "login", "login-throttled") == 1000).then_some(())
+        (checked() + lines(&gateway, "throttle", "login-throttled") == 1000).then_some(())
     });
     assert!((FREE_ACCOUNT..=most).contains(&checked()), "{} of at most {most}", checked());
-    assert_eq!(lines(&gateway, "login", "ok"), 0);
+    assert_eq!(lines(&gateway, "login", ""), 0);
     assert!(!gateway.log().contains("canary") && !gateway.log().contains("correct horse"));
     let metrics = gateway.admin().get("/metrics").send().text();
     assert!(metrics.contains("limit=\"login_failures_account\""), "{metrics}");
@@ -171,7 +171,7 @@ fn every_door_and_every_spelling_share_one_counter() {
     // Another name is another account.
     json("ada2", 40).refused(401, "credentials-invalid");
     let line: Value = serde_json::from_str(&gateway.logged("Ad\\\\u{200b}a")).expect("JSON");
-    assert_eq!((&line["account"], &line["result"]), (&json!("ada"), &json!("credentials-invalid")));
+    assert_eq!((&line["account"], &line["reason"]), (&json!("ada"), &json!("credentials-invalid")));
 }
 
 // Holds: U2
@@ -311,7 +311,7 @@ fn guesses_that_hang_up_are_counted_too() {
     };
     let begun = || {
         let checked = ["credentials-invalid", "abandoned"];
-        checked.map(|result| lines(&gateway, "login", result)).iter().sum::<usize>()
+        checked.map(|reason| lines(&gateway, "failure", reason)).iter().sum::<usize>()
     };
     eventually("as many as are free", || {
         hang_up();
@@ -319,7 +319,7 @@ fn guesses_that_hang_up_are_counted_too() {
     });
     (0..80).for_each(|_| hang_up());
     eventually("those that are not", || {
-        (lines(&gateway, "login", "login-throttled") > 0).then_some(())
+        (lines(&gateway, "throttle", "login-throttled") > 0).then_some(())
     });
     assert!(begun() <= documented(FREE_ACCOUNT, start), "{} were begun", begun());
 }
