@@ -37,7 +37,8 @@ fn row(size: usize, reloads: usize, calm: Duration, backend: SocketAddr) {
     let dir = tempfile::tempdir().expect("a directory");
     let texts = ["public", "access-required"].map(|policy| text(size, policy, backend));
     write(dir.path(), &texts[0]);
-    let (mut child, address, admin) = kit::gateway(dir.path());
+    let (mut child, address, admin) =
+        kit::gateway(Command::new(env!("CARGO_BIN_EXE_freshgate")), dir.path());
     let admin = admin.expect("an admin listener");
     let quiet = under_load(address, || thread::sleep(calm));
     let mut took = Vec::new();

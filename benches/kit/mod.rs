@@ -43,9 +43,10 @@ fn serve(mut stream: TcpStream) {
     }
 }
 
-/// Starts the gateway with the `gateway.toml` in `dir`; where it listens, and its admin address if there is one.
-pub fn gateway(dir: &Path) -> (Child, SocketAddr, Option<SocketAddr>) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_freshgate"))
+/// Starts the gateway with the `gateway.toml` in `dir`, by a command that names its program; where it listens, and its admin
+/// address if there is one.
+pub fn gateway(mut program: Command, dir: &Path) -> (Child, SocketAddr, Option<SocketAddr>) {
+    let mut child = program
         .arg("run")
         .current_dir(dir)
         .stdout(Stdio::piped())

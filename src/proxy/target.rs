@@ -76,7 +76,7 @@ fn clean_query(query: &str) -> Cow<'_, str> {
         if legal(*byte) || escape(at) {
             clean.push(char::from(*byte));
         } else {
-            clean.push_str(&format!("%{byte:02X}"));
+            clean.push_str(percent_encoding::percent_encode_byte(*byte));
         }
     }
     clean.into()
@@ -100,6 +100,17 @@ mod tests {
             let uri = origin_form(&asked.parse().expect(asked));
             assert_eq!(uri.to_string(), wanted, "{asked}");
             assert!(uri.scheme().is_none() && uri.authority().is_none(), "{asked}");
+        }
+    }
+
+    #[test]
+    fn a_query_is_spelled_by_the_book_and_means_the_same() {
+        for (asked, wanted) in [
+            ("a=1&b=%7b;c?/", "a=1&b=%7b;c?/"),
+            ("a[]={x}|\\^", "a%5B%5D=%7Bx%7D%7C%5C%5E"),
+            ("100%&%4&%zz", "100%25&%254&%25zz"),
+        ] {
+            assert_eq!(clean_query(asked), wanted, "{asked}");
         }
     }
 }
