@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderValue, header};
 
@@ -20,18 +21,31 @@ pub(super) fn asked_host(headers: &HeaderMap) -> Result<Cow<'_, str>, Refusal> {
 }
 
 /// Who asks: the address, the client behind listed proxies, the id of the request.
-pub(super) fn identify(snapshot: &Snapshot, address: IpAddr, headers: &HeaderMap) -> Client {
+pub(super) fn identify(
+    snapshot: &Snapshot,
+    address: IpAddr,
+    headers: &HeaderMap,
+    now: SystemTime,
+) -> Client {
     let trusted = snapshot.config.trusts(address);
     let given = headers.get(REQUEST_ID).filter(|id| trusted && is_request_id(id)).cloned();
-    let request_id = given.unwrap_or_else(|| {
-        // Time-ordered, so that the lines of a moment sort together (RFC 9562 §5.7).
-        let mut text = uuid::Uuid::encode_buffer();
-        let text = uuid::Uuid::now_v7().hyphenated().encode_lower(&mut text);
-        HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("-"))
-    });
+    let request_id = given.unwrap_or_else(|| new_request_id(now));
     let origin =
         if trusted { origin(address, headers, |one| snapshot.config.trusts(one)) } else { address };
     Client { address, origin, trusted, request_id }
+}
+
+/// Time-ordered, so that the lines of a moment sort together (RFC 9562 §5.7). No secret, so its random bits need not come from
+/// the system, which takes a call for each; nor may its order be shared, for no thread waits for another.
+fn new_request_id(now: SystemTime) -> HeaderValue {
+    let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let milliseconds = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+    let mut random = [0; 10];
+    fastrand::fill(&mut random);
+    let id = uuid::Builder::from_unix_timestamp_millis(milliseconds, &random).into_uuid();
+    let mut text = uuid::Uuid::encode_buffer();
+    let text = id.hyphenated().encode_lower(&mut text);
+    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("-"))
 }
 
 fn is_request_id(id: &HeaderValue) -> bool {

@@ -143,12 +143,13 @@ pub async fn handle(
 ) -> Response<Answer> {
     // 1. The world, once; the clock, once.
     let snapshot = data.snapshot();
-    let now = UnixTime::of(telemetry::clock());
+    let clock = telemetry::clock();
+    let now = UnixTime::of(clock);
     let (mut parts, body) = request.into_parts();
     if parts.uri.scheme().is_some() {
         parts.uri = proxy::origin_form(&parts.uri);
     }
-    let client = identify(&snapshot, address, &parts.headers);
+    let client = identify(&snapshot, address, &parts.headers, clock);
     let mut line = snapshot.config.log.access.then(|| access_line(&client, &parts));
     if let (Some(line), Err(_)) = (&mut line, head) {
         // The wire guard put another head in the place of the bad one: what stands there was not asked.
@@ -233,7 +234,8 @@ impl Scene<'_> {
         match &route.action {
             // 7. Ours.
             Action::Endpoint(endpoint) => {
-                self.answer((permit, *endpoint), path.judged(), parts, body).await
+                // On the heap: they are large, and what proxied requests carry with them is small.
+                Box::pin(self.answer((permit, *endpoint), path.judged(), parts, body)).await
             }
             // 8. The backend's.
             Action::Forward(plan) => {

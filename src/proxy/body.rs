@@ -3,10 +3,8 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -15,7 +13,7 @@ use hyper::body::Incoming;
 use super::pace::{Late, Pace};
 use crate::telemetry::{Limit, Metrics, panics};
 
-use super::guard::Fault;
+use super::connection::Fault;
 
 /// Why a body was cut short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,63 +77,6 @@ impl fmt::Display for BodyFault {
 
 impl std::error::Error for BodyFault {}
 
-/// What the sender of a request must know of its body while hyper has it.
-#[derive(Debug)]
-pub struct BodyWatch {
-    started: Instant,
-    moved_ms: AtomicU64,
-    fault: OnceLock<BodyFault>,
-    metrics: Arc<Metrics>,
-    /// Its last byte has been taken, or there is none.
-    whole: AtomicBool,
-}
-
-impl BodyWatch {
-    /// A body that has not moved yet; there may be none.
-    pub fn new(metrics: &Arc<Metrics>) -> Arc<BodyWatch> {
-        Arc::new(BodyWatch {
-            started: Instant::now(),
-            moved_ms: AtomicU64::new(0),
-            fault: OnceLock::new(),
-            metrics: Arc::clone(metrics),
-            whole: AtomicBool::new(true),
-        })
-    }
-
-    /// Whether all of the body has been taken.
-    pub fn is_whole(&self) -> bool {
-        self.whole.load(Ordering::Relaxed)
-    }
-
-    /// When the last piece of the body was taken.
-    pub fn moved_at(&self) -> Instant {
-        self.started + Duration::from_millis(self.moved_ms.load(Ordering::Relaxed))
-    }
-
-    /// Why the client's side ended early, if it did.
-    pub fn fault(&self) -> Option<BodyFault> {
-        self.fault.get().copied()
-    }
-
-    /// Notes why the client's side ends early, and counts the limit that it reached.
-    pub fn failed(&self, fault: BodyFault) -> BodyFault {
-        if let (Ok(()), Some(limit)) = (self.fault.set(fault), fault.limit()) {
-            self.metrics.limit_reached(limit);
-        }
-        fault
-    }
-
-    /// A piece of the request was taken just now.
-    pub fn moved(&self) {
-        let elapsed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.moved_ms.store(elapsed, Ordering::Relaxed);
-    }
-
-    fn ended(&self) {
-        self.whole.store(true, Ordering::Relaxed);
-    }
-}
-
 /// A request body on its way to a backend.
 #[derive(Debug)]
 pub enum RequestBody<B = Incoming> {
@@ -151,14 +92,13 @@ pub struct Streamed<B = Incoming> {
     body: B,
     left: u64,
     pace: Pace,
-    watch: Arc<BodyWatch>,
+    metrics: Arc<Metrics>,
 }
 
 impl<B> RequestBody<B> {
-    /// Lets at most `max` bytes through, as long as they come at this pace.
-    pub fn streamed(body: B, max: u64, pace: Pace, watch: Arc<BodyWatch>) -> RequestBody<B> {
-        watch.whole.store(false, Ordering::Relaxed);
-        RequestBody::Streamed(Streamed { body, left: max, pace, watch })
+    /// Lets at most `max` bytes through, as long as they come at this pace. A limit that is reached is counted.
+    pub fn streamed(body: B, max: u64, pace: Pace, metrics: Arc<Metrics>) -> RequestBody<B> {
+        RequestBody::Streamed(Streamed { body, left: max, pace, metrics })
     }
 }
 
@@ -172,11 +112,11 @@ impl<B: Body<Data = Bytes> + Unpin> Body for RequestBody<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
         match self.get_mut() {
             RequestBody::Empty => Poll::Ready(None),
-            // hyper polls this in the task of the backend's connection, where nobody would answer a panic.
+            // After an early answer this is polled in a task of its own, where nobody would answer a panic.
             RequestBody::Streamed(streamed) => {
                 panics::catch(|| streamed.poll(cx)).unwrap_or_else(|panicked| {
                     panicked.report("-");
-                    Poll::Ready(Some(Err(streamed.watch.failed(BodyFault::Panicked))))
+                    Poll::Ready(Some(Err(BodyFault::Panicked)))
                 })
             }
         }
@@ -206,43 +146,38 @@ impl<B: Body<Data = Bytes> + Unpin> Streamed<B> {
                     Late::Paused => BodyFault::ClientStalled,
                     Late::Trickled => BodyFault::ClientSlow,
                 };
-                return Poll::Ready(Some(Err(self.watch.failed(fault))));
+                return Poll::Ready(Some(Err(self.failed(fault))));
             }
         };
-        self.watch.moved();
         let data = match frame {
-            None => {
-                self.watch.ended();
-                return Poll::Ready(None);
-            }
-            Some(Err(_)) => {
-                return Poll::Ready(Some(Err(self.watch.failed(BodyFault::ClientGone))));
-            }
+            None => return Poll::Ready(None),
+            Some(Err(_)) => return Poll::Ready(Some(Err(self.failed(BodyFault::ClientGone)))),
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) => data,
                 // Trailers: the body ends here for the backend.
-                Err(_) => {
-                    self.watch.ended();
-                    return Poll::Ready(None);
-                }
+                Err(_) => return Poll::Ready(None),
             },
         };
-        if self.body.is_end_stream() {
-            self.watch.ended();
-        }
         self.pace.moved(data.len());
         match self.left.checked_sub(data.len() as u64) {
             Some(left) => {
                 self.left = left;
                 Poll::Ready(Some(Ok(Frame::data(data))))
             }
-            None => Poll::Ready(Some(Err(self.watch.failed(BodyFault::TooLarge)))),
+            None => Poll::Ready(Some(Err(self.failed(BodyFault::TooLarge)))),
         }
+    }
+
+    fn failed(&self, fault: BodyFault) -> BodyFault {
+        fault.limit().into_iter().for_each(|limit| self.metrics.limit_reached(limit));
+        fault
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use http_body_util::BodyExt as _;
 
     use super::*;
@@ -264,12 +199,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_while_a_body_is_read_is_a_fault_of_ours_and_not_the_backends() {
-        let watch = BodyWatch::new(&Arc::default());
         let pace = Pace::new(Duration::from_secs(1), 0);
-        let mut body = RequestBody::streamed(Breaking, 100, pace, Arc::clone(&watch));
+        let mut body = RequestBody::streamed(Breaking, 100, pace, Arc::default());
         let frame = body.frame().await.expect("not an end");
         assert_eq!(frame.err(), Some(BodyFault::Panicked));
-        assert_eq!(watch.fault(), Some(BodyFault::Panicked));
         let error = crate::proxy::UpstreamError::ClientBody(BodyFault::Panicked);
         assert_eq!(error.refusal(), crate::policy::Refusal::Internal);
         assert!(!error.is_the_backends());

@@ -1,7 +1,7 @@
 //! Where a chunked body ends, and whether every byte of its framing is exact (RFC 9112 §7.1).
 //!
-//! Follows the bytes and never changes or keeps them. Called by the guards on both sides (`server/wire` and `guard`), so
-//! that no two readers of one body can differ: hex digits only, CRLF only, extensions and trailers bounded.
+//! Follows the bytes and never changes or keeps them. Called on both sides (`server/wire` and `connection`), so that no two
+//! readers of one body can differ: hex digits only, CRLF only, extensions and trailers bounded.
 
 /// Hexadecimal digits of one chunk size at most.
 const SIZE_DIGITS_MAX: u8 = 16;
@@ -13,6 +13,15 @@ const TRAILER_BYTES_MAX: usize = 8 * 1024;
 /// The framing of a chunked body is not exact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadChunk;
+
+/// So many bytes of a chunked body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Sizes, line ends, extensions and trailers.
+    Framing(usize),
+    /// What the body says.
+    Data(usize),
+}
 
 /// How far a chunked body has come.
 #[derive(Clone, Copy, Debug)]
@@ -56,18 +65,31 @@ impl Chunked {
     /// [`BadChunk`] at the first byte that is not exact.
     pub fn follow(&mut self, bytes: &[u8]) -> Result<usize, BadChunk> {
         let mut at = 0;
-        while at < bytes.len() && self.state != State::Done {
-            if let State::Data { left } = self.state {
-                let step = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len() - at);
-                at += step;
-                let left = left - step as u64;
-                self.state = if left == 0 { State::DataCr } else { State::Data { left } };
-                continue;
+        loop {
+            match self.step(&bytes[at..])? {
+                Part::Framing(0) | Part::Data(0) => return Ok(at),
+                Part::Framing(step) | Part::Data(step) => at += step,
             }
+        }
+    }
+
+    /// What `bytes` begin with, as far as it is one and the same; nothing of either when there are none, or when it is done.
+    ///
+    /// # Errors
+    /// As [`Chunked::follow`].
+    pub fn step(&mut self, bytes: &[u8]) -> Result<Part, BadChunk> {
+        if let State::Data { left } = self.state {
+            let step = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
+            let left = left - step as u64;
+            self.state = if left == 0 { State::DataCr } else { State::Data { left } };
+            return Ok(Part::Data(step));
+        }
+        let mut at = 0;
+        while at < bytes.len() && !matches!(self.state, State::Done | State::Data { .. }) {
             self.state = self.next(bytes[at])?;
             at += 1;
         }
-        Ok(at)
+        Ok(Part::Framing(at))
     }
 
     fn next(&mut self, byte: u8) -> Result<State, BadChunk> {

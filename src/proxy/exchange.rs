@@ -6,21 +6,21 @@
 //! broken backend and not a stale connection, so nothing is sent again; nor after a time-out, for the backend may be at
 //! work. No other request is ever sent twice. Called by `forward` alone.
 
+use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
+use http::{HeaderMap, HeaderValue, Method, Response, header};
+use tokio::time::Instant;
 
 use super::UpstreamError;
-use super::body::{BodyWatch, RequestBody};
-use super::guard::Fault;
-use super::pool::{Pool, Sender};
-use super::relay::ResponseBody;
+use super::body::RequestBody;
+use super::connection::{Answered, Broken, Connection, Cut, Upload};
+use super::pool::Pool;
+use super::relay::{Early, Held, ResponseBody};
 use super::room::Stay;
-
-/// How long the rest of a request's body may take once its answer has ended.
-const EARLY_LINGER: Duration = Duration::from_secs(1);
 
 /// The way of one request: everything but the request.
 pub(super) struct Exchange<'a> {
@@ -28,119 +28,119 @@ pub(super) struct Exchange<'a> {
     pub pool: &'a Arc<Pool>,
     /// From the last piece of the request to the end of the response head.
     pub first_byte: Duration,
-    /// What hyper does with the request's body.
-    pub watch: &'a Arc<BodyWatch>,
 }
 
 /// What came of a request that got no answer.
 struct Unanswered {
     error: UpstreamError,
-    /// The request itself, when not a byte of it was sent.
-    unsent: Option<Box<Request<RequestBody>>>,
-    /// The connection ended without a byte of an answer.
-    silent: bool,
+    /// It can be sent once more on another connection: nobody can have acted on it.
+    again: bool,
+}
+
+/// A request under way on a connection.
+struct UnderWay<'a> {
+    connection: &'a mut Connection,
+    upload: &'a mut Upload,
+    first_byte: Duration,
+    /// The request has been sent whole; the backend takes no more of it.
+    whole: bool,
+    closed: bool,
 }
 
 impl Exchange<'_> {
-    /// Sends the request and gives its response, which keeps the place until it has ended.
+    /// Sends the request and gives its response, which keeps the place until it has come.
     pub(super) async fn run(
         &self,
-        parts: Parts,
+        parts: &Parts,
         body: RequestBody,
         stay: Stay,
     ) -> Result<Response<ResponseBody>, UpstreamError> {
         let shared = !binds_connection(&parts.headers);
-        let mut request = Request::from_parts(parts, body);
-        while let Some(mut sender) = self.pool.reuse() {
-            let again = repeatable(&request);
-            match self.send(&mut sender, request).await {
-                Ok(response) => return Ok(self.relay(response, sender, stay, shared)),
-                Err(Unanswered { unsent: Some(same), .. }) => request = *same,
-                Err(Unanswered { error, silent, .. }) => {
-                    request = again.filter(|_| silent).ok_or(error)?;
-                    break;
+        let repeatable = is_repeatable(parts, &body);
+        let now = Instant::now();
+        let mut upload = Upload::new(parts, body, now);
+        let held = |connection| Held::new(connection, Arc::clone(self.pool), shared, stay);
+        while let Some(mut connection) = self.pool.reuse(now) {
+            match self.send(&mut connection, &mut upload, (&parts.method, now)).await {
+                Ok((answered, whole)) => {
+                    let early = (!whole).then(|| Early::start(upload, connection.stream()));
+                    return Ok(self.relay(answered, held(connection), early));
                 }
+                Err(Unanswered { again: true, .. }) if upload.is_unsent() => {}
+                Err(Unanswered { again: true, .. }) if repeatable => break,
+                Err(Unanswered { error, .. }) => return Err(error),
             }
         }
-        let mut sender = self.pool.connect().await?;
-        match self.send(&mut sender, request).await {
-            Ok(response) => Ok(self.relay(response, sender, stay, shared)),
-            Err(unanswered) => Err(unanswered.error),
-        }
+        let mut connection = Box::pin(self.pool.connect()).await?;
+        let sent = self.send(&mut connection, &mut upload, (&parts.method, Instant::now())).await;
+        let (answered, whole) = sent.map_err(|unanswered| unanswered.error)?;
+        let early = (!whole).then(|| Early::start(upload, connection.stream()));
+        Ok(self.relay(answered, held(connection), early))
     }
 
+    /// The response head, and whether the request had been sent whole when it came.
     async fn send(
         &self,
-        sender: &mut Sender,
-        request: Request<RequestBody>,
-    ) -> Result<Response<hyper::body::Incoming>, Unanswered> {
-        // Neither the wait for a place nor the connecting is the backend's time to answer.
-        self.watch.moved();
-        let mut error = match within(self.first_byte, self.watch, sender.send(request)).await {
-            Some(Ok(response)) => return Ok(response),
-            Some(Err(error)) => error,
-            None => {
-                let error = UpstreamError::FirstByteTimeout;
-                return Err(Unanswered { error, unsent: None, silent: false });
-            }
-        };
-        if let Some(fault) = self.watch.fault() {
-            let error = UpstreamError::ClientBody(fault);
-            return Err(Unanswered { error, unsent: None, silent: false });
-        }
-        let unsent = error.take_message().map(Box::new);
-        let error = match sender.fault() {
-            Some(fault) => UpstreamError::Answer(fault),
-            None => UpstreamError::Protocol(error.into_error()),
-        };
-        Err(Unanswered { error, unsent, silent: !sender.is_answered() })
+        connection: &mut Connection,
+        upload: &mut Upload,
+        (method, now): (&Method, Instant),
+    ) -> Result<(Answered, bool), Unanswered> {
+        connection.ask(*method == Method::HEAD);
+        upload.begin(now);
+        let first_byte = self.first_byte;
+        let mut under_way =
+            UnderWay { connection, upload, first_byte, whole: false, closed: false };
+        let answered = poll_fn(|cx| under_way.poll(cx)).await?;
+        Ok((answered, under_way.whole))
     }
 
     fn relay(
         &self,
-        response: Response<hyper::body::Incoming>,
-        sender: Sender,
-        stay: Stay,
-        shared: bool,
+        answered: Answered,
+        held: Held,
+        early: Option<Early>,
     ) -> Response<ResponseBody> {
         let idle = self.pool.upstream().timeout_idle;
-        let (pool, watch) = (Arc::clone(self.pool), Arc::clone(self.watch));
-        let held = Held { sender, pool, watch, shared, _stay: stay };
-        response.map(|body| ResponseBody::streamed(body, idle, held))
+        answered.head.map(|()| ResponseBody::of_backend(held, early, idle))
     }
 }
 
-/// What a response holds of its upstream until it has ended: a connection, and a place.
-#[derive(Debug)]
-pub(super) struct Held {
-    sender: Sender,
-    pool: Arc<Pool>,
-    watch: Arc<BodyWatch>,
-    /// Others may have the connection next.
-    shared: bool,
-    _stay: Stay,
-}
-
-impl Held {
-    /// What the backend did against the protocol, if that is why the response broke off.
-    pub(super) fn fault(&self) -> Option<Fault> {
-        self.sender.fault()
-    }
-
-    /// The response has ended as it should. Its connection is kept, unless the request's body is still under way: then
-    /// the answer was an early one, and whoever came next could be taken for the rest of that body.
-    pub(super) fn give_back(self) {
-        if !self.watch.is_whole() {
-            tokio::spawn(self.linger());
-        } else if self.shared {
-            self.pool.give_back(self.sender);
+impl UnderWay<'_> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answered, Unanswered>> {
+        if !self.whole && !self.closed {
+            match self.upload.poll(cx, self.connection.stream()) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(())) => self.whole = true,
+                Poll::Ready(Err(Cut::Client(fault))) => {
+                    let error = UpstreamError::ClientBody(fault);
+                    return Poll::Ready(Err(Unanswered { error, again: false }));
+                }
+                Poll::Ready(Err(Cut::Backend(error))) if self.upload.is_unsent() => {
+                    let error = UpstreamError::Gone(error);
+                    return Poll::Ready(Err(Unanswered { error, again: true }));
+                }
+                // What it said before may still wait to be read, and may be the answer: whoever reads finds it, or the end.
+                Poll::Ready(Err(Cut::Backend(_))) => self.closed = true,
+            }
         }
+        if let Poll::Ready(head) = self.connection.poll_head(cx) {
+            return Poll::Ready(head.map_err(|broken| self.unanswered(broken)));
+        }
+        let due = self.upload.moved() + self.first_byte;
+        ready!(self.connection.poll_until(cx, due));
+        // The backend may be at work.
+        let error = UpstreamError::FirstByteTimeout;
+        Poll::Ready(Err(Unanswered { error, again: false }))
     }
 
-    /// Lets the rest of a body that is on its way pass, so that its client can go on; then ends the connection, and with
-    /// it, where the body has not ended, the client's.
-    async fn linger(mut self) {
-        let _ended_or_not = tokio::time::timeout(EARLY_LINGER, self.sender.idle()).await;
+    fn unanswered(&self, broken: Broken) -> Unanswered {
+        let again = !self.connection.is_answered();
+        match broken {
+            Broken::Gone(error) => Unanswered { error: UpstreamError::Gone(error), again },
+            Broken::Fault(fault) => {
+                Unanswered { error: UpstreamError::Answer(fault), again: false }
+            }
+        }
     }
 }
 
@@ -156,28 +156,8 @@ fn binds_connection(headers: &HeaderMap) -> bool {
     value.is_some_and(|value| !PER_REQUEST.iter().any(|scheme| is(value, scheme)))
 }
 
-/// A copy of a request that may be sent again.
-fn repeatable(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
-    let empty = matches!(request.body(), RequestBody::Empty);
-    let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    (empty && safe).then(|| {
-        let mut again = Request::new(RequestBody::Empty);
-        again.method_mut().clone_from(request.method());
-        again.uri_mut().clone_from(request.uri());
-        again.headers_mut().clone_from(request.headers());
-        again
-    })
-}
-
-/// Waits for a response head: `limit` after the last piece of the request was taken, however long that took.
-async fn within<F: Future>(limit: Duration, watch: &BodyWatch, answer: F) -> Option<F::Output> {
-    let mut answer = std::pin::pin!(answer);
-    loop {
-        let deadline = watch.moved_at() + limit;
-        match tokio::time::timeout_at(deadline.into(), &mut answer).await {
-            Ok(output) => return Some(output),
-            Err(_) if watch.moved_at() + limit > Instant::now() => {}
-            Err(_) => return None,
-        }
-    }
+/// Whether a request may be sent again although its first bytes were: it is safe, and has no body.
+fn is_repeatable(parts: &Parts, body: &RequestBody) -> bool {
+    let safe = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
+    safe && matches!(body, RequestBody::Empty)
 }

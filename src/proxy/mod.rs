@@ -2,14 +2,14 @@
 //!
 //! [`forward`] cannot be called without a [`Permit`]. `headers` is the firewall, `location` hides where a backend is, `target`
 //! says what is asked, `room` and `places` bound what an upstream has at once, `exchange` sends, `pool` and `upstream` hold connections,
-//! `guard` reads what comes over them, `body`, `relay` and `pace` count and time what streams through, `whoami` is the backend
+//! `connection` speaks HTTP/1.1 over them, `body`, `relay` and `pace` count and time what streams through, `whoami` is the backend
 //! inside the binary.
 
 pub mod body;
 pub(crate) mod chunked;
+pub mod connection;
 pub mod credentials;
 mod exchange;
-pub mod guard;
 pub mod headers;
 mod location;
 pub mod origin;
@@ -35,9 +35,9 @@ use crate::policy::path::{CanonicalPath, PathRules};
 use crate::policy::route::Forward;
 use crate::policy::{Permit, Refusal};
 use crate::telemetry::{Limit, Metrics};
-use body::{BodyFault, BodyWatch, RequestBody};
+use body::{BodyFault, RequestBody};
+use connection::Fault;
 use exchange::Exchange;
-use guard::Fault;
 use headers::{Client, Facts, Firewall, Hops};
 use pace::Pace;
 use places::NoPlace;
@@ -56,9 +56,9 @@ pub enum UpstreamError {
     /// No peer took a connection in time.
     #[error("connecting took longer than timeout_connect")]
     ConnectTimeout,
-    /// The connection ended, or what came over it is not HTTP.
-    #[error("{0}")]
-    Protocol(hyper::Error),
+    /// The connection ended before a whole answer.
+    #[error("the connection ended early: {0}")]
+    Gone(io::Error),
     /// What came over it is against the protocol, or over a limit.
     #[error("{0}")]
     Answer(Fault),
@@ -89,7 +89,7 @@ impl UpstreamError {
     /// What the client is told.
     pub fn refusal(&self) -> Refusal {
         match self {
-            UpstreamError::Connect(_) | UpstreamError::Protocol(_) | UpstreamError::Answer(_) => {
+            UpstreamError::Connect(_) | UpstreamError::Gone(_) | UpstreamError::Answer(_) => {
                 Refusal::UpstreamUnreachable
             }
             UpstreamError::NoPlace(_) => Refusal::Overloaded,
@@ -185,16 +185,15 @@ pub async fn forward(
     if hops == Hops::Malformed {
         return Err(UpstreamError::MaxForwards);
     }
-    let watch = BodyWatch::new(way.metrics);
-    let body = take_body(&mut parts, incoming, plan, way.limits, &watch)?;
+    let body = take_body(&mut parts, incoming, plan, way)?;
     let mut response = match (hops, &way.pool.upstream().target) {
         (Hops::End, _) => last_hop(),
-        (_, Target::Whoami) => whoami::answer(parts, body, way.firewall).await?,
+        (_, Target::Whoami) => Box::pin(whoami::answer(parts, body, way.firewall)).await?,
         (_, Target::Http { .. }) => {
             let stay = way.stay().await?;
             let first_byte = plan.timeout.unwrap_or(way.pool.upstream().timeout_first_byte);
-            let exchange = Exchange { pool: way.pool, first_byte, watch: &watch };
-            exchange.run(parts, body, stay).await?
+            let exchange = Exchange { pool: way.pool, first_byte };
+            exchange.run(&parts, body, stay).await?
         }
     };
     way.firewall.toward_client(response.headers_mut(), way.client, way.pool.authority());
@@ -215,20 +214,25 @@ fn take_body(
     parts: &mut Parts,
     incoming: Incoming,
     plan: &Forward,
-    limits: &Limits,
-    watch: &Arc<BodyWatch>,
+    way: Way<'_>,
 ) -> Result<RequestBody, UpstreamError> {
     if incoming.is_end_stream() {
         return Ok(RequestBody::Empty);
     }
+    let limits = way.limits;
     let max = plan.body_max.unwrap_or(limits.body_max);
     if incoming.size_hint().lower() > max {
-        return Err(UpstreamError::ClientBody(watch.failed(BodyFault::TooLarge)));
+        way.metrics.limit_reached(Limit::BodyMax);
+        return Err(UpstreamError::ClientBody(BodyFault::TooLarge));
     }
-    if incoming.size_hint().exact().is_none() {
-        // Said aloud, since a client drops the body of a GET whose length it was not told.
-        parts.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-    }
+    // Said by us, whatever `Connection` named (RFC 9112 §6): where the body ends must not be the client's to hide.
+    match incoming.size_hint().exact() {
+        Some(length) => parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length)),
+        None => {
+            let chunked = HeaderValue::from_static("chunked");
+            parts.headers.insert(header::TRANSFER_ENCODING, chunked)
+        }
+    };
     let pace = Pace::new(limits.body_idle, limits.body_rate_min);
-    Ok(RequestBody::streamed(incoming, max, pace, Arc::clone(watch)))
+    Ok(RequestBody::streamed(incoming, max, pace, Arc::clone(way.metrics)))
 }

@@ -4,73 +4,14 @@
 //! it. At the next checkout its socket must be silent, so what a backend says behind an answer is read by nobody.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
-use http::{HeaderValue, Method, Request, Response};
-use hyper::body::Incoming;
-use hyper::client::conn::TrySendError;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
-use tokio::task::AbortHandle;
+use http::HeaderValue;
+use tokio::time::Instant;
 
-use super::body::RequestBody;
-use super::guard::{AnswerLimits, Fault, Guard, Link};
+use super::connection::{AnswerLimits, Connection};
 use super::room::Room;
 use super::{UpstreamError, upstream};
 use crate::config::{Limits, Upstream};
-
-/// What may wait of a body for a client that reads slowly: this much memory can be taken by each connection to a
-/// backend. A head always fits.
-const BUFFER_BYTES_MAX: usize = 64 * 1024;
-
-/// A connection that can send a request. Dropping it ends the connection at once, whatever is under way on it.
-#[derive(Debug)]
-pub struct Sender {
-    hyper: SendRequest<RequestBody>,
-    link: Arc<Link>,
-    task: AbortHandle,
-}
-
-impl Sender {
-    /// Sends a request and waits for the head of its answer.
-    ///
-    /// # Errors
-    /// hyper's; [`Sender::fault`] may know better. With the request where not a byte of it was sent.
-    pub fn send(
-        &mut self,
-        request: Request<RequestBody>,
-    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> + use<>
-    {
-        self.link.ask(*request.method() == Method::HEAD);
-        self.hyper.try_send_request(request)
-    }
-
-    /// What the backend did against the protocol.
-    pub fn fault(&self) -> Option<Fault> {
-        self.link.fault()
-    }
-
-    /// Whether a byte of the answer has come.
-    pub fn is_answered(&self) -> bool {
-        self.link.is_answered()
-    }
-
-    /// Waits until nothing is under way any more, or the connection has ended.
-    pub async fn idle(&mut self) {
-        let _closed = self.hyper.ready().await;
-    }
-
-    fn is_reusable(&self) -> bool {
-        self.hyper.is_ready() && self.link.is_done() && self.link.is_quiet()
-    }
-}
-
-impl Drop for Sender {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
 
 /// The connections of one data thread to one upstream.
 #[derive(Debug)]
@@ -84,7 +25,7 @@ pub struct Pool {
 
 #[derive(Debug)]
 struct Idle {
-    sender: Sender,
+    connection: Connection,
     since: Instant,
 }
 
@@ -119,11 +60,12 @@ impl Pool {
     }
 
     /// The connection used last that is still good: the others may then grow old and close.
-    pub fn reuse(&self) -> Option<Sender> {
+    pub fn reuse(&self, now: Instant) -> Option<Connection> {
         let mut idle = self.idle();
-        while let Some(Idle { sender, since }) = idle.pop() {
-            if since.elapsed() < self.upstream.keep_alive && sender.is_reusable() {
-                return Some(sender);
+        while let Some(Idle { connection, since }) = idle.pop() {
+            let waited = now.saturating_duration_since(since);
+            if waited < self.upstream.keep_alive && connection.is_quiet() {
+                return Some(connection);
             }
         }
         None
@@ -133,44 +75,30 @@ impl Pool {
     ///
     /// # Errors
     /// [`UpstreamError::Connect`] or [`UpstreamError::ConnectTimeout`].
-    pub async fn connect(&self) -> Result<Sender, UpstreamError> {
+    pub async fn connect(&self) -> Result<Connection, UpstreamError> {
         let stream = upstream::connect(&self.upstream).await?;
-        handshake(stream, self.limits).await
+        Ok(Connection::new(stream, self.limits))
     }
 
     /// Takes a connection back after a whole exchange; ends it when the exchange was none.
-    pub fn give_back(&self, sender: Sender) {
+    pub fn give_back(&self, mut connection: Connection) {
+        if !connection.is_clean() {
+            return;
+        }
+        connection.rest();
         let now = Instant::now();
         let mut idle = self.idle();
         if idle.len() >= self.upstream.idle_max {
-            idle.retain(|one| {
-                now - one.since < self.upstream.keep_alive && one.sender.hyper.is_ready()
-            });
+            idle.retain(|one| now - one.since < self.upstream.keep_alive);
         }
-        let is_clean = sender.link.is_done() && !sender.hyper.is_closed();
-        if idle.len() < self.upstream.idle_max && is_clean {
-            idle.push(Idle { sender, since: now });
+        if idle.len() < self.upstream.idle_max {
+            idle.push(Idle { connection, since: now });
         }
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-async fn handshake(stream: TcpStream, limits: AnswerLimits) -> Result<Sender, UpstreamError> {
-    let link = Link::new(stream);
-    let guard = Guard::new(Arc::clone(&link), limits);
-    let mut builder = http1::Builder::new();
-    builder.max_buf_size(BUFFER_BYTES_MAX.max(limits.header_max));
-    builder.max_headers(limits.header_count);
-    let (hyper, connection) =
-        builder.handshake(TokioIo::new(guard)).await.map_err(UpstreamError::Protocol)?;
-    // Ends with the connection: when the peer closes it, or when its sender is dropped.
-    let task = tokio::spawn(async move {
-        let _ended = connection.await;
-    });
-    Ok(Sender { hyper, link, task: task.abort_handle() })
 }
 
 fn answer_limits(limits: &Limits) -> AnswerLimits {
@@ -183,12 +111,17 @@ fn answer_limits(limits: &Limits) -> AnswerLimits {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
     use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
     use std::time::Duration;
 
+    use http::Request;
+
     use super::*;
     use crate::config::{HostRule, Target};
+    use crate::proxy::body::RequestBody;
+    use crate::proxy::connection::Upload;
 
     fn upstream(port: u16) -> Upstream {
         let long = Duration::from_secs(60);
@@ -207,7 +140,7 @@ mod tests {
         }
     }
 
-    /// The runtime looks at its sockets only between tasks: what has come meanwhile must be seen all the same.
+    /// Nobody reads a connection that waits: what has come meanwhile must be seen all the same.
     #[test]
     fn a_connection_that_spoke_or_closed_a_moment_ago_is_not_used_again() {
         for (late, kept) in [(None, true), (Some(&b"x"[..]), false), (Some(b""), false)] {
@@ -226,14 +159,15 @@ mod tests {
             let pool = Pool { upstream, authority, limits, room, idle };
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.expect("a runtime").block_on(async {
-                let mut sender = pool.connect().await.expect("connects");
-                let answer = sender.send(Request::new(RequestBody::Empty)).await;
-                assert!(answer.is_ok_and(|answer| answer.status() == 200));
-                // hyper's own task must see that the exchange has ended.
-                while !sender.hyper.is_ready() {
-                    tokio::task::yield_now().await;
-                }
-                pool.give_back(sender);
+                let mut connection = pool.connect().await.expect("connects");
+                connection.ask(false);
+                let head = Request::get("/").body(()).expect("a request").into_parts().0;
+                let mut upload = Upload::new(&head, RequestBody::Empty, Instant::now());
+                let stream = Arc::clone(connection.stream());
+                poll_fn(|cx| upload.poll(cx, &stream)).await.expect("sent");
+                let answer = poll_fn(|cx| connection.poll_head(cx)).await;
+                assert!(answer.is_ok_and(|answer| answer.head.status() == 200));
+                pool.give_back(connection);
                 // From here on the runtime gets no turn.
                 let mut stream = backend.join().expect("a backend that answered");
                 match late {
@@ -241,7 +175,7 @@ mod tests {
                     Some(b"") => drop(stream),
                     Some(bytes) => stream.write_all(bytes).expect("sent"),
                 }
-                assert_eq!(pool.reuse().is_some(), kept, "{late:?}");
+                assert_eq!(pool.reuse(Instant::now()).is_some(), kept, "{late:?}");
             });
         }
     }

@@ -96,10 +96,10 @@ impl Room {
         waits();
         let mut waited = Err(NoPlace::QueueFull);
         if few {
-            waited = self.kept.wait(patience).await;
+            waited = Box::pin(self.kept.wait(patience)).await;
         }
         if matches!(waited, Err(NoPlace::QueueFull)) {
-            waited = self.common.wait(patience).await;
+            waited = Box::pin(self.common.wait(patience)).await;
         }
         waited.map(|place| Stay { _place: place, _held: held })
     }

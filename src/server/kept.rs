@@ -5,45 +5,62 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::header::{CONNECTION, HeaderValue};
 use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
 
 use super::wire::InFlight;
 use crate::proxy::body::BodyFault;
-use crate::telemetry::panics;
+use crate::telemetry::panics::{self, Caught};
 
 /// An answer whose request is in flight until it is dropped; without a body when there was a panic.
 pub(super) struct Kept<B> {
     body: Option<B>,
-    _in_flight: InFlight,
+    _in_flight: Option<InFlight>,
 }
 
 /// Waits for the answer; with `last` it closes the connection. The gateway answers its own panics, with a line in the
 /// log and a count: what is stopped here comes from around that.
-pub(super) async fn kept<B>(
-    answered: impl Future<Output = Response<B>>,
-    in_flight: InFlight,
-    last: bool,
-) -> Result<Response<Kept<B>>, Infallible> {
-    let caught = panics::caught(answered).await;
-    let close = last || caught.is_err();
-    let mut response = match caught {
-        Ok(answer) => answer.map(Some),
-        Err(panicked) => {
+pub(super) fn kept<F>(answered: F, in_flight: InFlight, last: bool) -> Keeping<F>
+where
+    F: Future,
+{
+    Keeping { answered: panics::caught(answered), in_flight: Some(in_flight), last }
+}
+
+pin_project! {
+    /// See [`kept`].
+    pub(super) struct Keeping<F> {
+        #[pin]
+        answered: Caught<F>,
+        in_flight: Option<InFlight>,
+        last: bool,
+    }
+}
+
+impl<B, F: Future<Output = Response<B>>> Future for Keeping<F> {
+    type Output = Result<Response<Kept<B>>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let keeping = self.project();
+        let caught = ready!(keeping.answered.poll(cx));
+        let close = *keeping.last || caught.is_err();
+        let mut response = caught.map(|answer| answer.map(Some)).unwrap_or_else(|panicked| {
             panicked.report("-");
             let mut response = Response::new(None);
             *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
             response
+        });
+        if close {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-    };
-    if close {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        let in_flight = keeping.in_flight.take();
+        Poll::Ready(Ok(response.map(|body| Kept { body, _in_flight: in_flight })))
     }
-    Ok(response.map(|body| Kept { body, _in_flight: in_flight }))
 }
 
 impl<B> Body for Kept<B>

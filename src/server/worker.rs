@@ -34,6 +34,8 @@ const BUFFER_BYTES_MAX: usize = 64 * 1024;
 /// takes more when half of this is gone: smaller costs processor time (a third more at 32 KiB), larger makes the
 /// slowest steady readers look idle.
 const UNSENT_BYTES: u32 = 64 * 1024;
+/// So many fields hyper reads without memory of its own for each request, unless it is told a number.
+const HEADER_COUNT_INLINE: usize = 100;
 /// What a request line holds besides its target, rounded up.
 const REQUEST_LINE_SPARE: usize = 128;
 
@@ -194,7 +196,10 @@ async fn serve(
     });
     let mut builder = http1::Builder::new();
     // The wire guard keeps the time and the limits; hyper's own would answer without our words.
-    builder.header_read_timeout(None::<Duration>).max_headers(header_count + 1);
+    builder.header_read_timeout(None::<Duration>);
+    if header_count > HEADER_COUNT_INLINE {
+        builder.max_headers(header_count);
+    }
     builder.max_buf_size(BUFFER_BYTES_MAX.max(target_max + header_max + REQUEST_LINE_SPARE));
     let mut connection = builder.serve_connection(TokioIo::new(wire), service);
     let ended = tokio::select! {

@@ -6,8 +6,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
-use std::pin::pin;
-use std::task::Poll;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 thread_local! {
     /// Whether this thread is inside [`catch`], whose caller tells the log more than a hook can.
@@ -67,14 +67,29 @@ pub fn catch<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
 ///
 /// # Errors
 /// As [`catch`].
-pub async fn caught<F: Future>(future: F) -> Result<F::Output, Panicked> {
-    let mut future = pin!(future);
-    std::future::poll_fn(|cx| match catch(|| future.as_mut().poll(cx)) {
-        Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
-        Ok(Poll::Pending) => Poll::Pending,
-        Err(panicked) => Poll::Ready(Err(panicked)),
-    })
-    .await
+pub fn caught<F: Future>(future: F) -> Caught<F> {
+    Caught { future }
+}
+
+pin_project_lite::pin_project! {
+    /// See [`caught`]. A struct, since an async function would hold the future twice: as its argument, and pinned.
+    #[derive(Debug)]
+    pub struct Caught<F> {
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future> Future for Caught<F> {
+    type Output = Result<F::Output, Panicked>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match catch(|| self.project().future.poll(cx)) {
+            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+            Ok(Poll::Pending) => Poll::Pending,
+            Err(panicked) => Poll::Ready(Err(panicked)),
+        }
+    }
 }
 
 #[cfg(test)]

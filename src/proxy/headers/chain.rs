@@ -39,21 +39,23 @@ impl Chain {
         let is_host = |host: &HeaderValue| host.to_str().is_ok_and(|text| canonical(text).is_ok());
         let host =
             said(&X_FORWARDED_HOST).filter(is_host).or_else(|| headers.get(header::HOST).cloned());
-        let node = match client.address {
-            IpAddr::V4(address) => address.to_string(),
-            IpAddr::V6(address) => format!("\"[{address}]\""),
+        let address = client.address.to_string();
+        let (open, close) = match client.address {
+            IpAddr::V4(_) => ("", ""),
+            IpAddr::V6(_) => ("\"[", "]\""),
         };
         // The host was parsed before: it holds no quote, no `;` and no comma (Heimdall CVE-2026-57209).
         let own_host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-        let host_pair = own_host.map(|host| format!(";host=\"{host}\"")).unwrap_or_default();
+        let host_pair = own_host.map_or(["", "", ""], |host| [";host=\"", host, "\""]).concat();
         let before = Some(said_all(&header::FORWARDED)).filter(|before| has_closed_quotes(before));
         let before = before.unwrap_or_default();
-        Chain {
-            addresses: format!("{}{}", said_all(&X_FORWARDED_FOR), client.address),
-            proto,
-            host,
-            forwarded: format!("{before}for={node}{host_pair};proto=http"),
-        }
+        let forwarded =
+            [before.as_str(), "for=", open, &address, close, &host_pair, ";proto=http"].concat();
+        let addresses = match client.trusted {
+            true => said_all(&X_FORWARDED_FOR) + &address,
+            false => address,
+        };
+        Chain { addresses, proto, host, forwarded }
     }
 
     /// Replaces whatever stands there.

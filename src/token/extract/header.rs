@@ -5,7 +5,7 @@
 use http::HeaderMap;
 use http::header::HeaderName;
 
-use super::{Presented, is_token_byte};
+use super::{Presented, is_token};
 
 /// The scheme of RFC 6750.
 pub(super) const BEARER: &str = "bearer";
@@ -30,7 +30,7 @@ pub(super) fn find<'r>(headers: &'r HeaderMap, name: &HeaderName, scheme: &str) 
     };
     match std::str::from_utf8(rest) {
         Ok(_) if lists(rest, scheme) => Presented::Duplicated,
-        Ok(token) if is_plain(value) && !token.is_empty() && token.bytes().all(is_token_byte) => {
+        Ok(token) if is_plain(value) && !token.is_empty() && is_token(rest) => {
             Presented::Token(token)
         }
         _ => Presented::Malformed,

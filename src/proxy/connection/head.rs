@@ -1,8 +1,8 @@
 //! The strict reading of a response head (RFC 9112 §4, §5, §6): what is refused here never reaches a client.
 //!
 //! One pass over the lines finds the end of a head, its status and where its body ends, and refuses what two readers could
-//! read in two ways. It never allocates and never looks at names and values that say nothing of the framing: the
-//! HTTP library above judges those. Called by `follow` alone.
+//! read in two ways. It never allocates and never looks at names and values that say nothing of the framing: `fields`
+//! judges those. Called by `follow` alone.
 
 use std::fmt;
 
@@ -28,10 +28,9 @@ pub struct AnswerLimits {
 
 /// What a backend did that ends its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
 pub enum Fault {
-    /// Bytes while no request was under way: before one was sent, or after an answer that had ended (CWE-444).
-    Unasked = 1,
+    /// Bytes after an answer that had ended (CWE-444).
+    Unasked,
     /// What came is no status line of HTTP/1 (RFC 9112 §4), or its status is none (RFC 9110 §15).
     StatusLine,
     /// A line that does not end in CRLF, or one that is folded (RFC 9112 §2.2, §5.2).
@@ -40,6 +39,8 @@ pub enum Fault {
     Framing,
     /// It switched protocols (RFC 9110 §15.2.2); we ask no backend to.
     Switched,
+    /// A field whose name is no token or whose value holds what no value may (RFC 9110 §5.1, §5.5).
+    Field,
     /// A chunked body whose framing is not exact (RFC 9112 §7.1).
     Chunk,
     /// More than `response_header_max`.
@@ -51,24 +52,6 @@ pub enum Fault {
 }
 
 impl Fault {
-    const ALL: [Fault; 9] = [
-        Fault::Unasked,
-        Fault::StatusLine,
-        Fault::Line,
-        Fault::Framing,
-        Fault::Switched,
-        Fault::Chunk,
-        Fault::HeaderMax,
-        Fault::HeaderCount,
-        Fault::InformationalMax,
-    ];
-
-    /// The fault of a number that `as u8` gave; 0 is none.
-    pub(super) fn numbered(number: u8) -> Option<Fault> {
-        // Asked before each read, and nearly always none.
-        if number == 0 { None } else { Fault::ALL.get(usize::from(number) - 1).copied() }
-    }
-
     /// The limit that was reached, if it was one.
     pub fn limit(self) -> Option<Limit> {
         match self {
@@ -88,6 +71,7 @@ impl fmt::Display for Fault {
             Fault::Line => "a line of the response head is folded or does not end in CRLF",
             Fault::Framing => "the backend's response does not say in one clear way where it ends",
             Fault::Switched => "the backend switched protocols without being asked",
+            Fault::Field => "a field of the response head has no legal name or value",
             Fault::Chunk => "the chunks of the response body are not exact",
             Fault::HeaderMax => "the response head is larger than response_header_max",
             Fault::HeaderCount => "the response head has more fields than response_header_count",

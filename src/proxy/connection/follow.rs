@@ -1,8 +1,8 @@
 //! One answer of a backend, followed byte by byte from its first head to its end, so that what comes after is known to be
-//! nobody's (CVE-2026-71324). Pure: no sockets, no clock, no allocation. Called by the guard alone.
+//! nobody's (CVE-2026-71324). Pure: no sockets, no clock, no allocation. Called by the connection alone.
 
 use super::head::{AnswerLimits, Fault, Framing, Head, Scan};
-use crate::proxy::chunked::Chunked;
+use crate::proxy::chunked::{Chunked, Part};
 
 /// How far the answer to one request has come.
 #[derive(Clone, Debug)]
@@ -24,13 +24,19 @@ enum Phase {
     Done,
 }
 
-/// What some bytes came to.
+/// What some bytes begin with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Step {
-    /// How many of them belong to the answer and are good.
-    pub good: usize,
-    /// What the byte after them did; `None` when all are good, or the rest is the beginning of a head.
-    pub fault: Option<Fault>,
+pub(super) enum Piece {
+    /// Nothing whole yet: bring the same bytes again, with more behind them.
+    More,
+    /// A head of this many bytes, after which another follows.
+    Informational(usize),
+    /// The real head, of this many bytes.
+    Head(usize),
+    /// So much of the body.
+    Data(usize),
+    /// So much of what is around the body.
+    Framing(usize),
 }
 
 impl Follow {
@@ -50,22 +56,25 @@ impl Follow {
         matches!(self.phase, Phase::Done)
     }
 
-    /// Follows `bytes`, which begin where the step before ended to be good. What is left of a head that has not ended is to be
-    /// brought again, with more behind it.
-    pub(super) fn take(&mut self, bytes: &[u8], limits: &AnswerLimits) -> Step {
-        let mut good = 0;
-        while good < bytes.len() {
-            let rest = &bytes[good..];
-            match self.step(rest, limits) {
-                Ok(0) => break,
-                Ok(used) => good += used,
-                Err(fault) => return Step { good, fault: Some(fault) },
-            }
-        }
-        Step { good, fault: None }
+    /// Whether the answer ends where its connection does.
+    pub(super) fn ends_with_connection(&self) -> bool {
+        matches!(self.phase, Phase::Close)
     }
 
-    fn step(&mut self, bytes: &[u8], limits: &AnswerLimits) -> Result<usize, Fault> {
+    /// How many bytes of the body are to come, where its head has said so.
+    pub(super) fn left(&self) -> Option<u64> {
+        match self.phase {
+            Phase::Length(left) => Some(left),
+            Phase::Done => Some(0),
+            Phase::Head | Phase::Chunked(_) | Phase::Close => None,
+        }
+    }
+
+    /// Says what `bytes`, of which there is at least one, begin with: they begin where the piece before ended.
+    ///
+    /// # Errors
+    /// [`Fault`] of the first of them; any byte behind the answer is [`Fault::Unasked`].
+    pub(super) fn next(&mut self, bytes: &[u8], limits: &AnswerLimits) -> Result<Piece, Fault> {
         match &mut self.phase {
             Phase::Head => self.head(bytes, limits),
             Phase::Length(left) => {
@@ -74,24 +83,27 @@ impl Follow {
                 if *left == 0 {
                     self.phase = Phase::Done;
                 }
-                Ok(used)
+                Ok(Piece::Data(used))
             }
             Phase::Chunked(chunked) => {
-                let used = chunked.follow(bytes).map_err(|_| Fault::Chunk)?;
+                let part = chunked.step(bytes).map_err(|_| Fault::Chunk)?;
                 if chunked.is_done() {
                     self.phase = Phase::Done;
                 }
-                Ok(used)
+                Ok(match part {
+                    Part::Framing(used) => Piece::Framing(used),
+                    Part::Data(used) => Piece::Data(used),
+                })
             }
-            Phase::Close => Ok(bytes.len()),
+            Phase::Close => Ok(Piece::Data(bytes.len())),
             Phase::Done => Err(Fault::Unasked),
         }
     }
 
-    fn head(&mut self, bytes: &[u8], limits: &AnswerLimits) -> Result<usize, Fault> {
+    fn head(&mut self, bytes: &[u8], limits: &AnswerLimits) -> Result<Piece, Fault> {
         let Some((head, length)) = self.scan.look(bytes, self.head_only, self.spent, limits)?
         else {
-            return Ok(0);
+            return Ok(Piece::More);
         };
         self.scan = Scan::default();
         self.phase = match head {
@@ -101,13 +113,13 @@ impl Follow {
                 if self.informational > limits.informational_max {
                     return Err(Fault::InformationalMax);
                 }
-                Phase::Head
+                return Ok(Piece::Informational(length));
             }
             Head::Final(Framing::None | Framing::Length(0)) => Phase::Done,
             Head::Final(Framing::Length(length)) => Phase::Length(length),
             Head::Final(Framing::Chunked) => Phase::Chunked(Chunked::new()),
             Head::Final(Framing::Close) => Phase::Close,
         };
-        Ok(length)
+        Ok(Piece::Head(length))
     }
 }
