@@ -49,14 +49,16 @@ fn row(count: usize) {
     let dir = tempfile::tempdir().expect("a directory");
     configuration(dir.path());
     fill(&dir.path().join("data"), count);
-    let (mut child, address, _) = kit::gateway(dir.path());
+    let (mut child, address, _) =
+        kit::gateway(Command::new(env!("CARGO_BIN_EXE_freshgate")), dir.path());
     let token = minted(dir.path());
     assert!(answers(address, &token), "the token is good");
     let (mut times, mut spent) = (Vec::new(), Vec::new());
     for _ in 0..STARTS {
         kill(&mut child);
         let begun = Instant::now();
-        let (next, address, _) = kit::gateway(dir.path());
+        let (next, address, _) =
+            kit::gateway(Command::new(env!("CARGO_BIN_EXE_freshgate")), dir.path());
         child = next;
         while !answers(address, &token) {
             assert!(begun.elapsed() < Duration::from_secs(60), "no answer in a minute");
