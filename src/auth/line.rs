@@ -38,7 +38,9 @@ impl<'a> Line<'a> {
     ) -> Line<'a> {
         let mut line = Line::new(kind, endpoint, context);
         line.event.user = Some(Typed::new(name));
-        line.event.account = Some(Typed::new(Account::of(name).as_str()));
+        // What can be nobody's has no spelling.
+        let account = Account::of(name);
+        line.event.account = Some(account.as_str()).filter(|name| !name.is_empty()).map(Typed::new);
         line
     }
 

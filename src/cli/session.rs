@@ -26,6 +26,7 @@ use crate::server::control::{self, PAGE};
 use crate::store::StateStore;
 use crate::store::embedded::Embedded;
 use crate::store::events::{Events, FLUSH_MAX};
+use crate::store::postgres::COMMAND_WAIT;
 use crate::telemetry::{self, Metrics};
 use crate::token::UnixTime;
 use crate::token::verify::TOKEN_BYTES_MAX;
@@ -115,8 +116,8 @@ fn ask(asked: Asked, config: &Config) -> Result<Value, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     if config.shared_state.is_some() {
         // Many processes may open it: no gateway need be asked.
-        let state =
-            build::state_store(config).map_err(|fault| Failure::Words(fault.to_string()))?;
+        let state = build::state_store(config, COMMAND_WAIT)
+            .map_err(|fault| Failure::Words(fault.to_string()))?;
         return runtime.block_on(ask_desk(asked, config, state.as_ref()));
     }
     let path = control::path(&config.state_dir);

@@ -15,7 +15,7 @@ use crate::proxy::room::Room;
 use crate::store::embedded::Embedded;
 use crate::store::events::{Events, Wanted};
 use crate::store::file::edit;
-use crate::store::postgres::Postgres;
+use crate::store::postgres::{Postgres, START_WAIT};
 use crate::store::{StateStore, StoreFault, keys};
 use crate::telemetry::{self, Metrics};
 use crate::token::keys::{Key, KeyRing};
@@ -71,7 +71,7 @@ pub struct Built {
 /// [`StartFault`]: a store, key or users file that cannot be used, with the remedy where there is one.
 pub fn first(config: Config, metrics: Arc<Metrics>) -> Result<Built, StartFault> {
     // The store comes first: an embedded one holds the lock that keeps a second gateway out of this directory.
-    let state = state_store(&config).map_err(|fault| StartFault(fault.to_string()))?;
+    let state = state_store(&config, START_WAIT).map_err(|fault| StartFault(fault.to_string()))?;
     let first_user = match &config.login {
         Some(Login { users: UsersSource::Default(path), .. }) => {
             let made = edit::first_run(path).map_err(|fault| StartFault(fault.to_string()))?;
@@ -87,13 +87,13 @@ pub fn first(config: Config, metrics: Arc<Metrics>) -> Result<Built, StartFault>
     Ok(Built { snapshot, first_user, users })
 }
 
-/// Where `[state]` says.
+/// Where `[state]` says; one that many share is opened when all of it is read, or when `wait` has passed.
 ///
 /// # Errors
 /// The store's own words.
-pub fn state_store(config: &Config) -> Result<Arc<dyn StateStore>, StoreFault> {
+pub fn state_store(config: &Config, wait: Duration) -> Result<Arc<dyn StateStore>, StoreFault> {
     Ok(match &config.shared_state {
-        Some(shared) => Arc::new(Postgres::open(shared)?),
+        Some(shared) => Arc::new(Postgres::open(shared, wait)?),
         None => Arc::new(Embedded::open(&config.state_dir)?),
     })
 }

@@ -22,7 +22,7 @@ macro_rules! state_store_contract {
         crate::store::contract::state_store_contract!($open,
             session_is_found_until_it_expires, step_up_moves_auth_time_forward_only,
             revoked_session_is_gone_at_once, revoked_token_leaves_its_session,
-            revoking_twice_keeps_the_longer, second_start_of_an_id_is_refused,
+            revoked_session_is_dead_for_as_long_as_its_last_token, revoking_twice_keeps_the_longer, second_start_of_an_id_is_refused,
             subject_and_its_sessions_end_up_to_the_second, session_of_a_revoked_second_is_not_started,
             living_sessions_are_listed_last_first, marks_of_living_sessions_are_told,
             living_refresh_token_is_replaced_and_the_session_used, replaced_token_gives_the_same_successor_inside_the_window,
@@ -145,6 +145,19 @@ pub(crate) async fn revoked_session_is_gone_at_once(store: &impl StateStore) {
     assert!(!store.step_up("s", UnixTime(1500), UnixTime(2000)).await.unwrap());
     let rotation = store.rotate(present("s", "r0", 1500)).await.unwrap();
     assert_eq!(rotation, Rotation::Ended);
+}
+
+/// Whoever logs out looks at the session first, and a refresh may come between: what it made must not outlive the revocation.
+pub(crate) async fn revoked_session_is_dead_for_as_long_as_its_last_token(store: &impl StateStore) {
+    store.start(session("s")).await.unwrap();
+    let seen = store.session("s", UnixTime(1500)).await.unwrap().unwrap();
+    let rotation = store.rotate(present("s", "r0", 1500)).await.unwrap();
+    assert_eq!(rotation, Rotation::Rotated);
+    store.revoke(Revoked::Session("s".into()), seen.tokens_until).await.unwrap();
+    store.revocations().purge(UnixTime(2499));
+    assert!(store.revocations().holds(&claims("r0'", "s")), "its token lives until 2500");
+    store.revocations().purge(UnixTime(4000));
+    assert!(store.revocations().is_empty(), "and it is not kept for ever");
 }
 
 pub(crate) async fn revoked_token_leaves_its_session(store: &impl StateStore) {

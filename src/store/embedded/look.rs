@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
+use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::database::NEWEST;
@@ -112,12 +113,26 @@ pub(super) fn open_fault(path: &Path, error: &rusqlite::Error) -> StoreFault {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             StoreFault(format!("{path} is locked by another program ({error})"))
         }
+        // What SQLite says where it cannot make `state.db-shm` is no more than "disk I/O error".
+        Some(ErrorCode::DiskFull) => no_room(&path, error),
+        _ if error.sqlite_extended_error_code() == Some(SQLITE_IOERR_SHMSIZE) => {
+            no_room(&path, error)
+        }
         _ => StoreFault(format!("{path} cannot be opened: {error}")),
     }
 }
 
+fn no_room(path: &std::path::Display<'_>, error: &dyn std::fmt::Display) -> StoreFault {
+    StoreFault(format!(
+        "{path} cannot be opened: its disk is full ({error}); make room, and start again"
+    ))
+}
+
 pub(super) fn mark_fault(path: &Path, error: &io::Error) -> StoreFault {
     let mark = mark::path_of(path);
+    if error.kind() == io::ErrorKind::StorageFull {
+        return no_room(&mark.display(), error);
+    }
     StoreFault(format!(
         "{} cannot be used ({error}): it says how far {} must go; remove it if that file is whole",
         mark.display(),

@@ -64,7 +64,7 @@ pub(super) fn revoke(
         Revoked::Token(id) => put(on, "token", id, expires_at)?,
         Revoked::Session(id) => {
             put(on, "session", id, expires_at)?;
-            on.prepare_cached("DELETE FROM sessions WHERE id = ?1")?.execute([id])?;
+            return end(on, "id", id);
         }
         Revoked::Subject { subject, at } => return everything(on, subject, *at, expires_at),
     }
@@ -89,9 +89,15 @@ fn everything(
         ON CONFLICT (subject) DO UPDATE
         SET at = max(at, excluded.at), expires_at = max(expires_at, excluded.expires_at)";
     on.prepare_cached(sql)?.execute(params![subject, stored(at), stored(expires_at)])?;
-    let mut ended =
-        on.prepare_cached("DELETE FROM sessions WHERE subject = ?1 RETURNING id, tokens_until")?;
-    let rows = ended.query_map([subject], |row| {
+    end(on, "subject", subject)
+}
+
+/// Ends the sessions that have this in that column, each until the last of its tokens is dead: a refresh may have made
+/// one since whoever revokes looked.
+fn end(on: &Transaction<'_>, column: &str, is: &str) -> rusqlite::Result<Vec<(String, UnixTime)>> {
+    let sql = format!("DELETE FROM sessions WHERE {column} = ?1 RETURNING id, tokens_until");
+    let mut ended = on.prepare_cached(&sql)?;
+    let rows = ended.query_map([is], |row| {
         let last = moment(row.get(1)?);
         Ok((row.get(0)?, last.plus(LEEWAY_MAX)))
     })?;

@@ -138,6 +138,10 @@ impl Outbox {
         let (mut queue, now) = (self.queue(), Instant::now());
         let expired = queue.expire(now, hook.settings.retry_for);
         self.lose(&mut queue, Undelivered::Expired, expired);
+        if expired > 0 && queue.len() == 0 {
+            // Whoever waits for the end need not wait for what will not be sent.
+            self.empty.notify_one();
+        }
         queue.next(now).map(|message| (hook, message))
     }
 

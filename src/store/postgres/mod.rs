@@ -54,8 +54,10 @@ pub const LINKS: usize = 4;
 pub const QUEUE_MAX: usize = 4096;
 /// The channel on which gateways are told that there is something newer.
 const CHANNEL: &str = "freshgate";
-/// How long the start waits for the database.
+/// How long the start of a gateway waits for the database.
 pub const START_WAIT: Duration = Duration::from_secs(10);
+/// How long a command waits for it, which can do nothing before all is read that is revoked.
+pub const COMMAND_WAIT: Duration = Duration::from_secs(120);
 
 /// The store. Dropping it closes its connections.
 pub struct Postgres {
@@ -65,20 +67,24 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Connects, makes or raises the schema, and loads every living revocation. When the database is away it waits
-    /// [`START_WAIT`] and then starts all the same, knowing nothing: until it has loaded, no token is believed.
+    /// Connects, makes or raises the schema, and loads every living revocation. When the database is away it starts
+    /// all the same, and so it does when that takes longer than `wait`: until it has loaded, no token is believed.
     ///
     /// # Errors
     /// [`StoreFault`] for what will not pass by itself: a wrong password or certificate, no such database, a role that
     /// may not make tables, a schema that is newer, clocks a day apart. The sentence names host and database, never
     /// the password.
-    pub fn open(state: &SharedState) -> Result<Postgres, StoreFault> {
+    pub fn open(state: &SharedState, wait: Duration) -> Result<Postgres, StoreFault> {
         let now = || UnixTime::of(telemetry::clock());
-        Postgres::open_at(state, Clock { now, follows: true })
+        Postgres::open_at(state, Clock { now, follows: true }, wait)
     }
 
     /// As [`Postgres::open`], with the clock.
-    pub(crate) fn open_at(state: &SharedState, clock: Clock) -> Result<Postgres, StoreFault> {
+    pub(crate) fn open_at(
+        state: &SharedState,
+        clock: Clock,
+        wait: Duration,
+    ) -> Result<Postgres, StoreFault> {
         let shared = Arc::new(Shared::new(state, clock));
         let (stop, stopped) = watch::channel(false);
         let (first, told) = sync_channel(1);
@@ -93,7 +99,7 @@ impl Postgres {
             .spawn(move || runtime.block_on(keeper.run()))
             .map_err(cannot)?;
         let store = Postgres { shared, stop, thread: Some(thread) };
-        match told.recv_timeout(START_WAIT) {
+        match told.recv_timeout(wait) {
             Ok(First::Ready) => Ok(store),
             Ok(First::Refused(why)) => Err(StoreFault(why)),
             // Told in the log already.

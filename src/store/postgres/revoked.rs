@@ -69,8 +69,9 @@ pub(super) async fn revoke(
     on.query_typed(&sql, &params).await
 }
 
-/// The rows of a token or a session; its own row is locked first.
-const ONE: &str = "SELECT $1, $2, $3, $4 FROM (SELECT count(*) AS sessions FROM ended) first WHERE $5::bigint >= 0";
+/// The row of a token or a session; its own is locked first, and says until when its last token lives: a refresh may have made
+/// one since whoever revokes looked.
+const ONE: &str = "SELECT $1, $2, $3, greatest($4, max(tokens_until) + $5) FROM ended";
 /// The row of a subject, and one for each of its sessions.
 const ALL: &str =
     "SELECT $1, $2, $3, $4 UNION ALL SELECT 'session', id, NULL, tokens_until + $5 FROM ended";

@@ -23,7 +23,7 @@ fn state(url: &str) -> SharedState {
 }
 
 fn try_open(url: &str) -> Result<Postgres, StoreFault> {
-    Postgres::open_at(&state(url), CLOCK)
+    Postgres::open_at(&state(url), CLOCK, START_WAIT)
 }
 
 fn open(url: &str) -> Postgres {
@@ -304,7 +304,7 @@ async fn expired_rows_are_forgotten_by_the_earlier_clock() {
     drop(open(&url));
     assert_eq!(count(), "2");
     let ahead = Clock { now: || UnixTime(u64::MAX / 4), follows: false };
-    let store = Postgres::open_at(&state(&url), ahead).unwrap();
+    let store = Postgres::open_at(&state(&url), ahead, START_WAIT).unwrap();
     let soon_over = "INSERT INTO freshgate_revocations (kind, id, expires_at) VALUES
         ('token', 'v', extract(epoch FROM now())::bigint)";
     server.ask(&url, soon_over);
@@ -316,7 +316,7 @@ async fn expired_rows_are_forgotten_by_the_earlier_clock() {
 async fn clocks_a_day_apart_are_refused_at_the_start() {
     let url = Server::shared().database();
     let clock = Clock { now: || UnixTime(1000), follows: true };
-    let fault = Postgres::open_at(&state(&url), clock).unwrap_err().0;
+    let fault = Postgres::open_at(&state(&url), clock, START_WAIT).unwrap_err().0;
     assert!(fault.contains("hours ahead of this machine's"), "{fault}");
 }
 
@@ -439,4 +439,21 @@ async fn tls_is_as_strict_as_the_url_says() {
 fn soon_open(url: &str) -> Result<(), StoreFault> {
     let store = try_open(url)?;
     store.shared.take().map(drop)
+}
+
+#[tokio::test]
+async fn more_revocations_than_one_portion_are_all_read_at_the_start() {
+    let url = Server::shared().database();
+    drop(open(&url));
+    let insert = "INSERT INTO freshgate_revocations (kind, id, expires_at)
+        SELECT 'session', ('s' || n)::bytea, CASE WHEN n <= 25000 THEN 2000 ELSE 1000 END FROM generate_series(1, 26000) n";
+    Server::shared().ask(&url, insert);
+    let store = open(&url);
+    assert_eq!(store.revocations().len(), 25_000);
+    assert!((1..=25_000).all(|n| holds(&store, &format!("s{n}"))));
+    assert!(!holds(&store, "s25001"), "one that has expired is not read");
+    // The connection that read them goes on as one that reads what is new.
+    let other = open(&url);
+    other.revoke(Revoked::Session("later".into()), UnixTime(2000)).await.unwrap();
+    soon("the news", async || holds(&store, "later")).await;
 }

@@ -205,6 +205,11 @@ impl<'r> FromSql<'r> for Cell {
             // A version, which is 1, comes before the text.
             Type::JSONB => Cell::Json(serde_json::from_slice(raw.get(1..).unwrap_or_default())?),
             Type::BYTEA => utf8(raw),
+            // It comes with the spaces that pad it, which mean nothing: as text the database drops them too.
+            Type::BPCHAR => match utf8(raw) {
+                Cell::Text(text) => Cell::Text(text.trim_end_matches(' ').to_owned()),
+                other => other,
+            },
             _ if <&str as FromSql>::accepts(kind) || matches!(kind.kind(), Kind::Enum(_)) => {
                 utf8(raw)
             }
