@@ -1,14 +1,13 @@
 //! Who asks, and for which host: read from a request once, before anything is judged.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderValue, header};
 
 use super::Snapshot;
 use crate::policy::{Refusal, host};
-use crate::proxy::headers::{Client, REQUEST_ID};
+use crate::proxy::headers::{Client, Peer, REQUEST_ID};
 use crate::proxy::origin::origin;
 
 /// The canonical host of a request that has one; HTTP/1.0 need not.
@@ -23,16 +22,17 @@ pub(super) fn asked_host(headers: &HeaderMap) -> Result<Cow<'_, str>, Refusal> {
 /// Who asks: the address, the client behind listed proxies, the id of the request.
 pub(super) fn identify(
     snapshot: &Snapshot,
-    address: IpAddr,
+    peer: Peer,
     headers: &HeaderMap,
     now: SystemTime,
 ) -> Client {
+    let address = peer.address;
     let trusted = snapshot.config.trusts(address);
     let given = headers.get(REQUEST_ID).filter(|id| trusted && is_request_id(id)).cloned();
     let request_id = given.unwrap_or_else(|| new_request_id(now));
     let origin =
         if trusted { origin(address, headers, |one| snapshot.config.trusts(one)) } else { address };
-    Client { address, origin, trusted, request_id }
+    Client { peer, origin, trusted, request_id }
 }
 
 /// Time-ordered, so that the lines of a moment sort together (RFC 9562 §5.7). No secret, so its random bits need not come from

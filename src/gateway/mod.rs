@@ -16,7 +16,6 @@ mod prove;
 pub mod selftest;
 pub mod tokens;
 
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -28,7 +27,7 @@ use crate::auth::{self, AuthContext, Jar};
 use crate::config::Config;
 use crate::policy::route::{Action, Endpoint, Route};
 use crate::policy::{Permit, Refusal};
-use crate::proxy::headers::{Client, Firewall, REQUEST_ID};
+use crate::proxy::headers::{Client, Firewall, Peer, REQUEST_ID};
 use crate::proxy::pool::Pool;
 use crate::proxy::relay::ResponseBody;
 use crate::proxy::room::Room;
@@ -137,7 +136,7 @@ impl Data {
 /// Answers one request. `head` is what the wire guard found in its head.
 pub async fn handle(
     data: Arc<Data>,
-    address: IpAddr,
+    peer: Peer,
     head: Result<(), Refusal>,
     request: Request<Incoming>,
 ) -> Response<Answer> {
@@ -149,7 +148,7 @@ pub async fn handle(
     if parts.uri.scheme().is_some() {
         parts.uri = proxy::origin_form(&parts.uri);
     }
-    let client = identify(&snapshot, address, &parts.headers, clock);
+    let client = identify(&snapshot, peer, &parts.headers, clock);
     let mut line = snapshot.config.log.access.then(|| access_line(&client, &parts));
     if let (Some(line), Err(_)) = (&mut line, head) {
         // The wire guard put another head in the place of the bad one: what stands there was not asked.

@@ -39,25 +39,40 @@ pub fn canonical(raw: &str) -> Result<Cow<'_, str>, HostFault> {
             Cow::Owned(format!("[{inner}]"))
         });
     }
-    let colon = raw.find(':').unwrap_or(raw.len());
+    let colon = memchr::memchr(b':', raw.as_bytes()).unwrap_or(raw.len());
     check_port(&raw[colon..])?;
     let name = &raw[..colon];
     let name = name.strip_suffix('.').unwrap_or(name);
-    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     if name.is_empty() {
         return Err(HostFault("the host is empty"));
     }
-    if !name.bytes().all(is_name) {
-        return Err(HostFault("the host holds a character that no name or address has"));
-    }
-    if name.starts_with('.') || name.ends_with('.') || name.contains("..") {
-        return Err(HostFault("a label of the host is empty"));
-    }
-    Ok(if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+    Ok(if has_upper_case(name)? {
         Cow::Owned(name.to_ascii_lowercase())
     } else {
         Cow::Borrowed(name)
     })
+}
+
+/// Whether a name is to be folded, if it is one. One pass: each request asks.
+fn has_upper_case(name: &str) -> Result<bool, HostFault> {
+    let (mut upper, mut empty_label, mut label) = (false, false, 0);
+    for byte in name.bytes() {
+        match byte {
+            b'.' => {
+                empty_label |= label == 0;
+                label = 0;
+                continue;
+            }
+            b'A'..=b'Z' => upper = true,
+            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => {}
+            _ => return Err(HostFault("the host holds a character that no name or address has")),
+        }
+        label += 1;
+    }
+    if empty_label || label == 0 {
+        return Err(HostFault("a label of the host is empty"));
+    }
+    Ok(upper)
 }
 
 /// The canonical form of a `Host` value or an authority, and its port: the one of `http` where it names none.

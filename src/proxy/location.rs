@@ -14,6 +14,10 @@ const DEFAULT_PORT: &str = ":80";
 pub fn hide_authority(headers: &mut HeaderMap, authority: &HeaderValue) {
     let Ok(authority) = authority.to_str() else { return };
     for name in [LOCATION, CONTENT_LOCATION] {
+        // Asked first: an entry makes room in the table even where there is none.
+        if !headers.contains_key(&name) {
+            continue;
+        }
         let Entry::Occupied(mut fields) = headers.entry(name) else { continue };
         // A second field would be taken by some clients, so it is not passed over.
         for value in fields.iter_mut() {

@@ -24,6 +24,7 @@ use super::seats::Seat;
 use super::wire::{Verdict, Verdicts, Wire, WireLimits};
 use crate::config::Limits;
 use crate::gateway::{self, Data, Snapshot};
+use crate::proxy::headers::Peer;
 use crate::telemetry::Metrics;
 
 /// What hyper may buffer of a body in each direction; a head always fits. Its own default is 400 KiB, which a
@@ -182,6 +183,7 @@ async fn serve(
     let Limits { header_count, header_max, target_max, .. } = *limits;
     drop(snapshot);
     let seen = verdicts.clone();
+    let peer = Peer::from(address);
     let service = service_fn(move |request: Request<Incoming>| {
         if request.version() == Version::HTTP_10 {
             verdicts.note_1_0();
@@ -191,7 +193,7 @@ async fn serve(
             Verdict::Good { last } => (Ok(()), last),
             Verdict::Refused { refusal, .. } => (Err(refusal), true),
         };
-        let answered = gateway::handle(Arc::clone(&data), address, head, request);
+        let answered = gateway::handle(Arc::clone(&data), peer.clone(), head, request);
         kept(answered, in_flight, last)
     });
     let mut builder = http1::Builder::new();

@@ -201,7 +201,9 @@ impl Conversation {
                 let data = Arc::clone(&data);
                 async move {
                     assert!(matches!(verdict, Verdict::Good { .. }), "{verdict:?}");
-                    Ok::<_, Infallible>(gateway::handle(data, ADDRESS, Ok(()), request).await)
+                    Ok::<_, Infallible>(
+                        gateway::handle(data, ADDRESS.into(), Ok(()), request).await,
+                    )
                 }
             });
             let mut server = http1::Builder::new();

@@ -105,7 +105,7 @@ impl World {
         };
         let token = mint.sign(snapshot.keys.own(), &snapshot.config.tokens, now);
         let client = Client {
-            address: ADDRESS,
+            peer: ADDRESS.into(),
             origin: ADDRESS,
             trusted: false,
             request_id: HeaderValue::from_static("0197f0c6-7a2c-7f3e-9c1d-3a5b7c9d1e2f"),

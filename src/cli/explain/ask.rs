@@ -287,7 +287,7 @@ impl World {
         };
         let trusted = self.config.trusts(address);
         let request_id = HeaderValue::from_static("-");
-        let client = Client { address, origin: address, trusted, request_id };
+        let client = Client { peer: address.into(), origin: address, trusted, request_id };
         let (path, query) = match target.split_once('?') {
             Some((path, query)) => (path.to_owned(), Some(query.to_owned())),
             None => (target.to_owned(), None),

@@ -16,7 +16,7 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 
 /// The chain of proxies as the backend will read it (RFC 7239, and the older `X-Forwarded-*`).
 pub(super) struct Chain {
-    addresses: String,
+    addresses: Option<HeaderValue>,
     proto: HeaderValue,
     host: Option<HeaderValue>,
     forwarded: String,
@@ -39,8 +39,8 @@ impl Chain {
         let is_host = |host: &HeaderValue| host.to_str().is_ok_and(|text| canonical(text).is_ok());
         let host =
             said(&X_FORWARDED_HOST).filter(is_host).or_else(|| headers.get(header::HOST).cloned());
-        let address = client.address.to_string();
-        let (open, close) = match client.address {
+        let address = client.peer.text.to_str().unwrap_or("unknown");
+        let (open, close) = match client.peer.address {
             IpAddr::V4(_) => ("", ""),
             IpAddr::V6(_) => ("\"[", "]\""),
         };
@@ -50,17 +50,17 @@ impl Chain {
         let before = Some(said_all(&header::FORWARDED)).filter(|before| has_closed_quotes(before));
         let before = before.unwrap_or_default();
         let forwarded =
-            [before.as_str(), "for=", open, &address, close, &host_pair, ";proto=http"].concat();
+            [before.as_str(), "for=", open, address, close, &host_pair, ";proto=http"].concat();
         let addresses = match client.trusted {
-            true => said_all(&X_FORWARDED_FOR) + &address,
-            false => address,
+            true => HeaderValue::try_from(said_all(&X_FORWARDED_FOR) + address).ok(),
+            false => Some(client.peer.text.clone()),
         };
         Chain { addresses, proto, host, forwarded }
     }
 
     /// Replaces whatever stands there.
     pub(super) fn write(self, headers: &mut HeaderMap) {
-        if let Ok(value) = HeaderValue::try_from(self.addresses) {
+        if let Some(value) = self.addresses {
             headers.insert(X_FORWARDED_FOR, value);
         }
         if let Ok(value) = HeaderValue::try_from(self.forwarded) {

@@ -39,18 +39,24 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub const ASSERTION: HeaderName = HeaderName::from_static("x-freshgate-assertion");
 
 /// Fields that belong to one connection (RFC 9110 §7.6.1), and `Expect`, which we answer ourselves.
-const HOP_BY_HOP: [HeaderName; 10] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    header::EXPECT,
-];
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "expect"
+    )
+}
+
+/// What we add at most besides the identity: the assertion, a cookie, `Host`, the chain, `Via` and the request id.
+const OWN_FIELDS: usize = 9;
 
 /// Everything but visible ASCII, and `%` and `,`, is percent-encoded: no claim can end a field, start another
 /// or look like two values of a list (CWE-113).
@@ -67,11 +73,27 @@ pub struct Firewall {
     pub credentials: Credentials,
 }
 
+/// The other end of a connection; made once for all its requests.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Its address.
+    pub address: IpAddr,
+    /// The same as text, as backends are told.
+    pub text: HeaderValue,
+}
+
+impl From<IpAddr> for Peer {
+    fn from(address: IpAddr) -> Peer {
+        let text = HeaderValue::try_from(address.to_string());
+        Peer { address, text: text.unwrap_or(HeaderValue::from_static("unknown")) }
+    }
+}
+
 /// Who is on the other side of the connection.
 #[derive(Clone, Debug)]
 pub struct Client {
-    /// The address the connection came from.
-    pub address: IpAddr,
+    /// The other end of the connection.
+    pub peer: Peer,
     /// The address the request came from: that, or the one that listed proxies name.
     pub origin: IpAddr,
     /// Whether that address is a listed proxy.
@@ -112,6 +134,8 @@ impl Firewall {
 
     /// Turns the client's header section into the backend's.
     pub fn toward_backend(&self, headers: &mut HeaderMap, facts: &Facts<'_>) {
+        // At once, not step by step: each step would hash all names anew.
+        headers.reserve(self.identity.len() + OWN_FIELDS);
         let chain = Chain::read(headers, facts.client);
         strip_hop_by_hop(headers);
         self.strip_reserved(headers);
@@ -213,14 +237,11 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
         // Framing and routing are ours to keep right: no client may take them away.
         .filter(|name| *name != header::CONTENT_LENGTH && *name != header::HOST)
         .collect();
-    for name in named {
+    // Most sections hold none of these: looking at each name costs less than looking up ten.
+    let fixed: Vec<HeaderName> =
+        headers.keys().filter(|name| is_hop_by_hop(name)).cloned().collect();
+    for name in named.into_iter().chain(fixed) {
         headers.remove(name);
-    }
-    // Most sections hold none of them: looking at each name costs less than looking up ten.
-    if headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
-        for name in &HOP_BY_HOP {
-            headers.remove(name);
-        }
     }
 }
 

@@ -28,11 +28,17 @@ pub(super) fn find<'r>(headers: &'r HeaderMap, name: &HeaderName, scheme: &str) 
         // A list with a bearer element inside would be found by backends that split on commas.
         return if lists(value, scheme) { Presented::Duplicated } else { Presented::Nothing };
     };
+    // A token holds no comma, so what is one is no list.
+    if !is_token(rest) {
+        let is_text = std::str::from_utf8(rest).is_ok();
+        return if is_text && lists(rest, scheme) {
+            Presented::Duplicated
+        } else {
+            Presented::Malformed
+        };
+    }
     match std::str::from_utf8(rest) {
-        Ok(_) if lists(rest, scheme) => Presented::Duplicated,
-        Ok(token) if is_plain(value) && !token.is_empty() && is_token(rest) => {
-            Presented::Token(token)
-        }
+        Ok(token) if is_plain(value) && !token.is_empty() => Presented::Token(token),
         _ => Presented::Malformed,
     }
 }
