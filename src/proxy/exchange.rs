@@ -126,10 +126,6 @@ impl UnderWay<'_> {
         if let Poll::Ready(head) = self.connection.poll_head(cx) {
             return Poll::Ready(head.map_err(|broken| self.unanswered(broken)));
         }
-        if self.upload.waits_for_client() {
-            // Whose pauses have limits of their own.
-            return Poll::Pending;
-        }
         let due = self.upload.moved() + self.first_byte;
         ready!(self.connection.poll_until(cx, due));
         // The backend may be at work.

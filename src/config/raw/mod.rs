@@ -97,7 +97,7 @@ section! {
         /// How long a connection to the backend may take to open; after that the client gets a 504.
         timeout_connect: Duration = "5s",
         /// How long the head of the backend's answer may take to come, from the last piece of the request on; after that the client
-        /// gets a 504. While the client is to send more of its body, `body_idle` counts instead. A route can set its own `timeout`.
+        /// gets a 504. A route can set its own `timeout`.
         timeout_first_byte: Duration = "60s",
         /// Instead of `response_idle` of `[limits]`.
         timeout_idle: Duration,

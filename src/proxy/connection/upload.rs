@@ -50,8 +50,6 @@ pub struct Upload {
     unsent: bool,
     /// The last piece of the body was taken.
     ended: bool,
-    /// The client is to send the next.
-    asked: bool,
     moved: Instant,
 }
 
@@ -70,7 +68,6 @@ impl Upload {
             after: b"",
             written: 0,
             unsent: true,
-            asked: false,
             moved: now,
         }
     }
@@ -88,11 +85,6 @@ impl Upload {
     /// Whether not a byte of it was sent.
     pub fn is_unsent(&self) -> bool {
         self.unsent
-    }
-
-    /// Whether it goes on when its client does: what this takes is not the backend's time.
-    pub fn waits_for_client(&self) -> bool {
-        self.asked && self.written == 0 && self.before.is_empty()
     }
 
     /// When the last piece of it was taken.
@@ -150,9 +142,7 @@ impl Upload {
 
     /// Takes the next piece of the body, behind what is still to be written of the head.
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyFault>> {
-        self.asked = true;
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx)).transpose()?;
-        self.asked = false;
         self.moved = Instant::now();
         let data = frame.and_then(|frame| frame.into_data().ok());
         self.ended = data.is_none() || self.body.is_end_stream();
