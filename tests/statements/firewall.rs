@@ -128,7 +128,7 @@ pub fn hold_for(choices: u8, claims: Map<String, Value>, fields: &[(HeaderName, 
     let sent = guarded(fields);
     let on = |bit: u8| choices >> bit & 1 == 1;
     let client = Client {
-        address: ADDRESS,
+        peer: ADDRESS.into(),
         origin: ADDRESS,
         trusted: on(0),
         request_id: HeaderValue::from_static("id-1"),
