@@ -1,9 +1,11 @@
 //! Connections to one upstream, kept by one data thread: nobody else ever waits for its lock.
 //!
 //! A connection comes back only after a whole, clean exchange, its request's body included; whoever has one and drops it ends
-//! it. At the next checkout its socket must be silent, so what a backend says behind an answer is read by nobody.
+//! it. At the next checkout its socket must be silent, so what a backend says behind an answer is read by nobody. A connection
+//! that nobody takes again is ended by a sweep: nobody reads it, so nobody else would notice that its backend has.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use http::HeaderValue;
 use tokio::time::Instant;
@@ -13,6 +15,10 @@ use super::room::Room;
 use super::{UpstreamError, upstream};
 use crate::config::{Limits, Upstream};
 
+/// How often connections are swept that wait: one may be kept for this much longer than `keep_alive`, and for this long
+/// after its backend has closed it.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
 /// The connections of one data thread to one upstream.
 #[derive(Debug)]
 pub struct Pool {
@@ -20,7 +26,16 @@ pub struct Pool {
     authority: HeaderValue,
     limits: AnswerLimits,
     room: Arc<Room>,
-    idle: Mutex<Vec<Idle>>,
+    waiting: Mutex<Waiting>,
+}
+
+/// The connections that wait for their next request.
+#[derive(Debug, Default)]
+struct Waiting {
+    /// The one that came last is the last.
+    idle: Vec<Idle>,
+    /// A sweep is under way: as long as any wait.
+    swept: bool,
 }
 
 #[derive(Debug)]
@@ -34,7 +49,7 @@ impl Pool {
     pub fn new(upstream: Upstream, limits: &Limits, room: Arc<Room>) -> Arc<Pool> {
         let authority = upstream::authority(&upstream.target);
         let limits = answer_limits(limits);
-        Arc::new(Pool { upstream, authority, limits, room, idle: Mutex::default() })
+        Arc::new(Pool { upstream, authority, limits, room, waiting: Mutex::default() })
     }
 
     /// Whether it serves for this upstream, these limits and this room too.
@@ -61,11 +76,10 @@ impl Pool {
 
     /// The connection used last that is still good: the others may then grow old and close.
     pub fn reuse(&self, now: Instant) -> Option<Connection> {
-        let mut idle = self.idle();
-        while let Some(Idle { connection, since }) = idle.pop() {
-            let waited = now.saturating_duration_since(since);
-            if waited < self.upstream.keep_alive && connection.is_quiet() {
-                return Some(connection);
+        let mut waiting = self.waiting();
+        while let Some(one) = waiting.idle.pop() {
+            if self.is_good(&one, now) {
+                return Some(one.connection);
             }
         }
         None
@@ -81,23 +95,48 @@ impl Pool {
     }
 
     /// Takes a connection back after a whole exchange; ends it when the exchange was none.
-    pub fn give_back(&self, mut connection: Connection) {
+    pub fn give_back(self: &Arc<Pool>, mut connection: Connection) {
         if !connection.is_clean() {
             return;
         }
         connection.rest();
         let now = Instant::now();
-        let mut idle = self.idle();
-        if idle.len() >= self.upstream.idle_max {
-            idle.retain(|one| now - one.since < self.upstream.keep_alive);
+        let mut waiting = self.waiting();
+        if waiting.idle.len() >= self.upstream.idle_max {
+            waiting.idle.retain(|one| self.is_good(one, now));
         }
-        if idle.len() < self.upstream.idle_max {
-            idle.push(Idle { connection, since: now });
+        if waiting.idle.len() < self.upstream.idle_max {
+            waiting.idle.push(Idle { connection, since: now });
+            if !waiting.swept {
+                waiting.swept = true;
+                tokio::spawn(sweep(Arc::downgrade(self)));
+            }
         }
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether it may be used once more.
+    fn is_good(&self, one: &Idle, now: Instant) -> bool {
+        let waited = now.saturating_duration_since(one.since);
+        waited < self.upstream.keep_alive && one.connection.is_quiet()
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ends the connections that are no good any more, until none waits or nobody has the pool.
+async fn sweep(pool: Weak<Pool>) {
+    loop {
+        tokio::time::sleep(SWEEP_EVERY).await;
+        let Some(pool) = pool.upgrade() else { return };
+        let now = Instant::now();
+        let mut waiting = pool.waiting();
+        waiting.idle.retain(|one| pool.is_good(one, now));
+        if waiting.idle.is_empty() {
+            waiting.swept = false;
+            return;
+        }
     }
 }
 
@@ -155,8 +194,8 @@ mod tests {
             });
             let limits = AnswerLimits { header_max: 8192, header_count: 9, informational_max: 9 };
             let (upstream, room) = (upstream(port), Room::new(8, 8));
-            let (authority, idle) = (HeaderValue::from_static("x"), Mutex::default());
-            let pool = Pool { upstream, authority, limits, room, idle };
+            let (authority, waiting) = (HeaderValue::from_static("x"), Mutex::default());
+            let pool = Arc::new(Pool { upstream, authority, limits, room, waiting });
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.expect("a runtime").block_on(async {
                 let mut connection = pool.connect().await.expect("connects");

@@ -1,6 +1,11 @@
 //! Requests out and responses in: what passes unchanged, how connections are kept and reused, which backend is asked.
 
-use crate::harness::{Gateway, Upstream};
+use std::io::Read as _;
+use std::net::Shutdown;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+
+use crate::harness::{Gateway, PATIENCE, Upstream, eventually};
 
 /// Everybody may ask for everything.
 const OPEN: &str = "[routes]\n\"/**\" = \"public\"\n";
@@ -88,6 +93,56 @@ fn idle_max_zero_opens_a_connection_for_every_request() {
         gateway.client().get("/").send_on(&mut connection).expect(200);
     }
     assert_eq!(upstream.last().connection, 5);
+}
+
+#[test]
+fn a_connection_that_nobody_needs_is_closed_after_keep_alive() {
+    let (tell, told) = mpsc::channel();
+    let tell = Mutex::new(tell);
+    let upstream = Upstream::custom(move |exchange| {
+        exchange.send(OK)?;
+        let end = exchange.wire.stream.read(&mut [0])?;
+        tell.lock().expect("not poisoned").send(end).map_err(std::io::Error::other)
+    });
+    let gateway = Gateway::start(&format!(
+        "[upstreams.app]\nurl = \"{upstream}\"\nkeep_alive = \"1s\"\n{OPEN}"
+    ));
+    // Again after the pool was empty.
+    for _ in 0..2 {
+        gateway.client().get("/").send().expect(200);
+        assert_eq!(told.recv_timeout(PATIENCE).expect("an end without another request"), 0);
+    }
+}
+
+/// Descriptors of a gateway that nobody asks anything.
+fn descriptors(gateway: &Gateway) -> usize {
+    std::fs::read_dir(format!("/proc/{}/fd", gateway.pid())).expect("a process that runs").count()
+}
+
+#[test]
+fn a_connection_that_its_backend_has_closed_costs_no_descriptor() {
+    const AT_ONCE: usize = 30;
+    let (here, closed) = (std::sync::Barrier::new(AT_ONCE), Arc::new(AtomicUsize::new(0)));
+    let count = Arc::clone(&closed);
+    let upstream = Upstream::custom(move |exchange| {
+        here.wait();
+        exchange.send(OK)?;
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        exchange.wire.stream.shutdown(Shutdown::Both)?;
+        count.fetch_add(1, Ordering::SeqCst);
+        Err(std::io::Error::other("closed while idle"))
+    });
+    let gateway = Gateway::start(&format!(
+        "[upstreams.app]\nurl = \"{upstream}\"\nkeep_alive = \"10m\"\n{OPEN}[limits]\nthreads = 1\n"
+    ));
+    let before = descriptors(&gateway);
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| gateway.client().get("/").send().expect(200));
+        }
+    });
+    eventually("all to be closed", || (closed.load(Ordering::SeqCst) == AT_ONCE).then_some(()));
+    eventually("the descriptors to be free", || (descriptors(&gateway) <= before).then_some(()));
 }
 
 #[test]

@@ -101,7 +101,7 @@ section! {
         timeout_first_byte: Duration = "60s",
         /// Instead of `response_idle` of `[limits]`.
         timeout_idle: Duration,
-        /// How long an unused connection to the backend is kept for the next request. Shorter than the 5 seconds after
+        /// How long an unused connection to the backend is kept for the next request; within a second after that it is closed. Shorter than the 5 seconds after
         /// which Apache and Node close it themselves: a request must not meet a connection that is just being closed.
         keep_alive: Duration = "4s",
         /// How many unused connections each data thread keeps; 0 opens a new one for every request.

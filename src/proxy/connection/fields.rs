@@ -6,7 +6,7 @@ use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use hyper::ext::ReasonPhrase;
 
-use super::head::Fault;
+use super::head::{Fault, trim};
 
 /// A response head, and whether its connection goes on after it (RFC 9112 §9.3).
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub(super) fn read(head: &Bytes) -> Result<Answered, Fault> {
         }
         let colon = memchr::memchr(b':', field).ok_or(Fault::Field)?;
         let name = HeaderName::from_bytes(&field[..colon]).map_err(|_| Fault::Field)?;
-        let value = head.slice_ref(field[colon + 1..].trim_ascii());
+        let value = head.slice_ref(trim(&field[colon + 1..]));
         let value = HeaderValue::from_maybe_shared(value).map_err(|_| Fault::Field)?;
         response.headers_mut().append(name, value);
         at = next;

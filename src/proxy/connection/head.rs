@@ -93,7 +93,7 @@ pub(super) enum Framing {
     Close,
 }
 
-/// What the guard must know of a head that is good.
+/// What `follow` must know of a head that is good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Head {
     /// 1xx: another head follows.
@@ -139,7 +139,8 @@ impl Scan {
                 None => return Err(Fault::Line),
                 Some(_) => {}
             }
-            let line = line.ok_or(Fault::Line)?;
+            // A second CR is no end of a head either: nothing is waited for behind it.
+            let line = line.filter(|line| !line.ends_with(b"\r")).ok_or(Fault::Line)?;
             (self.at, self.line) = (end, end);
             if end > left {
                 return Err(Fault::HeaderMax);
@@ -230,7 +231,11 @@ fn could_be_version(bytes: &[u8]) -> bool {
 
 /// The value of a field whose name is known, without the blanks around it.
 fn value<'a>(line: &'a [u8], name: &[u8]) -> &'a [u8] {
-    let mut value = &line[name.len() + 1..];
+    trim(&line[name.len() + 1..])
+}
+
+/// Without the blanks around it (RFC 9110 §5.6.3), and with every other control sign: that is for a judge to see.
+pub(super) fn trim(mut value: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
         value = rest;
     }

@@ -269,6 +269,26 @@ fn an_answer_that_ends_early_is_gone_and_a_field_that_is_none_is_a_fault() {
     });
 }
 
+/// The timer stays with the connection: one set for later must not hold up what is due sooner, nor one that has fired end
+/// what is due later.
+#[test]
+fn one_timer_serves_requests_with_different_limits() {
+    let mut paused = tokio::runtime::Builder::new_current_thread();
+    let runtime = paused.enable_all().start_paused(true).build();
+    runtime.expect("a runtime").block_on(async {
+        let (mut connection, _peer) = pair().await;
+        for seconds in [60, 1, 30, 1, 1, 60] {
+            let limit = std::time::Duration::from_secs(seconds);
+            let (start, due) = (Instant::now(), Instant::now() + limit);
+            // Answered in time: the wait is given up, and the timer is left as it is.
+            let answered = poll_fn(|cx| connection.poll_until(cx, due + limit));
+            assert!(tokio::time::timeout(limit / 2, answered).await.is_err());
+            poll_fn(|cx| connection.poll_until(cx, due)).await;
+            assert_eq!(start.elapsed().as_secs(), seconds);
+        }
+    });
+}
+
 #[test]
 fn a_backend_that_has_closed_is_not_quiet() {
     run(async {

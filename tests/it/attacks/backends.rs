@@ -125,6 +125,11 @@ fn a_head_whose_lines_can_be_read_in_two_ways_is_502() {
             "HTTP/1.1 200 OK\r\n X: a\r\nContent-Length: 0\r\n\r\n",
             "HTTP/1.1 200 OK\r\nX: a\0b\r\nContent-Length: 0\r\n\r\n",
             "HTTP/1.1 200 OK\r\nX: a\rb\r\nContent-Length: 0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nX: a\r\r\nContent-Length: 0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nX:\x0ca\r\nContent-Length: 0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nX: a\x0c\r\nContent-Length: 0\r\n\r\n",
+            // Nothing is waited for behind it.
+            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\r\n",
             "HTTP/1.1 200 OK\r\nBad Name: x\r\nContent-Length: 0\r\n\r\n",
             "HTTP/1.1 200 OK\r\n: x\r\nContent-Length: 0\r\n\r\n",
             "HTTP/1.1 200 OK\r\nno colon\r\nContent-Length: 0\r\n\r\n",
