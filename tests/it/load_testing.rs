@@ -34,10 +34,14 @@ fn without_figures(output: &str) -> Vec<&str> {
 fn bash(folder: &Path, script: &str) -> std::process::Output {
     let own = Path::new(env!("CARGO_BIN_EXE_freshgate")).parent().expect("a folder");
     let path = std::env::var("PATH").unwrap_or_default();
-    let tools = tools::root().join("target/tools/bin");
+    let tools =
+        ["target/tools/bin", "target/tests/tools/bin"].map(|folder| tools::root().join(folder));
     Command::new("timeout")
         .args(["120", "bash", "-c", script])
-        .env("PATH", format!("{}:{}:{path}", own.display(), tools.display()))
+        .env(
+            "PATH",
+            format!("{}:{}:{}:{path}", own.display(), tools[0].display(), tools[1].display()),
+        )
         .current_dir(folder)
         .stdin(Stdio::null())
         .output()
