@@ -250,6 +250,10 @@ fn one_address_has_connections_per_address_and_others_are_unharmed() {
     for _ in 0..20 {
         let mut cut = gateway.client().connect();
         cut.write("GET / HT");
+        // Else nobody may be connected because nobody has been taken over yet.
+        eventually("the connection to be taken over", || {
+            (gateway.metric("freshgate_connections") == 1).then_some(())
+        });
         drop(cut);
         nobody_is_connected(&gateway);
     }
