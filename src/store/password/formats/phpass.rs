@@ -21,7 +21,8 @@ pub(super) struct Phpass {
 /// `$P$`, one sign for the rounds, eight of salt and 22 of output.
 pub(super) fn read(text: &str) -> Read {
     const MALFORMED: HashFault = HashFault::Malformed("a phpass");
-    let rest = &text[3..];
+    // `$P` alone is shorter.
+    let rest = text.get(3..).ok_or(MALFORMED)?;
     let rounds = rest.bytes().next().ok_or(MALFORMED)?;
     let rounds_log2 = ALPHABET.iter().position(|sign| *sign == rounds).ok_or(MALFORMED)? as u8;
     let (salt, output) = rest[1..].split_at_checked(SALT_SIGNS).ok_or(MALFORMED)?;

@@ -299,6 +299,17 @@ fn other_text_is_no_hash_and_is_not_repeated() {
     }
 }
 
+#[test]
+fn the_beginning_of_a_hash_is_a_fault() {
+    for (_, _, _, hash, _) in MADE_ELSEWHERE {
+        for end in (0..hash.len().min(12)).filter(|end| hash.is_char_boundary(*end)) {
+            let beginning = &hash[..end];
+            let read = StoredHash::parse(beginning);
+            assert!(read.is_err() || beginning.starts_with(['!', '*']), "{beginning:?}");
+        }
+    }
+}
+
 proptest::proptest! {
     /// Whatever stands in a file or a table is a hash or a fault, and takes no time.
     #[test]
