@@ -273,6 +273,9 @@ async fn begin_fault(store: &Postgres) -> CheckFault {
     store.begin(&Account::of("alice"), from, &rules, UnixTime(1000)).await.unwrap_err()
 }
 
+/// What a machine that does much else may add.
+const BUSY: Duration = Duration::from_secs(3);
+
 #[tokio::test]
 async fn a_database_that_hangs_holds_nobody_for_long() {
     let server = Server::start(&["-c", "fsync=off"]);
@@ -281,10 +284,10 @@ async fn a_database_that_hangs_holds_nobody_for_long() {
     server.signal_all("STOP");
     let start = Instant::now();
     assert!(store.start(session("s")).await.is_err());
-    assert!(start.elapsed() < VERB_TIMEOUT + Duration::from_secs(1), "{:?}", start.elapsed());
+    assert!(start.elapsed() < VERB_TIMEOUT + BUSY, "{:?}", start.elapsed());
     // Soon nobody waits at all.
     soon("the silence to be noticed", async || store.shared.take().is_err()).await;
-    assert!(start.elapsed() < VERB_TIMEOUT + POLL_EVERY + Duration::from_secs(2));
+    assert!(start.elapsed() < VERB_TIMEOUT + POLL_EVERY + 2 * BUSY);
     server.signal_all("CONT");
     soon("back", async || store.probe(UnixTime(0)).await.is_ok()).await;
     store.start(session("s2")).await.unwrap();

@@ -26,7 +26,7 @@ while read -r word; do
     esac
     echo done
 done
-[ -z "$pid" ] || { kill -QUIT $pid; wait $pid; }
+[ -z "$pid" ] || { kill -QUIT $pid; kill -CONT $pid; wait $pid; }
 rm -rf "$DIR"
 "#;
 
