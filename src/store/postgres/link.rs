@@ -23,7 +23,7 @@ use crate::store::StoreFault;
 /// How long opening a connection may take, from the first packet to the last setting.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long any statement of the keeper may take: raising a schema, a page of revocations.
-const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A statement's parameter and its type.
 pub(super) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
