@@ -97,11 +97,10 @@ fn whatever_happens_to_a_login_is_one_line_and_one_message_that_says_the_same() 
     let failed = of("failure");
     let reasons: Vec<&str> = failed.iter().filter_map(|line| line["reason"].as_str()).collect();
     assert!(reasons.contains(&"credentials-invalid") && reasons.contains(&"token-revoked"));
-    let throttled = of("throttle")[0];
-    assert_eq!(
-        (&throttled["user"], &throttled["reason"]),
-        (&json!("eve\\n"), &json!("login-throttled"))
-    );
+    // Ada may have been throttled too, before the gateway knew her.
+    let throttled = of("throttle");
+    let throttled = throttled.iter().find(|line| line["user"] == "eve\\n").expect("the guesses");
+    assert_eq!(throttled["reason"], "login-throttled");
     assert!(throttled["retry_after_s"].as_u64() >= Some(1) && throttled["level"] == "WARN");
     let mut ended: Vec<(&str, &str)> = of("revocation")
         .iter()

@@ -81,6 +81,7 @@ impl Database {
         let mut keeper = as_user(Command::new("sh").args(["-c", KEEPER, "sh"]), user)
             .args(served(engine, &dir, address))
             .env("DIR", &dir)
+            .env("TMPDIR", &dir)
             .env("END", end)
             .current_dir(&dir)
             .stdin(Stdio::piped())
@@ -268,7 +269,8 @@ fn made(engine: Engine, dir: &Path) -> Command {
             command
         }
     };
-    command.current_dir(dir);
+    // A MariaDB that starts removes the temporary tables it finds: those of another that starts, in a folder they share.
+    command.current_dir(dir).env("TMPDIR", dir);
     command
 }
 
