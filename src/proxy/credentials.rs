@@ -7,8 +7,7 @@
 
 use std::borrow::Cow;
 
-use http::header::SET_COOKIE;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::headers::fold;
 use crate::config::{CSRF_COOKIES, Config};
@@ -90,31 +89,34 @@ impl Credentials {
         }
     }
 
-    /// Removes every token from the headers but the one that is kept.
-    pub fn strip(&self, headers: &mut HeaderMap, kept: &Kept) {
-        if !matches!(kept, Kept::Header) {
-            self.locations.strip_header(headers);
-        }
+    /// Removes every token from the cookies but the one that is kept.
+    pub fn strip_cookies(&self, headers: &mut HeaderMap, kept: &Kept) {
         if self.anywhere.holds(Location::Cookie) {
             self.locations.strip_cookies(headers, matches!(kept, Kept::Cookie));
         }
-        if let Kept::Query(field) = kept {
-            headers.insert(self.locations.header.clone(), field.clone());
+    }
+
+    /// The name of the header field, where what the client sent there stays here.
+    pub fn withheld(&self, headers: &HeaderMap, kept: &Kept) -> Option<&HeaderName> {
+        let stays = match kept {
+            Kept::Header => false,
+            Kept::Query(_) => true,
+            Kept::Nothing | Kept::Cookie => self.locations.in_header(headers),
+        };
+        stays.then_some(&self.locations.header)
+    }
+
+    /// The field that carries on the token of the query.
+    pub fn instead<'k>(&'k self, kept: &'k Kept) -> Option<(&'k HeaderName, &'k HeaderValue)> {
+        match kept {
+            Kept::Query(field) => Some((&self.locations.header, field)),
+            Kept::Nothing | Kept::Header | Kept::Cookie => None,
         }
     }
 
-    /// Removes from a backend's answer what sets a cookie of ours. Where our login sets none they are the backend's to set.
-    pub fn strip_set_cookies(&self, headers: &mut HeaderMap) {
-        let ours = |field: &HeaderValue| self.locations.is_set_by(field, self.csrf_cookies);
-        if !self.sets_cookies || !headers.get_all(SET_COOKIE).iter().any(ours) {
-            return;
-        }
-        let all = headers.get_all(SET_COOKIE).iter();
-        let kept: Vec<HeaderValue> = all.filter(|field| !ours(field)).cloned().collect();
-        headers.remove(SET_COOKIE);
-        for field in kept {
-            headers.append(SET_COOKIE, field);
-        }
+    /// Whether a field of a backend's answer sets a cookie of ours. Where our login sets none they are the backend's to set.
+    pub fn is_set_by(&self, field: &HeaderValue) -> bool {
+        self.sets_cookies && self.locations.is_set_by(field, self.csrf_cookies)
     }
 
     /// Whether the query holds what is taken for a token on some route.

@@ -11,13 +11,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Response, header};
+use http::Method;
 use tokio::time::Instant;
 
 use super::UpstreamError;
 use super::body::RequestBody;
-use super::connection::{Answered, Broken, Connection, Cut, Upload};
+use super::connection::{Answered, Broken, Coding, Connection, Cut, Upload};
+use super::headers::Section;
 use super::pool::Pool;
 use super::relay::{Early, Held, ResponseBody};
 use super::room::Stay;
@@ -28,6 +28,15 @@ pub(super) struct Exchange<'a> {
     pub pool: &'a Arc<Pool>,
     /// From the last piece of the request to the end of the response head.
     pub first_byte: Duration,
+}
+
+/// A request that goes out.
+pub(super) struct Outgoing<'a> {
+    pub method: &'a Method,
+    /// Its head, which says how its body is delimited: as `coding` does.
+    pub section: Section,
+    pub body: RequestBody,
+    pub coding: Coding,
 }
 
 /// What came of a request that got no answer.
@@ -48,23 +57,23 @@ struct UnderWay<'a> {
 }
 
 impl Exchange<'_> {
-    /// Sends the request and gives its response, which keeps the place until it has come.
+    /// Sends the request and gives its answer, whose body keeps the place until it has come.
     pub(super) async fn run(
         &self,
-        parts: &Parts,
-        body: RequestBody,
+        request: Outgoing<'_>,
         stay: Stay,
-    ) -> Result<Response<ResponseBody>, UpstreamError> {
-        let shared = !binds_connection(&parts.headers);
-        let repeatable = is_repeatable(parts, &body);
+    ) -> Result<(Answered, ResponseBody), UpstreamError> {
+        let shared = !binds_connection(request.section.authorization());
+        let (method, repeatable) = (request.method, is_repeatable(&request));
         let now = Instant::now();
-        let mut upload = Upload::new(parts, body, now);
+        let head = request.section.into_head();
+        let mut upload = Upload::new(head, request.body, request.coding, now);
         let held = |connection| Held::new(connection, Arc::clone(self.pool), shared, stay);
         while let Some(mut connection) = self.pool.reuse(now) {
-            match self.send(&mut connection, &mut upload, (&parts.method, now)).await {
+            match self.send(&mut connection, &mut upload, (method, now)).await {
                 Ok((answered, whole)) => {
                     let early = (!whole).then(|| Early::start(upload, connection.stream()));
-                    return Ok(self.relay(answered, held(connection), early));
+                    return Ok((answered, self.relay(held(connection), early)));
                 }
                 Err(Unanswered { again: true, .. }) if upload.is_unsent() => {}
                 Err(Unanswered { again: true, .. }) if repeatable => break,
@@ -72,10 +81,10 @@ impl Exchange<'_> {
             }
         }
         let mut connection = Box::pin(self.pool.connect()).await?;
-        let sent = self.send(&mut connection, &mut upload, (&parts.method, Instant::now())).await;
+        let sent = self.send(&mut connection, &mut upload, (method, Instant::now())).await;
         let (answered, whole) = sent.map_err(|unanswered| unanswered.error)?;
         let early = (!whole).then(|| Early::start(upload, connection.stream()));
-        Ok(self.relay(answered, held(connection), early))
+        Ok((answered, self.relay(held(connection), early)))
     }
 
     /// The response head, and whether the request had been sent whole when it came.
@@ -94,14 +103,8 @@ impl Exchange<'_> {
         Ok((answered, under_way.whole))
     }
 
-    fn relay(
-        &self,
-        answered: Answered,
-        held: Held,
-        early: Option<Early>,
-    ) -> Response<ResponseBody> {
-        let idle = self.pool.upstream().timeout_idle;
-        answered.head.map(|()| ResponseBody::of_backend(held, early, idle))
+    fn relay(&self, held: Held, early: Option<Early>) -> ResponseBody {
+        ResponseBody::of_backend(held, early, self.pool.upstream().timeout_idle)
     }
 }
 
@@ -146,18 +149,17 @@ impl UnderWay<'_> {
 
 /// Whether a request may bind its connection to its user: NTLM and Negotiate prove who asks once, for all that comes over the
 /// connection after it (RFC 4559 §6, CVE-2026-73548). Of other schemes than these three nobody knows.
-fn binds_connection(headers: &HeaderMap) -> bool {
+fn binds_connection(authorization: Option<&[u8]>) -> bool {
     const PER_REQUEST: [&[u8]; 3] = [b"basic", b"bearer", b"digest"];
     let is = |value: &[u8], scheme: &[u8]| {
         value.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
             && value.get(scheme.len()) == Some(&b' ')
     };
-    let value = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-    value.is_some_and(|value| !PER_REQUEST.iter().any(|scheme| is(value, scheme)))
+    authorization.is_some_and(|value| !PER_REQUEST.iter().any(|scheme| is(value, scheme)))
 }
 
 /// Whether a request may be sent again although its first bytes were: it is safe, and has no body.
-fn is_repeatable(parts: &Parts, body: &RequestBody) -> bool {
-    let safe = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
-    safe && matches!(body, RequestBody::Empty)
+fn is_repeatable(request: &Outgoing<'_>) -> bool {
+    let safe = matches!(*request.method, Method::GET | Method::HEAD | Method::OPTIONS);
+    safe && matches!(request.body, RequestBody::Empty)
 }

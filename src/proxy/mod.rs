@@ -27,7 +27,7 @@ use std::io;
 use std::sync::Arc;
 
 use http::request::Parts;
-use http::{HeaderValue, Response, StatusCode, Version, header};
+use http::{HeaderValue, Response, StatusCode, header};
 use hyper::body::{Body, Incoming};
 
 use crate::config::{Limits, Target};
@@ -36,9 +36,9 @@ use crate::policy::route::Forward;
 use crate::policy::{Permit, Refusal};
 use crate::telemetry::{Limit, Metrics};
 use body::{BodyFault, RequestBody};
-use connection::Fault;
-use exchange::Exchange;
-use headers::{Client, Facts, Firewall, Hops};
+use connection::{Answered, Coding, Fault};
+use exchange::{Exchange, Outgoing};
+use headers::{Client, Facts, Firewall, Hops, Section};
 use pace::Pace;
 use places::NoPlace;
 use pool::Pool;
@@ -168,10 +168,14 @@ pub async fn forward(
 ) -> Result<Response<ResponseBody>, UpstreamError> {
     let credentials = &way.firewall.credentials;
     let kept = credentials.kept(permit, plan, &parts.headers, parts.uri.query());
-    parts.uri = backend_uri(permit, plan, path, &parts.uri, way.paths, credentials)?;
-    parts.version = Version::HTTP_11;
-    parts.extensions.clear();
+    let target = backend_uri(permit, plan, path, &parts.uri, way.paths, credentials)?;
+    let hops = headers::count_hop(&parts.method, &mut parts.headers);
+    if hops == Hops::Malformed {
+        return Err(UpstreamError::MaxForwards);
+    }
+    let says_length = parts.headers.contains_key(header::CONTENT_LENGTH);
     let facts = Facts {
+        asked: (&parts.method, &target),
         permit,
         client: way.client,
         host: &way.pool.upstream().host,
@@ -180,44 +184,52 @@ pub async fn forward(
         cookies: way.cookies,
         assertion: way.assertion,
     };
-    way.firewall.toward_backend(&mut parts.headers, &facts);
-    let hops = headers::count_hop(&parts.method, &mut parts.headers);
-    if hops == Hops::Malformed {
-        return Err(UpstreamError::MaxForwards);
-    }
-    let body = take_body(&mut parts, incoming, plan, way)?;
-    let mut response = match (hops, &way.pool.upstream().target) {
+    let mut section = way.firewall.toward_backend(&mut parts.headers, &facts);
+    let (body, coding) = take_body(incoming, says_length, plan, way, &mut section)?;
+    let asked = (&parts.method, &target);
+    let (answered, body) = match (hops, &way.pool.upstream().target) {
         (Hops::End, _) => last_hop(),
-        (_, Target::Whoami) => Box::pin(whoami::answer(parts, body, way.firewall)).await?,
+        (_, Target::Whoami) => {
+            Box::pin(whoami::answer(asked, section.to_headers(), body, way.firewall)).await?
+        }
         (_, Target::Http { .. }) => {
             let stay = way.stay().await?;
             let first_byte = plan.timeout.unwrap_or(way.pool.upstream().timeout_first_byte);
             let exchange = Exchange { pool: way.pool, first_byte };
-            exchange.run(&parts, body, stay).await?
+            exchange.run(Outgoing { method: &parts.method, section, body, coding }, stay).await?
         }
     };
-    way.firewall.toward_client(response.headers_mut(), way.client, way.pool.authority());
-    // Our own version, not the backend's (RFC 9112 §2.3): said in its words, what has no length would have no chunks, and
-    // when the backend of such an answer broke off it would look whole.
-    *response.version_mut() = Version::HTTP_11;
+    let authority = way.pool.authority();
+    let mut response = Response::new(body);
+    *response.status_mut() = answered.status;
+    *response.headers_mut() = way.firewall.toward_client(answered.fields, way.client, authority);
+    if let Some(reason) = answered.reason {
+        response.extensions_mut().insert(reason);
+    }
     Ok(response)
 }
 
 /// The answer to `OPTIONS` that may go no further (RFC 9110 §7.6.2): that we are here, and nothing of the backend.
-fn last_hop() -> Response<ResponseBody> {
-    let mut response = Response::new(ResponseBody::Full(None));
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    response
+fn last_hop() -> (Answered, ResponseBody) {
+    let status = StatusCode::NO_CONTENT;
+    let answered = Answered { status, reason: None, fields: Vec::new(), goes_on: true };
+    (answered, ResponseBody::Full(None))
 }
 
+/// The body, and how it is delimited: said in the head by us, whatever the client's `Connection` named (RFC 9112 §6), for
+/// where a body ends must not be the client's to hide.
 fn take_body(
-    parts: &mut Parts,
     incoming: Incoming,
+    says_length: bool,
     plan: &Forward,
     way: Way<'_>,
-) -> Result<RequestBody, UpstreamError> {
+    section: &mut Section,
+) -> Result<(RequestBody, Coding), UpstreamError> {
     if incoming.is_end_stream() {
-        return Ok(RequestBody::Empty);
+        if says_length {
+            section.add(&header::CONTENT_LENGTH, &HeaderValue::from_static("0"));
+        }
+        return Ok((RequestBody::Empty, Coding::Length));
     }
     let limits = way.limits;
     let max = plan.body_max.unwrap_or(limits.body_max);
@@ -225,14 +237,17 @@ fn take_body(
         way.metrics.limit_reached(Limit::BodyMax);
         return Err(UpstreamError::ClientBody(BodyFault::TooLarge));
     }
-    // Said by us, whatever `Connection` named (RFC 9112 §6): where the body ends must not be the client's to hide.
-    match incoming.size_hint().exact() {
-        Some(length) => parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length)),
+    let coding = match incoming.size_hint().exact() {
+        Some(length) => {
+            section.add(&header::CONTENT_LENGTH, &HeaderValue::from(length));
+            Coding::Length
+        }
         None => {
-            let chunked = HeaderValue::from_static("chunked");
-            parts.headers.insert(header::TRANSFER_ENCODING, chunked)
+            section.add(&header::TRANSFER_ENCODING, &HeaderValue::from_static("chunked"));
+            Coding::Chunked
         }
     };
     let pace = Pace::new(limits.body_idle, limits.body_rate_min);
-    Ok(RequestBody::streamed(incoming, max, pace, Arc::clone(way.metrics)))
+    let body = RequestBody::streamed(incoming, max, pace, Arc::clone(way.metrics));
+    Ok((body, coding))
 }

@@ -2,41 +2,44 @@
 //! that a newcomer sees what a backend would see without having one.
 
 use bytes::Bytes;
-use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use http_body_util::BodyExt;
 use serde_json::{Map, Value, json};
 
 use super::UpstreamError;
 use super::body::RequestBody;
+use super::connection::Answered;
 use super::headers::{ASSERTION, Firewall};
 use super::relay::ResponseBody;
+
+/// What it shows of a request besides the headers.
+pub type Asked<'a> = (&'a Method, &'a Uri);
 
 /// Answers with the request itself, as JSON where the client asks for it, else as text.
 ///
 /// # Errors
 /// [`UpstreamError::ClientBody`] when the request's body ends early.
 pub async fn answer(
-    parts: Parts,
+    asked: Asked<'_>,
+    headers: HeaderMap,
     body: RequestBody,
     firewall: &Firewall,
-) -> Result<Response<ResponseBody>, UpstreamError> {
+) -> Result<(Answered, ResponseBody), UpstreamError> {
     let body_bytes = count(body).await?;
-    let (identity, other) = split(&parts.headers, firewall);
-    let wants_json = parts
-        .headers
+    let (identity, other) = split(&headers, firewall);
+    let wants_json = headers
         .get(header::ACCEPT)
         .and_then(|accept| accept.to_str().ok())
         .is_some_and(|accept| accept.contains("json"));
     let (kind, text) = if wants_json {
-        ("application/json", as_json(&parts, &identity, &other, body_bytes))
+        ("application/json", as_json(asked, &identity, &other, body_bytes))
     } else {
-        ("text/plain; charset=utf-8", as_text(&parts, &identity, &other, body_bytes))
+        ("text/plain; charset=utf-8", as_text(asked, &identity, &other, body_bytes))
     };
-    let mut response = Response::new(ResponseBody::full(Bytes::from(text)));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    response.headers_mut().insert(header::SERVER, HeaderValue::from_static("whoami"));
-    Ok(response)
+    let fields = [(header::CONTENT_TYPE, kind), (header::SERVER, "whoami")];
+    let fields = fields.map(|(name, value)| (name, HeaderValue::from_static(value))).into();
+    let answered = Answered { status: StatusCode::OK, reason: None, fields, goes_on: true };
+    Ok((answered, ResponseBody::full(Bytes::from(text))))
 }
 
 /// Fields that say what a page must never show: who reads it may not be who sent it (Pomerium CVE-2024-39315).
@@ -75,20 +78,30 @@ fn split<'a>(headers: &'a HeaderMap, firewall: &'a Firewall) -> (Fields<'a>, Fie
     (identity, other)
 }
 
-fn as_text(parts: &Parts, identity: &Fields<'_>, other: &Fields<'_>, body_bytes: u64) -> String {
+fn as_text(
+    (method, target): Asked<'_>,
+    identity: &Fields<'_>,
+    other: &Fields<'_>,
+    body_bytes: u64,
+) -> String {
     let lines = |fields: &Fields<'_>| {
         fields.iter().map(|(name, value)| format!("  {name}: {value}\n")).collect::<String>()
     };
     let who = if identity.is_empty() { "  (nobody)\n".to_owned() } else { lines(identity) };
     format!(
         "identity\n{who}\nrequest\n  {} {}\n\nheaders\n{}\nbody\n  {body_bytes} bytes\n",
-        parts.method,
-        parts.uri,
+        method,
+        target,
         lines(other)
     )
 }
 
-fn as_json(parts: &Parts, identity: &Fields<'_>, other: &Fields<'_>, body_bytes: u64) -> String {
+fn as_json(
+    (method, target): Asked<'_>,
+    identity: &Fields<'_>,
+    other: &Fields<'_>,
+    body_bytes: u64,
+) -> String {
     let object = |fields: &Fields<'_>| {
         fields
             .iter()
@@ -97,8 +110,8 @@ fn as_json(parts: &Parts, identity: &Fields<'_>, other: &Fields<'_>, body_bytes:
     };
     let mut text = json!({
         "identity": object(identity),
-        "method": parts.method.as_str(),
-        "target": parts.uri.to_string(),
+        "method": method.as_str(),
+        "target": target.to_string(),
         "headers": object(other),
         "body_bytes": body_bytes,
     })

@@ -44,7 +44,7 @@ const ACCEPT_BACKLOG: i32 = 1024;
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
 
 /// How long the end waits for everybody to let go of the state store.
-const CLOSE_MAX: Duration = Duration::from_secs(1);
+const CLOSE_MAX: Duration = Duration::from_secs(3);
 
 /// Runs the gateway until it is told to stop.
 ///

@@ -128,16 +128,25 @@ fn segment_may_pass(segment: &[u8], last: bool, rules: &PathRules) -> bool {
         || text.iter().any(u8::is_ascii_control);
     let seen = text.split(|byte| *byte == b';').next().unwrap_or_default();
     let dots = |part: &[u8]| matches!(part, b"." | b"..");
-    let has_dots = seen.split(|byte| matches!(byte, b'/' | b'\\')).any(dots);
+    // Some cut parameters off, some do not: neither must find a way up.
+    let mut readings = [seen, &text].into_iter();
+    let has_dots = readings.any(|one| one.split(|byte| matches!(byte, b'/' | b'\\')).any(dots));
     let empty = seen.is_empty() && !last;
     let readable = std::str::from_utf8(&text).is_ok() || rules.pass_non_utf8;
     !forbidden && !has_dots && !empty && readable && !overlong(&text) && depth_is_fine(&text, rules)
 }
 
-/// Overlong UTF-8 hides ASCII (RFC 3629 §3): never, whatever the knobs.
+/// Overlong UTF-8 hides ASCII (RFC 3629 §3), also in five and six octets (RFC 2279 §2): never, whatever the knobs.
 fn overlong(text: &[u8]) -> bool {
     text.windows(2).any(|two| {
-        matches!(two, [0xC0 | 0xC1, 0x80..=0xBF] | [0xE0, 0x80..=0x9F] | [0xF0, 0x80..=0x8F])
+        matches!(
+            two,
+            [0xC0 | 0xC1, 0x80..=0xBF]
+                | [0xE0, 0x80..=0x9F]
+                | [0xF0, 0x80..=0x8F]
+                | [0xF8, 0x80..=0x87]
+                | [0xFC, 0x80..=0x83]
+        )
     })
 }
 

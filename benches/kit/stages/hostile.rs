@@ -180,9 +180,9 @@ fn on_places(world: &Arc<World>) -> Vec<Attack> {
                     let locations = &world.snapshot.config.locations;
                     let accept = Accept::of([Location::Header, Location::Cookie]);
                     let found = locations.find(accept, Cookies::Either, &headers, None).location;
-                    locations.strip_header(&mut headers);
+                    let in_header = locations.in_header(&headers);
                     locations.strip_cookies(&mut headers, false);
-                    (found, headers)
+                    (found, in_header, headers)
                 },
             )
         })

@@ -14,7 +14,7 @@ use freshgate::proxy::credentials::Kept;
 use freshgate::proxy::headers::Facts;
 use freshgate::server::wire::{Verdict, Verdicts, Wire, WireLimits};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE, ETAG, HeaderMap, SERVER};
-use http::{HeaderValue, Request, Uri};
+use http::{HeaderValue, Method, Request, Uri};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -113,12 +113,14 @@ pub(super) fn toward_backend_of(
     let world = Arc::clone(world);
     let (permit, _) = world.permit("/account/7/x");
     let authority = HeaderValue::from_static("backend.test:9000");
+    let target = Uri::from_static("/account/7/x");
     Stage::on(
         group,
         name,
         move || headers.clone(),
         move |mut headers| {
             let facts = Facts {
+                asked: (&Method::GET, &target),
                 permit: &permit,
                 client: &world.client,
                 host: &HostRule::Keep,
@@ -127,8 +129,8 @@ pub(super) fn toward_backend_of(
                 cookies: None,
                 assertion: None,
             };
-            world.snapshot.firewall.toward_backend(&mut headers, &facts);
-            headers
+            let section = world.snapshot.firewall.toward_backend(&mut headers, &facts);
+            (section.into_head(), headers)
         },
     )
 }
@@ -140,33 +142,29 @@ fn stripping(world: &Arc<World>, count: usize) -> Stage {
         format!("of these the credentials alone, among {count}"),
         move || headers.clone(),
         move |mut headers| {
-            world.snapshot.firewall.credentials.strip(&mut headers, &Kept::Nothing);
-            headers
+            let credentials = &world.snapshot.firewall.credentials;
+            credentials.strip_cookies(&mut headers, &Kept::Nothing);
+            (credentials.withheld(&headers, &Kept::Nothing).is_some(), headers)
         },
     )
 }
 
 fn toward_client(world: &Arc<World>) -> Stage {
-    let mut headers = HeaderMap::new();
-    for (name, value) in [
+    let fields = [
         (CONTENT_TYPE, "text/html; charset=utf-8"),
         (CONTENT_LENGTH, "190"),
         (SERVER, "legacy/1.0"),
         (DATE, "Mon, 23 Nov 2026 21:48:00 GMT"),
         (ETAG, "\"5f7ff519\""),
-    ] {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
+    ];
+    let fields = fields.map(|(name, value)| (name, HeaderValue::from_static(value))).to_vec();
     let world = Arc::clone(world);
     let authority = HeaderValue::from_static("backend.test:9000");
     Stage::on(
         "firewall",
         "5 headers to the client",
-        move || headers.clone(),
-        move |mut headers| {
-            world.snapshot.firewall.toward_client(&mut headers, &world.client, &authority);
-            headers
-        },
+        move || fields.clone(),
+        move |fields| world.snapshot.firewall.toward_client(fields, &world.client, &authority),
     )
 }
 

@@ -18,7 +18,7 @@ use crate::policy::route::{Action, Forward};
 use crate::policy::{Permit, Refusal, host};
 use crate::proxy::credentials::Kept;
 use crate::proxy::headers::{Client, Facts, Firewall, Hops, REQUEST_ID, count_hop};
-use crate::proxy::{self, upstream};
+use crate::proxy::{self, UpstreamError, upstream};
 use crate::server::{build, wire};
 use crate::token::extract::Presented;
 use crate::token::trust::KeySet;
@@ -161,23 +161,19 @@ impl World {
         request: &Request,
     ) -> Result<Option<Sent>, (Refusal, Option<String>)> {
         let Action::Forward(plan) = &permit.route().action else { return Ok(None) };
+        let refused = |error: UpstreamError| (error.refusal(), Some(error.to_string()));
         let (rules, credentials) = (&self.config.paths, &self.firewall.credentials);
         let target = proxy::backend_uri(permit, plan, path, &request.uri, rules, credentials)
-            .map_err(|error| (error.refusal(), Some(error.to_string())))?;
+            .map_err(refused)?;
         let mut headers = request.headers.clone();
-        let query = request.query.as_deref();
-        let kept = credentials.kept(permit, plan, &headers, query);
-        self.toward_backend(&mut headers, (permit, kept), plan, &request.client);
+        let kept = credentials.kept(permit, plan, &headers, request.query.as_deref());
         match count_hop(&request.method, &mut headers) {
             Hops::On => {}
             Hops::End => return Ok(None),
-            Hops::Malformed => {
-                return Err((
-                    Refusal::BadHeader,
-                    Some("Max-Forwards is not one number".to_owned()),
-                ));
-            }
+            Hops::Malformed => return Err(refused(UpstreamError::MaxForwards)),
         }
+        let asked = (&request.method, &target);
+        self.toward_backend(&mut headers, asked, (permit, kept), plan, &request.client);
         let identity: Vec<&HeaderName> = self.firewall.identity_names().collect();
         let (own, forwarded): (Vec<_>, Vec<_>) =
             headers.into_iter_pairs().partition(|(name, _)| identity.contains(&name));
@@ -187,6 +183,7 @@ impl World {
     fn toward_backend(
         &self,
         headers: &mut HeaderMap,
+        asked: (&Method, &Uri),
         (permit, kept): (&Permit, Kept),
         plan: &Forward,
         client: &Client,
@@ -195,7 +192,9 @@ impl World {
         // Nothing is signed for a question.
         let asserted = (upstream.assertion && permit.claims().is_some())
             .then(|| HeaderValue::from_static("(signed for each request)"));
+        let length = headers.get(header::CONTENT_LENGTH).cloned();
         let facts = Facts {
+            asked,
             permit,
             client,
             host: &upstream.host,
@@ -205,7 +204,9 @@ impl World {
             cookies: None,
             assertion: asserted.as_ref(),
         };
-        self.firewall.toward_backend(headers, &facts);
+        *headers = self.firewall.toward_backend(headers, &facts).to_headers();
+        // Who sends the body says how long it is.
+        headers.extend(length.map(|length| (header::CONTENT_LENGTH, length)));
         // It is another one for each request.
         headers.remove(REQUEST_ID);
     }

@@ -2,18 +2,25 @@
 //! found out before (`head`); here its names and values are judged, in place and without a copy.
 
 use bytes::Bytes;
-use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue};
-use http::{Response, StatusCode};
+use http::StatusCode;
+use http::header::{CONNECTION, HeaderName, HeaderValue};
 use hyper::ext::ReasonPhrase;
 
 use super::head::{Fault, trim};
 
-/// A response head, and whether its connection goes on after it (RFC 9112 §9.3).
+/// The fields of a response head, in their order.
+pub type Fields = Vec<(HeaderName, HeaderValue)>;
+
+/// A response head, as the backend said it.
 #[derive(Debug)]
 pub struct Answered {
-    /// Status, reason and fields, as the backend said them.
-    pub head: Response<()>,
-    /// Whether another request may follow.
+    /// Its status.
+    pub status: StatusCode,
+    /// Its reason, where it is not the usual one: some clients of old applications show it.
+    pub reason: Option<ReasonPhrase>,
+    /// Its fields.
+    pub fields: Fields,
+    /// Whether another request may follow (RFC 9112 §9.3).
     pub goes_on: bool,
 }
 
@@ -22,12 +29,9 @@ pub struct Answered {
 /// # Errors
 /// [`Fault::Field`].
 pub(super) fn read(head: &Bytes) -> Result<Answered, Fault> {
-    let (status, mut at) = line(head, 0);
-    let is_1_1 = status.starts_with(b"HTTP/1.1");
-    let mut response = status_of(status)?;
-    // A line for each field, two for the status and the end.
-    let fields = memchr::memchr_iter(b'\n', head).count().saturating_sub(2);
-    *response.headers_mut() = HeaderMap::with_capacity(fields + SPARE_FIELDS);
+    let (first, mut at) = line(head, 0);
+    let (status, reason) = status_of(first)?;
+    let mut fields = Vec::with_capacity(FIELDS_USUAL);
     loop {
         let (field, next) = line(head, at);
         if field.is_empty() {
@@ -37,15 +41,15 @@ pub(super) fn read(head: &Bytes) -> Result<Answered, Fault> {
         let name = HeaderName::from_bytes(&field[..colon]).map_err(|_| Fault::Field)?;
         let value = head.slice_ref(trim(&field[colon + 1..]));
         let value = HeaderValue::from_maybe_shared(value).map_err(|_| Fault::Field)?;
-        response.headers_mut().append(name, value);
+        fields.push((name, value));
         at = next;
     }
-    let goes_on = goes_on(response.headers(), is_1_1);
-    Ok(Answered { head: response, goes_on })
+    let goes_on = goes_on(&fields, first.starts_with(b"HTTP/1.1"));
+    Ok(Answered { status, reason, fields, goes_on })
 }
 
-/// What we add to a response: without this much room its table would grow, and be hashed anew.
-const SPARE_FIELDS: usize = 4;
+/// Room for the fields of most answers.
+const FIELDS_USUAL: usize = 12;
 
 /// The line that begins `at`, without its end, and where the next begins.
 fn line(head: &[u8], at: usize) -> (&[u8], usize) {
@@ -55,28 +59,26 @@ fn line(head: &[u8], at: usize) -> (&[u8], usize) {
     (line.strip_suffix(b"\r").unwrap_or(line), (at + end + 1).min(head.len()))
 }
 
-/// `HTTP/1.1 200 OK`. A reason of its own is kept: some clients of old applications show it.
-fn status_of(line: &[u8]) -> Result<Response<()>, Fault> {
+/// `HTTP/1.1 200 OK`, and its reason where it is one of its own.
+fn status_of(line: &[u8]) -> Result<(StatusCode, Option<ReasonPhrase>), Fault> {
     let after = |from: usize| line.get(from..).unwrap_or_default();
     let digits = after(VERSION_BYTES).get(..3).ok_or(Fault::StatusLine)?;
     let status = StatusCode::from_bytes(digits).map_err(|_| Fault::StatusLine)?;
     let reason = after(VERSION_BYTES + 4);
-    let mut response = Response::new(());
-    *response.status_mut() = status;
-    if status.canonical_reason().is_none_or(|usual| usual.as_bytes() != reason) {
-        let reason = ReasonPhrase::try_from(reason).map_err(|_| Fault::StatusLine)?;
-        response.extensions_mut().insert(reason);
+    if status.canonical_reason().is_some_and(|usual| usual.as_bytes() == reason) {
+        return Ok((status, None));
     }
-    Ok(response)
+    let reason = ReasonPhrase::try_from(reason).map_err(|_| Fault::StatusLine)?;
+    Ok((status, Some(reason)))
 }
 
 const VERSION_BYTES: usize = "HTTP/1.1 ".len();
 
 /// HTTP/1.1 goes on unless it says `close`; HTTP/1.0 ends unless it says `keep-alive`.
-fn goes_on(headers: &HeaderMap, is_1_1: bool) -> bool {
+fn goes_on(fields: &Fields, is_1_1: bool) -> bool {
     let says = |token: &[u8]| {
-        let lists = headers.get_all(CONNECTION).iter().map(HeaderValue::as_bytes);
-        let mut tokens = lists.flat_map(|list| list.split(|byte| *byte == b','));
+        let lists = fields.iter().filter(|(name, _)| *name == CONNECTION);
+        let mut tokens = lists.flat_map(|(_, list)| list.as_bytes().split(|byte| *byte == b','));
         tokens.any(|one| one.trim_ascii().eq_ignore_ascii_case(token))
     };
     if is_1_1 { !says(b"close") } else { says(b"keep-alive") && !says(b"close") }

@@ -14,6 +14,7 @@ mod head;
 mod tests;
 mod upload;
 
+use std::cell::Cell;
 use std::future::Future;
 use std::io;
 use std::mem::MaybeUninit;
@@ -27,15 +28,21 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-pub use fields::Answered;
+pub use fields::{Answered, Fields};
 use follow::{Follow, Piece};
 pub use head::{AnswerLimits, Fault};
-pub use upload::{Cut, Upload};
+pub use upload::{Coding, Cut, Upload};
 
 /// What the first read of an answer takes at most: a head and a small body.
 const READ_BYTES: usize = 4 * 1024;
 /// What one read of a long body takes at most. This much may wait for a client that reads slowly.
 const READ_BYTES_MAX: usize = 64 * 1024;
+
+thread_local! {
+    /// Memory for the next answer that is read on this thread: that of the last short one. Most are sent on before another
+    /// begins, and leave it free again.
+    static SPARE: Cell<BytesMut> = Cell::default();
+}
 
 /// Why an answer did not come, or broke off.
 #[derive(Debug)]
@@ -125,7 +132,10 @@ impl Connection {
 
     /// Gives its memory back, before it waits for the next request.
     pub fn rest(&mut self) {
-        self.buffer = BytesMut::new();
+        let buffer = std::mem::take(&mut self.buffer);
+        if self.read_bytes == READ_BYTES {
+            SPARE.set(buffer);
+        }
     }
 
     /// Ready when `due` has passed. One timer for each connection, moved only when it is too late or fires too early.
@@ -218,6 +228,9 @@ impl Connection {
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.stream.poll_read_ready(cx))?;
+            if self.buffer.capacity() == 0 {
+                self.buffer = SPARE.take();
+            }
             self.buffer.reserve(self.read_bytes);
             let room = self.buffer.capacity() - self.buffer.len();
             match self.stream.try_read_buf(&mut self.buffer) {

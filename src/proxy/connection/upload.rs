@@ -1,13 +1,10 @@
 //! A request on its way to a backend: its head, then its body piece by piece, with as few system calls as pieces.
 
-use std::fmt::Write as _;
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Write as _};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::request::Parts;
-use http::{HeaderMap, header};
 use hyper::body::Body as _;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -27,10 +24,12 @@ pub enum Cut {
     Backend(io::Error),
 }
 
-/// How the body is delimited for the backend.
+/// How the body is delimited for the backend (RFC 9112 §6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Coding {
+pub enum Coding {
+    /// By its length, or there is none.
     Length,
+    /// Chunk by chunk.
     Chunked,
 }
 
@@ -38,11 +37,12 @@ enum Coding {
 #[derive(Debug)]
 pub struct Upload {
     /// The request head, kept so that it can be sent again.
-    head: Bytes,
+    head: Vec<u8>,
     body: RequestBody,
     coding: Coding,
-    /// What is being written, in this order; of all three together, so many bytes have been.
-    before: Bytes,
+    /// What is being written, in this order; of all four together, so many bytes have been.
+    heads: bool,
+    size_line: SizeLine,
     data: Bytes,
     after: &'static [u8],
     written: usize,
@@ -54,16 +54,15 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// Of a request with a target in origin-form. Where the body's length is not known its fields say `chunked`.
-    pub fn new(parts: &Parts, body: RequestBody, now: Instant) -> Upload {
-        let chunked = parts.headers.contains_key(header::TRANSFER_ENCODING);
-        let head = Bytes::from(head_of(parts));
+    /// Of a request whose head says how its body is delimited.
+    pub fn new(head: Vec<u8>, body: RequestBody, coding: Coding, now: Instant) -> Upload {
         Upload {
-            before: head.clone(),
             head,
             ended: matches!(body, RequestBody::Empty),
             body,
-            coding: if chunked { Coding::Chunked } else { Coding::Length },
+            coding,
+            heads: true,
+            size_line: SizeLine::default(),
             data: Bytes::new(),
             after: b"",
             written: 0,
@@ -76,7 +75,7 @@ impl Upload {
     /// without a body can be.
     pub fn begin(&mut self, now: Instant) {
         if !self.unsent {
-            (self.before, self.written, self.unsent) = (self.head.clone(), 0, true);
+            (self.heads, self.written, self.unsent) = (true, 0, true);
         }
         // Neither the wait for a place nor the connecting is the backend's time to answer.
         self.moved = now;
@@ -115,18 +114,17 @@ impl Upload {
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, stream: &TcpStream) -> Poll<io::Result<()>> {
-        let (before, data) = (self.before.len(), self.data.len());
-        let all = before + data + self.after.len();
-        while self.written < all {
+        let head = if self.heads { self.head.as_slice() } else { b"" };
+        let all = [head, self.size_line.as_bytes(), &self.data, self.after];
+        let length: usize = all.iter().map(|part| part.len()).sum();
+        while self.written < length {
             ready!(stream.poll_write_ready(cx))?;
-            let from = |part: usize| self.written.saturating_sub(part);
-            let parts = [
-                IoSlice::new(&self.before[from(0).min(before)..]),
-                IoSlice::new(&self.data[from(before).min(data)..]),
-                IoSlice::new(&self.after[from(before + data)..]),
-            ];
-            let used = if data == 0 && self.after.is_empty() { &parts[..1] } else { &parts[..] };
-            match stream.try_write_vectored(used) {
+            let sent = if all[0].len() == length {
+                stream.try_write(&head[self.written..])
+            } else {
+                stream.try_write_vectored(&behind(all, self.written))
+            };
+            match sent {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error)),
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
@@ -136,7 +134,8 @@ impl Upload {
                 }
             }
         }
-        (self.before, self.data, self.after, self.written) = (Bytes::new(), Bytes::new(), b"", 0);
+        (self.heads, self.data, self.after, self.written) = (false, Bytes::new(), b"", 0);
+        self.size_line = SizeLine::default();
         Poll::Ready(Ok(()))
     }
 
@@ -155,7 +154,7 @@ impl Upload {
                 (false, false) => CRLF,
             };
             if !data.is_empty() {
-                self.before = with_size(&self.before, data.len());
+                self.size_line = SizeLine::of(data.len());
             }
         }
         self.data = data;
@@ -163,37 +162,39 @@ impl Upload {
     }
 }
 
-/// Behind what is to be written before it, the size of a chunk (RFC 9112 §7.1).
-fn with_size(before: &[u8], size: usize) -> Bytes {
-    let mut size_line = String::with_capacity(SIZE_LINE_BYTES);
-    // Writing to a string does not fail.
-    let _infallible = write!(size_line, "{size:x}\r\n");
-    [before, size_line.as_bytes()].concat().into()
+/// What is left of these parts behind so many bytes.
+fn behind(parts: [&[u8]; PARTS], mut written: usize) -> [IoSlice<'_>; PARTS] {
+    parts.map(|part| {
+        let used = written.min(part.len());
+        written -= used;
+        IoSlice::new(&part[used..])
+    })
+}
+
+/// A head, the size of a chunk, its bytes, and what stands behind them.
+const PARTS: usize = 4;
+
+/// The line with the size of a chunk (RFC 9112 §7.1), or nothing.
+#[derive(Clone, Copy, Debug, Default)]
+struct SizeLine {
+    bytes: [u8; SIZE_LINE_BYTES],
+    length: usize,
 }
 
 /// Digits of the largest size in hexadecimal, and the line end.
 const SIZE_LINE_BYTES: usize = 16 + 2;
 
-/// The head as it goes over the wire.
-fn head_of(parts: &Parts) -> Vec<u8> {
-    const FIELD_FRAME: usize = ": \r\n".len();
-    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-    let method = parts.method.as_str();
-    let fields: usize = fields(&parts.headers).map(|(n, v)| n.len() + v.len() + FIELD_FRAME).sum();
-    let line = [method.as_bytes(), b" ", target.as_bytes(), b" HTTP/1.1\r\n"];
-    let length = line.iter().map(|part| part.len()).sum::<usize>() + fields + CRLF.len();
-    let mut head = Vec::with_capacity(length);
-    line.iter().for_each(|part| head.extend_from_slice(part));
-    for (name, value) in self::fields(&parts.headers) {
-        head.extend_from_slice(name);
-        head.extend_from_slice(b": ");
-        head.extend_from_slice(value);
-        head.extend_from_slice(CRLF);
+impl SizeLine {
+    fn of(size: usize) -> SizeLine {
+        let mut line = SizeLine::default();
+        let mut room = &mut line.bytes[..];
+        // The room is that of the largest size.
+        let _infallible = write!(room, "{size:x}\r\n");
+        line.length = SIZE_LINE_BYTES - room.len();
+        line
     }
-    head.extend_from_slice(CRLF);
-    head
-}
 
-fn fields(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
-    headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()))
+    fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
 }

@@ -1,21 +1,23 @@
 //! The header firewall: what a backend is told, and by whom. In this order, for this reason:
 //!
-//! 1. Read what the client says of itself (`X-Forwarded-*`, `Forwarded`); believed from listed proxies only.
-//! 2. Remove hop-by-hop fields and all that `Connection` names (RFC 9110 §7.6.1), *before* ours exist, so that
+//! 1. Hop-by-hop fields and all that `Connection` names stay here (RFC 9110 §7.6.1): of the client's fields alone, so that
 //!    `Connection: X-User-Id` cannot remove ours (Traefik CVE-2024-45410).
-//! 3. Remove every reserved name in every spelling that a CGI, WSGI or PHP backend folds to it
+//! 2. So does every reserved name in every spelling that a CGI, WSGI or PHP backend folds to it
 //!    (oauth2-proxy CVE-2025-64484), whatever the policy; trailers are never forwarded at all.
-//! 4. Only then write ours: identity from the permit, the assertion, the forwarded chain, `Via`, the request id.
+//! 3. Ours come behind what is left: identity from the permit, the assertion, the chain of proxies, `Via`, the request id.
+//!    Of what the client says of itself (`X-Forwarded-*`, `Forwarded`) only a listed proxy's word goes into the chain.
 
 mod chain;
 mod hops;
 mod names;
 mod response;
+mod section;
 
 use std::net::IpAddr;
 
 use foldhash::HashSet;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Uri};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::Value;
 
@@ -24,10 +26,10 @@ use super::session_cookies::SessionCookies;
 use crate::config::{Config, HostRule, IdentityHeader};
 use crate::policy::Permit;
 use crate::token::Claims;
-use chain::Chain;
 pub use hops::{Hops, count_hop};
 pub use names::fold;
 use names::{RESERVED, STANDARD};
+pub use section::Section;
 
 /// Our name in `Via` (RFC 9110 §7.6.3).
 const VIA: HeaderValue = HeaderValue::from_static("1.1 freshgate");
@@ -55,9 +57,6 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
     )
 }
 
-/// What we add at most besides the identity: the assertion, a cookie, `Host`, the chain, `Via` and the request id.
-const OWN_FIELDS: usize = 9;
-
 /// Everything but visible ASCII, and `%` and `,`, is percent-encoded: no claim can end a field, start another
 /// or look like two values of a list (CWE-113).
 const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'%').add(b',');
@@ -68,6 +67,8 @@ pub struct Firewall {
     identity: Vec<IdentityHeader>,
     /// Their names and that of the assertion, folded.
     own: HashSet<String>,
+    /// The lengths of these, a bit each: most names have another, and need not be folded.
+    own_lengths: u128,
     reserved: HashSet<String>,
     /// Where tokens are, which no backend must find unasked.
     pub credentials: Credentials,
@@ -105,6 +106,8 @@ pub struct Client {
 /// What the header step must know besides the headers.
 #[derive(Debug)]
 pub struct Facts<'a> {
+    /// What is asked, and of which target in origin-form.
+    pub asked: (&'a Method, &'a Uri),
     /// The proof that the route was passed: the only source of an identity.
     pub permit: &'a Permit,
     /// The other side.
@@ -129,30 +132,62 @@ impl Firewall {
         let own: HashSet<String> = lines.chain([fold(ASSERTION.as_str())]).collect();
         let fixed = RESERVED.iter().map(|name| (*name).to_owned());
         let reserved = own.iter().cloned().chain(fixed).collect();
-        Firewall { identity, own, reserved, credentials: Credentials::of(config) }
+        let own_lengths = own.iter().fold(0, |lengths, name| lengths | length_bit(name));
+        Firewall { identity, own, own_lengths, reserved, credentials: Credentials::of(config) }
     }
 
-    /// Turns the client's header section into the backend's.
-    pub fn toward_backend(&self, headers: &mut HeaderMap, facts: &Facts<'_>) {
-        // At once, not step by step: each step would hash all names anew.
-        headers.reserve(self.identity.len() + OWN_FIELDS);
-        let chain = Chain::read(headers, facts.client);
-        strip_hop_by_hop(headers);
-        self.strip_reserved(headers);
-        self.credentials.strip(headers, &facts.kept);
-        if let Some(claims) = facts.permit.claims() {
-            self.inject_identity(headers, claims, facts.permit.is_fresh());
+    /// The backend's header section, from the client's, of which nothing is left that is of use. It does not say where the
+    /// body ends: who sends that says so.
+    pub fn toward_backend(&self, headers: &mut HeaderMap, facts: &Facts<'_>) -> Section {
+        let mut named = named_by_connection(headers.get_all(header::CONNECTION).iter());
+        // Now, and not when all others are passed over: ours will be in the same field.
+        if named.remove(&header::COOKIE) {
+            headers.remove(header::COOKIE);
         }
-        if let Some(assertion) = facts.assertion {
-            headers.insert(ASSERTION, assertion.clone());
-        }
+        self.credentials.strip_cookies(headers, &facts.kept);
         if let Some(cookies) = facts.cookies {
             cookies.write(headers);
         }
-        set_host(headers, facts);
-        chain.write(headers);
-        headers.insert(header::VIA, VIA);
-        headers.insert(REQUEST_ID, facts.client.request_id.clone());
+        let headers = &*headers;
+        let mut section = Section::new(facts.asked.0, facts.asked.1);
+        section.add(&header::HOST, host(headers, facts));
+        self.pass_on(headers, &named, &facts.kept, &mut section);
+        if let Some(claims) = facts.permit.claims() {
+            self.write_identity(claims, facts.permit.is_fresh(), &mut section);
+        }
+        if let Some(assertion) = facts.assertion {
+            section.add(&ASSERTION, assertion);
+        }
+        chain::write(headers, facts.client, &mut section);
+        section.add(&header::VIA, &VIA);
+        section.add(&REQUEST_ID, &facts.client.request_id);
+        section
+    }
+
+    /// Adds those of the client's fields that a backend may have.
+    fn pass_on(
+        &self,
+        headers: &HeaderMap,
+        named: &HashSet<HeaderName>,
+        kept: &Kept,
+        section: &mut Section,
+    ) {
+        let withheld = self.credentials.withheld(headers, kept);
+        for (name, value) in headers {
+            // The first two are said anew.
+            let stays = *name == header::HOST
+                || *name == header::CONTENT_LENGTH
+                || is_hop_by_hop(name)
+                || withheld == Some(name)
+                || named.contains(name)
+                || self.is_reserved(name.as_str());
+            if !stays {
+                section.add(name, value);
+            }
+        }
+        if let Some((name, value)) = self.credentials.instead(kept) {
+            section.add(name, value);
+        }
     }
 
     /// The names that carry an identity, in the order of the configuration.
@@ -160,31 +195,24 @@ impl Firewall {
         self.identity.iter().map(|line| &line.name)
     }
 
-    fn inject_identity(&self, headers: &mut HeaderMap, claims: &Claims, fresh: bool) {
+    fn write_identity(&self, claims: &Claims, fresh: bool, section: &mut Section) {
         for line in &self.identity {
-            let value = match claims.all.get(&line.claim) {
+            section.compose(&line.name, |value| match claims.all.get(&line.claim) {
                 // Fresh until a moment: a backend that takes it for yes would not see that it has passed.
                 Some(Value::Number(_)) if line.claim == "fresh" => {
-                    Some(HeaderValue::from_static(if fresh { "true" } else { "false" }))
+                    write_scalar(&Value::Bool(fresh), value);
                 }
-                claim => claim.and_then(field_value),
-            };
-            if let Some(value) = value {
-                headers.insert(line.name.clone(), value);
-            }
-        }
-    }
-
-    fn strip_reserved(&self, headers: &mut HeaderMap) {
-        let reserved: Vec<HeaderName> =
-            headers.keys().filter(|name| self.is_reserved(name.as_str())).cloned().collect();
-        for name in reserved {
-            headers.remove(name);
+                Some(claim) => write_claim(claim, value),
+                None => {}
+            });
         }
     }
 
     /// Whether a backend that folds names reads this one as an identity of ours.
     fn is_identity(&self, name: &str) -> bool {
+        if self.own_lengths & length_bit(name) == 0 {
+            return false;
+        }
         if is_folded(name) { self.own.contains(name) } else { self.own.contains(&fold(name)) }
     }
 
@@ -201,56 +229,58 @@ impl Firewall {
     }
 }
 
+/// A bit for the length of a name, which folding leaves as it is; all long ones share the last.
+fn length_bit(name: &str) -> u128 {
+    1 << name.len().min(127)
+}
+
 /// Whether a name is its own fold; the wire's names are lower-case already.
 fn is_folded(name: &str) -> bool {
     name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
-/// A claim as a field value; `None` where there is nothing to say.
-fn field_value(claim: &Value) -> Option<HeaderValue> {
-    let text = match claim {
-        Value::Array(elements) => {
-            elements.iter().filter_map(scalar).collect::<Vec<String>>().join(",")
+/// A claim as a field value; nothing where there is nothing to say.
+fn write_claim(claim: &Value, out: &mut Vec<u8>) {
+    let Value::Array(elements) = claim else { return write_scalar(claim, out) };
+    for (index, element) in elements.iter().filter(|one| !one.is_null()).enumerate() {
+        if index > 0 {
+            out.push(b',');
         }
-        one => scalar(one)?,
-    };
-    if text.is_empty() { None } else { HeaderValue::try_from(text).ok() }
-}
-
-fn scalar(value: &Value) -> Option<String> {
-    let text = match value {
-        Value::Null => return None,
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    Some(utf8_percent_encode(&text, ENCODED).to_string())
-}
-
-/// Removes what belongs to this connection only, on the way in and on the way out.
-pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        // Byte by byte: what is no text beside a name must not hide the name.
-        .flat_map(|list| list.as_bytes().split(|byte| *byte == b','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-        // Framing and routing are ours to keep right: no client may take them away.
-        .filter(|name| *name != header::CONTENT_LENGTH && *name != header::HOST)
-        .collect();
-    // Most sections hold none of these: looking at each name costs less than looking up ten.
-    let fixed: Vec<HeaderName> =
-        headers.keys().filter(|name| is_hop_by_hop(name)).cloned().collect();
-    for name in named.into_iter().chain(fixed) {
-        headers.remove(name);
+        write_scalar(element, out);
     }
 }
 
-fn set_host(headers: &mut HeaderMap, facts: &Facts<'_>) {
-    let host = match facts.host {
-        // An HTTP/1.0 request may have none; the backend speaks 1.1 and must get one.
-        HostRule::Keep if headers.contains_key(header::HOST) => return,
-        HostRule::Keep | HostRule::Upstream => facts.authority.clone(),
-        HostRule::Fixed(name) => name.clone(),
+fn write_scalar(value: &Value, out: &mut Vec<u8>) {
+    let mut encode = |text: &str| {
+        utf8_percent_encode(text, ENCODED).for_each(|part| out.extend_from_slice(part.as_bytes()));
     };
-    headers.insert(header::HOST, host);
+    match value {
+        Value::Null => {}
+        Value::String(text) => encode(text),
+        Value::Bool(true) => encode("true"),
+        Value::Bool(false) => encode("false"),
+        other => encode(&other.to_string()),
+    }
+}
+
+/// The names in `Connection`: their fields are for us alone (RFC 9110 §7.6.1). Most name what stays here anyway.
+fn named_by_connection<'h>(fields: impl Iterator<Item = &'h HeaderValue>) -> HashSet<HeaderName> {
+    // Byte by byte: what is no text beside a name must not hide the name.
+    fields
+        .flat_map(|list| list.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|name| *name != b"keep-alive")
+        .filter_map(|name| HeaderName::from_bytes(name).ok())
+        // Framing and routing are ours to keep right: nobody may take them away.
+        .filter(|name| *name != header::CONTENT_LENGTH && *name != header::HOST)
+        .collect()
+}
+
+fn host<'a>(headers: &'a HeaderMap, facts: &Facts<'a>) -> &'a HeaderValue {
+    match facts.host {
+        // An HTTP/1.0 request may have none; the backend speaks 1.1 and must get one.
+        HostRule::Keep => headers.get(header::HOST).unwrap_or(facts.authority),
+        HostRule::Upstream => facts.authority,
+        HostRule::Fixed(name) => name,
+    }
 }

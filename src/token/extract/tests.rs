@@ -40,6 +40,14 @@ const SPELLINGS: [&str; 12] = [
 ];
 
 #[test]
+fn the_bytes_of_a_token_are_those_of_rfc_6750() {
+    for byte in 0..=u8::MAX {
+        let good = byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+        assert_eq!(is_token(&[b'a', byte]), good, "{byte}");
+    }
+}
+
+#[test]
 fn one_cookie_is_found_among_others() {
     cookie(&["access_token=a.b.c"], Presented::Token("a.b.c"));
     cookie(&["x=1; access_token=a.b.c; y=2"], Presented::Token("a.b.c"));
@@ -219,7 +227,9 @@ proptest! {
         prop_assert_eq!(found.location, first);
         prop_assert_eq!(found.presented, first.map_or(Presented::Nothing, at));
         // And of none of them anything is left.
-        names.strip_header(&mut headers);
+        if names.in_header(&headers) {
+            headers.remove(AUTHORIZATION);
+        }
         names.strip_cookies(&mut headers, false);
         let left = query.as_deref().and_then(|query| names.strip_query(query));
         let all = format!("{headers:?} {left:?}");
