@@ -35,14 +35,13 @@ fn main() {
     );
     println!("|---|---|---|---|---|---|---|---|");
     World::start(1, None).measure(logins, refreshes);
-    match std::env::var(DATABASE) {
-        Ok(url) => {
-            [1, 3, 10].map(|count| World::start(count, Some(&url)).measure(logins, refreshes))
-        }
-        Err(_) => {
-            return eprintln!("{DATABASE} names no PostgreSQL: many gateways are not measured");
-        }
+    let Ok(url) = std::env::var(DATABASE) else {
+        eprintln!("{DATABASE} names no PostgreSQL: many gateways are not measured");
+        return;
     };
+    for count in [1, 3, 10] {
+        World::start(count, Some(&url)).measure(logins, refreshes);
+    }
 }
 
 /// Gateways with the same users and keys.

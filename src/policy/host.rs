@@ -53,27 +53,37 @@ pub fn canonical(raw: &str) -> Result<Cow<'_, str>, HostFault> {
     })
 }
 
-/// Whether a name is to be folded, if it is one. One pass: each request asks.
+/// Whether a name is to be folded, if it is one. By a table: each request asks.
 fn has_upper_case(name: &str) -> Result<bool, HostFault> {
-    let (mut upper, mut empty_label, mut label) = (false, false, 0);
-    for byte in name.bytes() {
-        match byte {
-            b'.' => {
-                empty_label |= label == 0;
-                label = 0;
-                continue;
-            }
-            b'A'..=b'Z' => upper = true,
-            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => {}
-            _ => return Err(HostFault("the host holds a character that no name or address has")),
-        }
-        label += 1;
+    let signs = name.bytes().fold(0, |signs, byte| signs | SIGNS[usize::from(byte)]);
+    if signs & OTHER != 0 {
+        return Err(HostFault("the host holds a character that no name or address has"));
     }
-    if empty_label || label == 0 {
+    if name.starts_with('.')
+        || name.ends_with('.')
+        || name.as_bytes().windows(2).any(|two| two == b"..")
+    {
         return Err(HostFault("a label of the host is empty"));
     }
-    Ok(upper)
+    Ok(signs & UPPER != 0)
 }
+
+/// What a byte of a host is, where it is nothing usual.
+const UPPER: u8 = 1;
+const OTHER: u8 = 2;
+const SIGNS: [u8; 256] = {
+    let mut table = [OTHER; 256];
+    let mut byte = 0_u8;
+    while byte < 0x80 {
+        table[byte as usize] = match byte {
+            b'A'..=b'Z' => UPPER,
+            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' => 0,
+            _ => OTHER,
+        };
+        byte += 1;
+    }
+    table
+};
 
 /// The canonical form of a `Host` value or an authority, and its port: the one of `http` where it names none.
 ///

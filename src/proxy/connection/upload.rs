@@ -118,14 +118,15 @@ impl Upload {
         let all = [head, self.size_line.as_bytes(), &self.data, self.after];
         let length: usize = all.iter().map(|part| part.len()).sum();
         while self.written < length {
-            ready!(stream.poll_write_ready(cx))?;
             let sent = if all[0].len() == length {
                 stream.try_write(&head[self.written..])
             } else {
                 stream.try_write_vectored(&behind(all, self.written))
             };
             match sent {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(stream.poll_write_ready(cx))?;
+                }
                 Err(error) => return Poll::Ready(Err(error)),
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Ok(count) => {

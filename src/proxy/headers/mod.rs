@@ -179,7 +179,7 @@ impl Firewall {
                 || *name == header::CONTENT_LENGTH
                 || is_hop_by_hop(name)
                 || withheld == Some(name)
-                || named.contains(name)
+                || (!named.is_empty() && named.contains(name))
                 || self.is_reserved(name.as_str());
             if !stays {
                 section.add(name, value);

@@ -26,7 +26,7 @@ impl Firewall {
         for (name, value) in fields {
             let stays = is_hop_by_hop(&name)
                 || name == REQUEST_ID
-                || named.contains(&name)
+                || (!named.is_empty() && named.contains(&name))
                 || self.is_identity(name.as_str())
                 || (name == header::SET_COOKIE && self.credentials.is_set_by(&value));
             if !stays {

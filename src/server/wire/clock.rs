@@ -53,7 +53,8 @@ impl Clock {
     ) -> Poll<()> {
         let mut due = match self.due {
             Due::Idle(due) => due,
-            _ => Instant::now() + limit,
+            // Most often the end of an answer: where it is older, the look below finds a later time.
+            _ => self.written.unwrap_or_else(Instant::now) + limit,
         };
         loop {
             self.due = Due::Idle(due);
